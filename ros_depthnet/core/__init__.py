@@ -1,0 +1,1 @@
+"""What the drone computes: numpy and OpenCV only, no ROS, no torch."""

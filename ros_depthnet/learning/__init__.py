@@ -1,0 +1,1 @@
+"""Make a model: scenes, networks, losses, training and export (torch)."""
