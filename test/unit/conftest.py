@@ -1,0 +1,14 @@
+"""Fixtures shared by the unit tests."""
+from pathlib import Path
+
+import pytest
+
+SAMPLES = Path(__file__).resolve().parents[3] / 'shared' / 'data'
+
+
+@pytest.fixture(scope='session')
+def samples() -> Path:
+    """Return the folder of real and synthetic sample sequences, which are not part of this repository."""
+    if not SAMPLES.is_dir():
+        pytest.skip(f'the sample sequences are not at {SAMPLES}')
+    return SAMPLES
