@@ -1,0 +1,70 @@
+"""What goes through the estimator: frames in, stabilised views to the model, its prediction back."""
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ros_depthnet.core import motion
+from ros_depthnet.core.camera import Camera
+
+
+class BadImage(ValueError):
+    """An image that no depth can come from: empty, not 8-bit RGB, or of another size than its camera."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """
+    An image with the camera that took it and where that was.
+
+    stamp_ns: time of exposure, nanoseconds. image: (H, W, 3) uint8 RGB, undistorted. T_world_cam: (4, 4)
+    float64, optical axes. Raises BadImage or motion.InvalidPose, so a frame that exists can be used.
+    """
+
+    stamp_ns: int
+    image: np.ndarray
+    camera: Camera
+    T_world_cam: np.ndarray
+
+    def __post_init__(self):
+        image = self.image
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise BadImage(f'The image is {image.dtype} of shape {image.shape}, not uint8 (H, W, 3).')
+        if image.shape[:2] != (self.camera.height, self.camera.width):
+            raise BadImage(f'The image has {image.shape[1]} x {image.shape[0]} pixels, its camera '
+                           f'{self.camera.width} x {self.camera.height}.')
+        object.__setattr__(self, 'T_world_cam', motion.checked(self.T_world_cam))
+
+    def resized(self, width: int, height: int) -> 'Frame':
+        """Return the frame with its image and camera resized to width x height pixels."""
+        if (width, height) == (self.camera.width, self.camera.height):
+            return self
+        # Averaging over areas avoids aliasing when shrinking, but is nearest neighbour when enlarging.
+        shrinks = width <= self.camera.width and height <= self.camera.height
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+        image = cv2.resize(self.image, (width, height), interpolation=interpolation)
+        return Frame(self.stamp_ns, image, self.camera.resized(width, height), self.T_world_cam)
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """
+    What a model sees: a reference and its stabilised sources, all of one camera at the model's input size.
+
+    reference: (H, W, 3) uint8 RGB. sources: (S, H, W, 3) uint8 RGB. valid: (S, H, W) bool, where a source has
+    content. displacements: (S, 3) metres, reference's axes.
+    """
+
+    reference: np.ndarray
+    sources: np.ndarray
+    valid: np.ndarray
+    displacements: np.ndarray
+    camera: Camera
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A model says, float32: depth_hw in metres and deviation_hw, the standard deviation of ln(depth)."""
+
+    depth_hw: np.ndarray
+    deviation_hw: np.ndarray
