@@ -37,10 +37,6 @@ def pose(rotation_33, translation_3) -> np.ndarray:
     return T
 
 
-T_FLU_OPTICAL = pose([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], [0, 0, 0])
-"""A camera looking ahead: optical axes (x right, y down, z forward) in body axes (forward, left, up)."""
-
-
 def inverse(T: np.ndarray) -> np.ndarray:
     """Return the inverse of a pose."""
     return pose(T[:3, :3].T, -T[:3, :3].T @ T[:3, 3])

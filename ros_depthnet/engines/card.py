@@ -1,0 +1,87 @@
+"""A model's card, `models/NAME.yaml`: what the model is, what it wants and how far it may be trusted."""
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+KINDS = ('parallaxnet', 'depthnet')
+
+
+class ModelError(ValueError):
+    """A model that cannot be used, in one sentence that says what to do."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """
+    What code may ask of a model. Raises ModelError for values that make no sense.
+
+    name: as users write it. kind: 'parallaxnet' or 'depthnet', the meaning of inputs and outputs. file: path
+    of the ONNX file. input_width, input_height: size the model was trained at, pixels. input_multiple: width
+    and height must be multiples of it. parallax_range: (least, most) lateral parallax it was trained for,
+    pixels.
+    nominal_displacement: metres, depthnet only: the displacement its output is the depth for.
+    relative_deviation: standard deviation of ln(depth) of a model that predicts none.
+    sha256: of the file; '' is not checked. The rest is for people.
+    """
+
+    name: str
+    kind: str
+    file: Path
+    input_width: int
+    input_height: int
+    input_multiple: int = 16
+    parallax_range: tuple[float, float] = (1.0, 60.0)
+    nominal_displacement: float | None = None
+    relative_deviation: float = 0.25
+    sha256: str = ''
+    normalisation: str = ''
+    licence: str = ''
+    version: str = ''
+    training: Any = field(default_factory=dict)
+    data: Any = ''
+    scores: Any = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise ModelError(f'The card of {self.name} has kind {self.kind!r}, none of {", ".join(KINDS)}.')
+        sizes = (self.input_width, self.input_height, self.input_multiple)
+        if not all(isinstance(size, int) and size > 0 for size in sizes):
+            raise ModelError(f'The card of {self.name} needs whole positive input sizes and multiple.')
+        low, high = self.parallax_range
+        if not 0 < low < high:
+            raise ModelError(f'The card of {self.name} has an impossible parallax range, [{low}, {high}].')
+        if self.kind == 'depthnet' and not (self.nominal_displacement or 0) > 0:
+            raise ModelError(f'The card of {self.name} lacks the nominal_displacement of a depthnet.')
+
+    @classmethod
+    def read(cls, path: Path) -> 'ModelCard':
+        """Read a card; `file` is looked for beside it. Raises ModelError."""
+        try:
+            content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        except OSError as error:
+            raise ModelError(f'The model card {path} cannot be read: {error.strerror}.') from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ModelError(f'The model card {path} is not valid YAML.') from error
+        try:
+            known = {key: content[key] for key in cls.__dataclass_fields__ if key in content}
+            size = content['input']
+            low, high = map(float, known.pop('parallax_range', (1, 60)))
+            return cls(**{**known, 'file': path.parent / content['file'],
+                          'input_width': size['width'], 'input_height': size['height'],
+                          'input_multiple': size.get('multiple', 16), 'parallax_range': (low, high)})
+        except KeyError as error:
+            raise ModelError(f'The model card {path} lacks {error.args[0]!r}.') from error
+        except ModelError:
+            raise
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ModelError(f'The model card {path} is malformed: {error}.') from error
+
+    def check_file(self) -> None:
+        """Raise ModelError when the ONNX file is missing or not the one this card describes."""
+        if not self.file.is_file():
+            raise ModelError(f'The model file {self.file} is missing.')
+        if self.sha256 and hashlib.sha256(self.file.read_bytes()).hexdigest() != self.sha256:
+            raise ModelError(f'The model file {self.file} is damaged or not that of its card (SHA-256).')

@@ -1,0 +1,132 @@
+"""A model ready to use: its card, its engine, and what its kind makes of images and motion."""
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from ros_depthnet.core.camera import Camera
+from ros_depthnet.core.frames import Prediction, Views
+from ros_depthnet.engines.card import ModelCard, ModelError
+from ros_depthnet.engines.onnx_engine import OnnxEngine
+from ros_depthnet.resources import share_path
+
+DEFAULT = 'parallaxnet'
+_INTERFACE = {
+    'parallaxnet': ({'reference', 'sources', 'valid', 'displacements', 'intrinsics'},
+                    {'log_parallax', 'log_deviation'}),
+    'depthnet': ({'pair'}, {'depth'}),
+}
+
+
+class Engine(Protocol):
+    """What runs a network: OnnxEngine, TorchEngine."""
+
+    provider: str
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run the network on named float32 arrays and return its named outputs."""
+
+
+class Model:
+    """Metric depth from views: hides from the estimator which kind of network looks at them."""
+
+    def __init__(self, card: ModelCard, engine: Engine, input_width: int | None = None):
+        """Use the card's input width unless another is given; raise ModelError if it is no multiple."""
+        self.card, self.engine = card, engine
+        self.input_width = input_width or card.input_width
+        if self.input_width % card.input_multiple or self.input_width < 0:
+            raise ModelError(f'The input width of {card.name} must be a multiple of {card.input_multiple}, '
+                             f'not {self.input_width}.')
+        self._predict = {'parallaxnet': self._parallaxnet, 'depthnet': self._depthnet}[card.kind]
+
+    @property
+    def parallax_range(self) -> tuple[float, float]:
+        """Least and most lateral parallax the model was trained for, pixels at its input width."""
+        return self.card.parallax_range
+
+    def input_size(self, camera: Camera) -> tuple[int, int]:
+        """Return the (width, height) at which a camera's images go in: its aspect to the nearest multiple."""
+        multiple = self.card.input_multiple
+        height = self.input_width * camera.height / camera.width
+        return self.input_width, max(1, round(height / multiple)) * multiple
+
+    def predict(self, views: Views) -> Prediction:
+        """Return depth of the reference; raise ValueError if a source has not moved, or ModelError."""
+        if not np.linalg.norm(views.displacements, axis=1).min() > 0:
+            raise ValueError('A source at the same place as the reference says nothing about depth.')
+        return self._predict(views)
+
+    def warm_up(self, camera: Camera, max_sources: int) -> None:
+        """Run once for each number of sources, so that no flight waits for allocation or engine building."""
+        width, height = self.input_size(camera)
+        for count in range(1, max_sources + 1):
+            self.predict(Views(reference=np.zeros((height, width, 3), np.uint8),
+                               sources=np.zeros((count, height, width, 3), np.uint8),
+                               valid=np.ones((count, height, width), bool),
+                               displacements=np.tile([.1, 0, 0], (count, 1)),
+                               camera=camera.resized(width, height)))
+
+    def _parallaxnet(self, views: Views) -> Prediction:
+        camera = views.camera
+        unit = np.linalg.norm(views.displacements, axis=1).max()  # metres
+        result = self.engine.run({
+            'reference': _planes(views.reference[None]),
+            'sources': _planes(views.sources)[None],
+            'valid': views.valid[None, :, None].astype(np.float32),
+            'displacements': (views.displacements / unit)[None].astype(np.float32),
+            'intrinsics': np.array([[camera.fx, camera.fy, camera.cx, camera.cy]], np.float32)})
+        with np.errstate(over='ignore'):
+            return Prediction(np.float32(camera.fx * unit) * np.exp(-result['log_parallax'][0]),
+                              np.exp(result['log_deviation'][0]))
+
+    def _depthnet(self, views: Views) -> Prediction:
+        # Every source gives a map of its own; their mean in ln(depth), over the sources that see a pixel.
+        pairs = [np.concatenate([source, views.reference], -1) for source in views.sources]
+        pair = (_planes(np.stack(pairs)) - np.float32(.5)) / np.float32(.2)
+        nominal = self.engine.run({'pair': pair})['depth']
+        scales = np.linalg.norm(views.displacements, axis=1) / self.card.nominal_displacement
+        size = (views.camera.width, views.camera.height)
+        logs = np.stack([np.log(cv2.resize(depth, size) * np.float32(scale))
+                         for depth, scale in zip(nominal, scales, strict=True)])
+        weights = np.where(views.valid.any(0), views.valid, True)
+        return Prediction(np.exp(np.average(logs, axis=0, weights=weights)).astype(np.float32),
+                          np.full(size[::-1], self.card.relative_deviation, np.float32))
+
+
+def _planes(images: np.ndarray) -> np.ndarray:
+    """Return (N, H, W, C) uint8 images as (N, C, H, W) float32 in 0..1."""
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) * np.float32(1 / 255)
+
+
+def load_model(name_or_path: str | Path = 'default', provider: str = 'auto', threads: int = 0,
+               input_width: int | None = None, cache_dir: Path | None = None) -> Model:
+    """
+    Return a shipped model by name ('default', 'parallaxnet', ...) or one by the path of its .onnx or .yaml.
+
+    provider, threads, cache_dir: see OnnxEngine. input_width: pixels, a multiple of the card's; None: the
+    card's. Raises ModelError.
+    """
+    card = ModelCard.read(_card_path(str(name_or_path)))
+    card.check_file()
+    engine = OnnxEngine(card.file, provider, threads, cache_dir)
+    inputs, outputs = _INTERFACE[card.kind]
+    if set(engine.inputs) != inputs or not outputs <= set(engine.outputs):
+        raise ModelError(f'{card.file} is no {card.kind}: it takes {", ".join(engine.inputs)} and gives '
+                         f'{", ".join(engine.outputs)}.')
+    return Model(card, engine, input_width)
+
+
+def _card_path(name_or_path: str) -> Path:
+    path = Path(name_or_path)
+    if path.suffix in ('.onnx', '.yaml'):
+        card = path.with_suffix('.yaml')
+        if not card.is_file():
+            raise ModelError(f'The model {path} has no card {card}.')
+        return card
+    name = DEFAULT if name_or_path == 'default' else name_or_path
+    card = share_path('models', f'{name}.yaml')
+    if not card.is_file():
+        shipped = ', '.join(sorted(other.stem for other in share_path('models').glob('*.yaml'))) or 'none'
+        raise ModelError(f'There is no model {name!r} (shipped: {shipped}); a path ends in .onnx or .yaml.')
+    return card

@@ -1,0 +1,94 @@
+"""Run an ONNX file with ONNX Runtime on the provider asked for, or say why not."""
+import logging
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from ros_depthnet.engines.card import ModelError
+
+PROVIDERS = {
+    'tensorrt': 'TensorrtExecutionProvider',
+    'cuda': 'CUDAExecutionProvider',
+    'cpu': 'CPUExecutionProvider',
+}
+"""From best to most modest: the order in which 'auto' tries them."""
+
+_log = logging.getLogger(__name__)
+
+
+class OnnxEngine:
+    """
+    An ONNX file ready to run.
+
+    `provider` is the one really in use, never silently another: a provider asked for and not to be had is a
+    ModelError; 'auto' takes the best there is and logs which. `inputs` and `outputs` are the graph's names.
+    """
+
+    def __init__(self, path: Path, provider: str = 'auto', threads: int = 0, cache_dir: Path | None = None):
+        """
+        Open the file.
+
+        threads: CPU threads within an operator, 0 for one per core. cache_dir: where TensorRT keeps the
+        engines it builds, so that only the first start takes minutes. Raises ModelError.
+        """
+        if provider not in ('auto', *PROVIDERS):
+            raise ModelError(f'The provider {provider!r} is none of auto, {", ".join(PROVIDERS)}.')
+        self._path, self._threads, self._cache_dir = Path(path), threads, cache_dir
+        if not self._path.is_file():
+            raise ModelError(f'The model file {self._path} is missing.')
+        auto = provider == 'auto'
+        self._session, self.provider = self._best() if auto else (self._open(provider), provider)
+        _log.info('%s runs on %s.', self._path.name, self.provider)
+        if self.provider == 'tensorrt':
+            _log.info('TensorRT builds an engine for every new input shape, which can take minutes.')
+        self.inputs = tuple(node.name for node in self._session.get_inputs())
+        self.outputs = tuple(node.name for node in self._session.get_outputs())
+
+    def _best(self) -> tuple[onnxruntime.InferenceSession, str]:
+        built_in = onnxruntime.get_available_providers()
+        for provider in ('tensorrt', 'cuda'):
+            if PROVIDERS[provider] in built_in:
+                try:
+                    return self._open(provider), provider
+                except ModelError as error:
+                    _log.warning('Falling back from %s: %s', provider, error)
+        return self._open('cpu'), 'cpu'
+
+    def _open(self, provider: str) -> onnxruntime.InferenceSession:
+        name = PROVIDERS[provider]
+        if name not in onnxruntime.get_available_providers():
+            raise ModelError(f'This ONNX Runtime has no {provider} provider: pip uninstall onnxruntime, then '
+                             'pip install onnxruntime-gpu, or choose provider cpu.')
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.log_severity_level = 4  # its errors also arrive as exceptions
+        wanted = {'tensorrt': [(name, self._tensorrt_options()), PROVIDERS['cuda'], PROVIDERS['cpu']],
+                  'cuda': [name, PROVIDERS['cpu']], 'cpu': [name]}[provider]
+        try:
+            session = onnxruntime.InferenceSession(str(self._path), options, providers=wanted)
+        except Exception as error:  # ONNX Runtime's exceptions have no common base
+            raise ModelError(f'{self._path} is no readable ONNX model: {_first_line(error)}') from error
+        if session.get_providers()[0] != name:
+            raise ModelError(f'The {provider} provider of ONNX Runtime does not start: install the NVIDIA '
+                             'driver and the CUDA, cuDNN or TensorRT libraries it wants, or choose cpu.')
+        return session
+
+    def _tensorrt_options(self) -> dict[str, str]:
+        if self._cache_dir is None:
+            return {}
+        Path(self._cache_dir).mkdir(parents=True, exist_ok=True)
+        return {'trt_engine_cache_enable': 'True', 'trt_engine_cache_path': str(self._cache_dir),
+                'trt_timing_cache_enable': 'True', 'trt_timing_cache_path': str(self._cache_dir)}
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run the graph on named arrays and return its named outputs; raise ModelError if it fails."""
+        try:
+            results = self._session.run(None, inputs)
+        except Exception as error:  # ONNX Runtime's exceptions have no common base
+            raise ModelError(f'{self._path.name} failed on {self.provider}: {_first_line(error)}') from error
+        return dict(zip(self.outputs, results, strict=True))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split('\n')[0]
