@@ -13,7 +13,7 @@ from ros_depthnet.core.frames import Frame
 
 INDEX_NAME = 'sequence.json'
 _LARGEST_UNIT = np.iinfo(np.uint16).max
-_RIGID_TOLERANCE = 1e-2   # poses are often printed with few digits
+_RIGID_TOLERANCE = 1e-2   # poses are often printed with few digits; what is off is made a rotation
 
 
 class SequenceError(ValueError):
@@ -241,9 +241,11 @@ def _pose(entry: _Index) -> np.ndarray:
     if T_world_cam.shape != (4, 4) or not np.isfinite(T_world_cam).all():
         raise entry.error(f'needs a 4x4 matrix of finite numbers under "{entry.prefix}T_world_cam"')
     R = T_world_cam[:3, :3]
-    rigid = np.allclose(R @ R.T, np.eye(3), atol=_RIGID_TOLERANCE) and np.linalg.det(R) > 0
+    U, stretch, Vt = np.linalg.svd(R)
+    rigid = np.allclose(stretch, 1, atol=_RIGID_TOLERANCE) and np.linalg.det(R) > 0
     if not rigid or not np.allclose(T_world_cam[3], [0, 0, 0, 1]):
         raise entry.error(f'has no rotation and translation under "{entry.prefix}T_world_cam"')
+    T_world_cam[:3, :3] = U @ Vt
     return T_world_cam
 
 

@@ -1,0 +1,137 @@
+"""Scores of an estimated depth map against the truth."""
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+
+import cv2
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class DepthAndDeviation:
+    """
+    An estimate: depth (H, W) in metres and one standard deviation (H, W) in metres, None where not given.
+
+    NaN is no estimate and +Inf beyond range; -Inf (too close, REP-117) is not scored as a depth either.
+    """
+
+    depth_hw: np.ndarray
+    deviation_hw: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """
+    What one estimate, or the mean of many, scores; all without unit but `rmse` (metres).
+
+    NaN: `ause` without a deviation; the means over estimates where there is no estimate at all.
+    """
+
+    abs_rel: float
+    rmse: float
+    mae_log: float
+    delta_105: float
+    delta_125: float
+    coverage: float
+    ause: float
+
+
+def resample(estimate: DepthAndDeviation, width: int, height: int) -> DepthAndDeviation:
+    """
+    Bring an estimate to the truth's size, as a consumer of the depth image would.
+
+    Inverse depth is interpolated bilinearly: it is affine in the image on any plane, so planes stay exact,
+    and +Inf takes part as 0. Where a neighbour is unknown the nearest pixel decides, so NaN does not spread.
+    """
+    if estimate.depth_hw.shape == (height, width):
+        return estimate
+    depth = np.where(estimate.depth_hw > 0, estimate.depth_hw, np.nan).astype(np.float32)
+    inverse = _interpolate(1 / depth, width, height)
+    deviation = estimate.deviation_hw
+    if deviation is not None:
+        deviation = _interpolate(deviation.astype(np.float32), width, height)
+    with np.errstate(divide='ignore'):
+        return DepthAndDeviation(1 / inverse, deviation)
+
+
+def _interpolate(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    smooth = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    nearest = cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.where(np.isfinite(smooth) & np.isfinite(nearest), smooth, nearest)
+
+
+@dataclass(frozen=True, eq=False)
+class PixelErrors:
+    """The scored pixels of one estimate, each (N,); means leave out those without an estimate."""
+
+    truth: np.ndarray
+    depth: np.ndarray       # clipped to the set's largest depth; NaN: no estimate
+    deviation: np.ndarray   # NaN: none given
+
+    @classmethod
+    def of(cls, estimate: DepthAndDeviation, truth_hw: np.ndarray, scored_hw: np.ndarray,
+           max_depth: float) -> 'PixelErrors':
+        """Compare an estimate of any size with the truth on the scored pixels."""
+        height, width = truth_hw.shape
+        estimate = resample(estimate, width, height)
+        depth = estimate.depth_hw[scored_hw].astype(np.float64)
+        depth = np.where(depth > 0, np.minimum(depth, max_depth), np.nan)
+        deviation = np.full(depth.shape, np.nan)
+        if estimate.deviation_hw is not None:
+            deviation = estimate.deviation_hw[scored_hw].astype(np.float64)
+        return cls(truth_hw[scored_hw].astype(np.float64), depth, deviation)
+
+    @property
+    def relative(self) -> np.ndarray:
+        """Return |d - z| / z."""
+        return np.abs(self.depth - self.truth) / self.truth
+
+    @property
+    def log(self) -> np.ndarray:
+        """Return |ln d - ln z|."""
+        return np.abs(np.log(self.depth / self.truth))
+
+    def scores(self, chosen: np.ndarray | slice = slice(None)) -> Scores:
+        """Average over the chosen pixels, by default all."""
+        truth, depth, relative, log = (x[chosen] for x in (self.truth, self.depth, self.relative, self.log))
+        return Scores(
+            abs_rel=_mean(relative), rmse=_mean((depth - truth) ** 2) ** 0.5, mae_log=_mean(log),
+            delta_105=_share(log < np.log(1.05)), delta_125=_share(log < np.log(1.25)),
+            coverage=_share(np.isfinite(depth)), ause=_ause(relative, self.deviation[chosen] / depth))
+
+    @classmethod
+    def joined(cls, parts: Sequence['PixelErrors']) -> 'PixelErrors':
+        """Pool the pixels of several estimates."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+
+def average(scores: Iterable[Scores]) -> Scores:
+    """Average over pairs; one without any estimate has no means, so it counts in delta and coverage only."""
+    scores = list(scores)
+    return Scores(**{field.name: _mean(np.array([getattr(each, field.name) for each in scores]))
+                     for field in fields(Scores)})
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else float('nan')
+
+
+def _share(flags: np.ndarray) -> float:
+    return float(flags.mean()) if flags.size else float('nan')
+
+
+def _ause(relative: np.ndarray, relative_deviation: np.ndarray) -> float:
+    """
+    Return the area between the sparsification curve and the oracle's (Ilg 2018, arXiv:1802.07095).
+
+    The curve is the mean of `abs_rel` over what is left when the least certain pixels are taken away, over
+    the share taken away. Certainty is the deviation relative to the depth, as the error is.
+    """
+    known = np.isfinite(relative)
+    if not np.isfinite(relative_deviation[known]).any():
+        return float('nan')
+    errors, doubt = relative[known], np.nan_to_num(relative_deviation[known], nan=np.inf)
+    left = np.arange(1, errors.size + 1)
+    by_deviation = np.cumsum(errors[np.argsort(doubt, kind='stable')]) / left
+    by_error = np.cumsum(np.sort(errors)) / left
+    return float((by_deviation - by_error).mean())
