@@ -1,5 +1,5 @@
 """The ways to get depth from a pair that are compared: classical baselines, and every shipped model."""
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -98,6 +98,8 @@ def sgbm(reference: Frame, source: Frame) -> DepthAndDeviation:
 def _grey_pair(reference: Frame, source: Frame) -> _Pair:
     camera = reference.camera
     T_src_ref = motion.inverse(source.T_world_cam) @ reference.T_world_cam
+    if not T_src_ref[:3, 3].any():
+        raise NotApplicable('the camera did not move')
     pixels_src = camera.project(camera.rays_hw3().astype(np.float64) @ T_src_ref[:3, :3].T)
     grey, source_grey = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
                          for image in (reference.image, _sampled(source.image, pixels_src)))
@@ -126,20 +128,24 @@ def _sampled(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 def _with_geometric_deviation(depth: np.ndarray, pair: _Pair) -> DepthAndDeviation:
     """Add the deviation that a matching noise of one pixel would cause."""
-    return DepthAndDeviation(depth, depth_noise(depth, pair.camera, pair.displacement, noise=1.0))
+    return DepthAndDeviation(depth, depth_noise(depth, pair.camera, [pair.displacement], noise=1.0))
 
 
-def depth_noise(depth_hw: np.ndarray, camera: Camera, displacement: np.ndarray, noise: float) -> np.ndarray:
+def depth_noise(depth_hw: np.ndarray, camera: Camera, displacements: Iterable[np.ndarray],
+                noise: float) -> np.ndarray:
     """
     Return the deviation of depth (H, W), metres, that matching noise in pixels causes: `Z^2 s / (f D)`.
 
-    D is the part of the displacement perpendicular to the ray, so the deviation grows towards the focus of
-    expansion without bound: no method can do better there from one pair.
+    `f D` is the parallax in the image per inverse metre, `f |t_xy - t_z r_xy|` for the ray r. It vanishes at
+    the focus of expansion, so there the deviation has no bound, whatever the method. Several displacements
+    (metres) add up by inverse variance.
     """
-    rays = camera.rays_hw3() / np.linalg.norm(camera.rays_hw3(), axis=-1, keepdims=True)
-    across = np.linalg.norm(np.cross(rays, displacement), axis=-1)
+    rays = camera.rays_hw3()
+    squared = np.zeros(rays.shape[:2])
+    for t_x, t_y, t_z in displacements:
+        squared += (camera.fx * (t_x - t_z * rays[..., 0]))**2 + (camera.fy * (t_y - t_z * rays[..., 1]))**2
     with np.errstate(divide='ignore', invalid='ignore'):
-        return depth_hw**2 * noise / (camera.fx * across)
+        return depth_hw**2 * noise / np.sqrt(squared)
 
 
 def _hypotheses(width: int) -> np.ndarray:

@@ -1,0 +1,325 @@
+"""The judge: every method on posed sequences, as fixed pairs and as a stream, with the same scoring."""
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ros_depthnet.core import motion
+from ros_depthnet.core.baseline import Drop
+from ros_depthnet.core.estimator import Estimator, EstimatorOptions
+from ros_depthnet.core.frames import Frame
+from ros_depthnet.engines.card import ModelCard
+from ros_depthnet.engines.model import Model, load_model
+from ros_depthnet.evaluation.methods import CLASSICAL, Method, NotApplicable, constant, depth_noise
+from ros_depthnet.evaluation.metrics import DepthAndDeviation, PixelErrors, Scores, average
+from ros_depthnet.evaluation.posed_sequence import PosedSequence
+from ros_depthnet.resources import share_path
+
+PROTOCOLS = ('pairs', 'stream')
+LIMIT_NOISE = 0.1   # pixels: matching noise of the physical limit shown beside the scores
+_PICTURED = 3       # examples a set and method contribute to the HTML page
+_DEPTH_EDGES = (0, 1, 2, 4, 8, 16, 32, 64, 128, np.inf)   # metres
+_FOE_EDGES = (0, 5, 10, 20, 40, 90)                       # degrees between the ray and the motion
+_NO_RANGE = 1e-6    # metres: sets in other units than metres have no natural shortest depth
+
+
+@dataclass(frozen=True)
+class Row:
+    """The scores of one method on one set; `pairs` counts frames where the protocol is `stream`."""
+
+    set: str
+    method: str
+    protocol: str
+    pairs: int
+    scores: Scores
+    ms_per_pair: float
+
+    def as_dict(self) -> dict:
+        """Return one flat JSON object."""
+        return {'set': self.set, 'method': self.method, 'protocol': self.protocol, 'pairs': self.pairs,
+                **asdict(self.scores), 'ms_per_pair': self.ms_per_pair}
+
+
+@dataclass(frozen=True)
+class Band:
+    """
+    The scores of one method on one set's pixels of a range of depth or of angle to the motion.
+
+    by: 'depth' (metres) or 'foe' (degrees between ray and line of motion, 0 at the focus of expansion).
+    limit: mean relative deviation, at most 1, that a matching noise of 0.1 px leaves to any method.
+    """
+
+    set: str
+    method: str
+    protocol: str
+    by: str
+    low: float
+    high: float
+    pixels: int
+    abs_rel: float
+    mae_log: float
+    delta_125: float
+    coverage: float
+    limit: float
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One estimate kept for looking at; depth and deviation at the method's own size."""
+
+    label: str
+    image: np.ndarray
+    truth_hw: np.ndarray
+    estimate: DepthAndDeviation
+    scores: Scores
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """All that one method did on one set."""
+
+    row: Row
+    bands: tuple[Band, ...]
+    examples: tuple[Example, ...]
+    dropped: dict[str, int]
+
+    @property
+    def method(self) -> str:
+        """Return the method's name."""
+        return self.row.method
+
+    def renamed(self, method: str) -> 'Result':
+        """Return the same result under another name of the same model."""
+        return replace(self, row=replace(self.row, method=method),
+                       bands=tuple(replace(band, method=method) for band in self.bands))
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A method that says nothing about a set, and why."""
+
+    set: str
+    method: str
+    protocol: str
+    why: str
+
+    def renamed(self, method: str) -> 'Skipped':
+        """Return the same under another name of the same model."""
+        return replace(self, method=method)
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Return the names on the cards of the shipped models."""
+    return tuple(ModelCard.read(path).name for path in sorted(share_path('models').glob('*.yaml')))
+
+
+def all_methods() -> tuple[str, ...]:
+    """Return the name of every method there is."""
+    return ('constant', *CLASSICAL, *shipped_models(), 'default')
+
+
+def evaluate(sequences: Iterable[PosedSequence], methods: Sequence[str], protocols: Sequence[str],
+             progress: Callable[[str], None]) -> Iterator[Result | Skipped]:
+    """
+    Run methods on sequences; a name is one of `all_methods()` or the path of a model.
+
+    `progress` is told in a few words what is being done. Raises ModelError and SequenceError.
+    """
+    models = {name: load_model(name) for name in methods if name != 'constant' and name not in CLASSICAL}
+    cards = {name: model.card.name for name, model in models.items()}
+    same = {name: card for name, card in cards.items() if card != name and card in cards}
+    runs = [name for name in methods if name not in same]
+    for sequence in sequences:
+        for protocol in protocols:
+            run = {'pairs': _pairs, 'stream': _stream}[protocol]
+            for outcome in run(sequence, runs, models, progress):
+                yield outcome
+                yield from (outcome.renamed(name) for name in methods if same.get(name) == outcome.method)
+
+
+def stream_options(sequence: PosedSequence) -> EstimatorOptions:
+    """Return the shipped options with the ranges of a set: what it doesn't score is beyond range."""
+    return EstimatorOptions(min_range=_NO_RANGE, max_range=sequence.max_depth)
+
+
+def _pairs(sequence: PosedSequence, names: Sequence[str], models: dict[str, Model],
+           progress: Callable[[str], None]) -> Iterator[Result | Skipped]:
+    # How sure a model must be is a choice of the product; what it knows shows with every pixel judged.
+    options = EstimatorOptions(min_range=_NO_RANGE, max_range=sequence.max_depth,
+                               max_relative_deviation=np.inf)
+    fixed = {**CLASSICAL, **{name: _of_pairs(Estimator(model, options)) for name, model in models.items()}}
+    tallies = {name: _Tally(sequence, name, 'pairs') for name in names}
+    why = dict.fromkeys(names, 'the set has no pair with a pixel to score')
+    for number, (i, j) in enumerate(sequence.pairs):
+        progress(f'{sequence.name}: pair {number + 1} of {len(sequence.pairs)}')
+        reference, source = sequence.frame(i), sequence.frame(j)
+        view = _View.of_pair(reference, source, sequence.depth(i), sequence.max_depth)
+        if not view.scored_hw.any():
+            continue
+        for name in names:
+            method = constant(view.truth_hw[view.scored_hw]) if name == 'constant' else fixed[name]
+            try:
+                if not tallies[name].count:   # what happens once only is not what a pair costs
+                    method(reference, source)
+                started = time.perf_counter()
+                estimate = method(reference, source)
+                tallies[name].add(f'{i} from {j}', view, estimate, time.perf_counter() - started)
+            except NotApplicable as reason:
+                why[name] = str(reason)
+    yield from (tallies[name].result() or Skipped(sequence.name, name, 'pairs', why[name]) for name in names)
+
+
+def _of_pairs(estimator: Estimator) -> Method:
+    def method(reference: Frame, source: Frame) -> DepthAndDeviation:
+        if np.array_equal(reference.T_world_cam[:3, 3], source.T_world_cam[:3, 3]):
+            raise NotApplicable('the camera did not move')
+        estimate = estimator.estimate(reference, [source])
+        return DepthAndDeviation(estimate.depth_hw, estimate.deviation_hw)
+    return method
+
+
+def _stream(sequence: PosedSequence, names: Sequence[str], models: dict[str, Model],
+            progress: Callable[[str], None]) -> Iterator[Result | Skipped]:
+    for name in names:
+        if name not in models:
+            yield Skipped(sequence.name, name, 'stream', 'it compares given pairs only')
+            continue
+        result = _flight(sequence, name, models[name], progress).result()
+        yield result or Skipped(sequence.name, name, 'stream', 'no frame but the first has true depth')
+
+
+def _flight(sequence: PosedSequence, name: str, model: Model, progress: Callable[[str], None]) -> '_Tally':
+    """Fly the estimator along the sequence; where it gives nothing for a frame, all is unknown."""
+    tally = _Tally(sequence, name, 'stream')
+    estimator = Estimator(model, stream_options(sequence))
+    model.warm_up(sequence.camera, estimator.options.max_sources)
+    nothing = DepthAndDeviation(np.full((sequence.camera.height, sequence.camera.width), np.nan))
+    for i, entry in enumerate(sequence.frames):
+        progress(f'{sequence.name}: {name}, frame {i + 1} of {len(sequence.frames)}')
+        frame = sequence.frame(i)
+        started = time.perf_counter()
+        outcome = estimator.add(frame)
+        seconds, estimate, displacements = time.perf_counter() - started, nothing, []
+        if isinstance(outcome, Drop):
+            tally.drop(outcome)
+            seconds = np.nan
+        else:
+            estimate = DepthAndDeviation(outcome.depth_hw, outcome.deviation_hw)
+            displacements = [source.displacement for source in outcome.sources]
+        if entry.depth_path is not None and outcome is not Drop.FIRST_FRAME:
+            view = _View.of(frame, sequence.depth(i), sequence.max_depth, displacements)
+            tally.add(f'frame {i}', view, estimate, seconds)
+    return tally
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """A reference with its truth, and how well motion could show its depth; all images (H, W)."""
+
+    image: np.ndarray
+    truth_hw: np.ndarray
+    scored_hw: np.ndarray
+    max_depth: float
+    angle_hw: np.ndarray   # degrees between the ray and the motion; NaN: not known
+    limit_hw: np.ndarray   # relative deviation of depth at the physical limit; NaN: not known
+
+    @classmethod
+    def of(cls, reference: Frame, truth_hw: np.ndarray, max_depth: float,
+           displacements: Sequence[np.ndarray]) -> '_View':
+        scored_hw = (truth_hw > 0) & (truth_hw < max_depth)
+        unknown = np.full(truth_hw.shape, np.nan)
+        if not displacements:
+            return cls(reference.image, truth_hw, scored_hw, max_depth, unknown, unknown)
+        limit_hw = depth_noise(truth_hw, reference.camera, displacements, LIMIT_NOISE) / truth_hw
+        longest = max(displacements, key=np.linalg.norm)
+        return cls(reference.image, truth_hw, scored_hw, max_depth,
+                   _angle(reference.camera.rays_hw3(), longest), np.minimum(limit_hw, 1))
+
+    @classmethod
+    def of_pair(cls, reference: Frame, source: Frame, truth_hw: np.ndarray, max_depth: float) -> '_View':
+        T_src_ref = motion.inverse(source.T_world_cam) @ reference.T_world_cam
+        displacement = motion.displacement(T_src_ref)
+        view = cls.of(reference, truth_hw, max_depth, [displacement] if displacement.any() else [])
+        visible_hw = motion.stabilise(source.image, source.camera, T_src_ref).valid_hw
+        return replace(view, scored_hw=view.scored_hw & visible_hw)
+
+
+def _angle(rays_hw3: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """Return degrees, 0 to 90, between rays and a line."""
+    cosine = np.abs(rays_hw3 @ (direction / np.linalg.norm(direction))) / np.linalg.norm(rays_hw3, axis=-1)
+    return np.degrees(np.arccos(np.minimum(cosine, 1)))
+
+
+class _Tally:
+    """Gathers the scores of one method on one set, pair by pair, so that memory doesn't grow with the set."""
+
+    def __init__(self, sequence: PosedSequence, method: str, protocol: str):
+        self._set, self._method, self._protocol = sequence.name, method, protocol
+        candidates = len(sequence.pairs if protocol == 'pairs' else sequence.with_truth)
+        self._pictured = set(np.linspace(0, candidates - 1, min(_PICTURED, candidates)).round().astype(int))
+        self._scores: list[Scores] = []
+        self._seconds: list[float] = []
+        self._examples: list[Example] = []
+        self._parts: dict[tuple[str, float, float], list[tuple[int, Scores, float]]] = {}
+        self._dropped: dict[str, int] = {}
+
+    @property
+    def count(self) -> int:
+        return len(self._scores)
+
+    def drop(self, reason: Drop) -> None:
+        self._dropped[reason.value] = self._dropped.get(reason.value, 0) + 1
+
+    def add(self, label: str, view: _View, estimate: DepthAndDeviation, seconds: float) -> None:
+        errors = PixelErrors.of(estimate, view.truth_hw, view.scored_hw, view.max_depth)
+        scores = errors.scores()
+        if self.count in self._pictured:
+            self._examples.append(Example(label, view.image, view.truth_hw, estimate, scores))
+        self._scores.append(scores)
+        self._seconds.append(seconds)
+        limits = view.limit_hw[view.scored_hw]
+        for by, edges, values in (('depth', _DEPTH_EDGES, errors.truth),
+                                  ('foe', _FOE_EDGES, view.angle_hw[view.scored_hw])):
+            for low, high in zip(edges, edges[1:], strict=False):
+                chosen = (values >= low) & (values < high)
+                pixels = int(chosen.sum())
+                if pixels:
+                    part = (pixels, errors.scores(chosen), _finite_mean(limits[chosen]))
+                    self._parts.setdefault((by, low, high), []).append(part)
+
+    def result(self) -> Result | None:
+        if not self._scores:
+            return None
+        seconds = [spent for spent in self._seconds if np.isfinite(spent)]
+        row = Row(self._set, self._method, self._protocol, self.count, average(self._scores),
+                  1e3 * float(np.median(seconds)) if seconds else np.nan)
+        bands = tuple(self._band(*key, parts) for key, parts in sorted(self._parts.items()))
+        return Result(row, bands, tuple(self._examples), self._dropped)
+
+    def _band(self, by: str, low: float, high: float, parts: list[tuple[int, Scores, float]]) -> Band:
+        pixels = np.array([count for count, _, _ in parts])
+        nan = float('nan')
+        covered = pixels * [scores.coverage for _, scores, _ in parts]
+
+        def mean(values: list[float], weights: np.ndarray) -> float:
+            known = np.isfinite(values) & (weights > 0)
+            return float(np.average(np.array(values)[known], weights=weights[known])) if known.any() else nan
+
+        return Band(self._set, self._method, self._protocol, by, float(low), float(high), int(pixels.sum()),
+                    abs_rel=mean([scores.abs_rel for _, scores, _ in parts], covered),
+                    mae_log=mean([scores.mae_log for _, scores, _ in parts], covered),
+                    delta_125=mean([scores.delta_125 for _, scores, _ in parts], pixels),
+                    coverage=mean([scores.coverage for _, scores, _ in parts], pixels),
+                    limit=mean([limit for _, _, limit in parts], pixels))
+
+
+def _finite_mean(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else np.nan
+
+
+def load_sets(paths: Iterable[str | Path]) -> list[PosedSequence]:
+    """Read every set before the work starts, so that a typing error shows at once."""
+    return [PosedSequence.load(path) for path in paths]
