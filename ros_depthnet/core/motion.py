@@ -193,10 +193,3 @@ def foe(camera: Camera, displacement: np.ndarray) -> np.ndarray:
     forward = displacement[2] or 5e-324  # keeps 0 / 0 from being NaN
     with np.errstate(over='ignore'):
         return np.array([camera.fx, camera.fy]) * (displacement[:2] / forward) + (camera.cx, camera.cy)
-
-
-def levelled(T_world_body: np.ndarray) -> np.ndarray:
-    """Return T_world_level: the place and heading of a body (x forward, z up), without its roll and pitch."""
-    R = T_world_body[:3, :3]
-    yaw = np.arctan2(R[1, 0], R[0, 0])
-    return pose(cv2.Rodrigues(np.array([0, 0, yaw]))[0], T_world_body[:3, 3])

@@ -41,12 +41,12 @@ class ObstacleOptions:
             if not field.name.endswith('height') and not getattr(self, field.name) > 0:
                 raise ValueError(f'{field.name} must be positive, not {getattr(self, field.name)}.')
         if not self.min_height < self.max_height:
-            raise ValueError(f'min_height ({self.min_height} m) must be below max_height ({self.max_height}).')
+            raise ValueError(f'min_height ({self.min_height} m) is not below max_height ({self.max_height}).')
 
 
 @dataclass(frozen=True, eq=False)
 class Box:
-    """An obstacle: centre (3,) and size (3,) of its box, distance, all in metres, and its number of points."""
+    """A box: centre (3,) and size (3,), distance, all in metres, and its number of points."""
 
     centre: np.ndarray
     size: np.ndarray

@@ -69,7 +69,8 @@ class ModelCard:
             known = {key: content[key] for key in cls.__dataclass_fields__ if key in content}
             size = content['input']
             low, high = map(float, known.pop('parallax_range', (1, 60)))
-            return cls(**{**known, 'file': path.parent / content['file'],
+            return cls(**{**known, 'name': content['name'], 'kind': content['kind'],
+                          'file': path.parent / content['file'],
                           'input_width': size['width'], 'input_height': size['height'],
                           'input_multiple': size.get('multiple', 16), 'parallax_range': (low, high)})
         except KeyError as error:

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+
+from ros_depthnet.core import motion
+from ros_depthnet.core.baseline import Drop, FrameBuffer, PairOptions, choose_sources, source_of
+from ros_depthnet.core.camera import Camera
+from ros_depthnet.core.frames import BadImage, Frame
+
+CAMERA = Camera(16, 16, 100., 100., 7.5, 7.5)
+IMAGE = np.zeros((16, 16, 3), np.uint8)
+OPTIONS = PairOptions(max_sources=2, target_parallax=8, min_parallax=1, max_rotation=.35, max_rotation_rate=1)
+
+
+def frame(seconds, x=0., yaw=0.):
+    T = motion.pose([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]], [x, 0, 0])
+    return Frame(round(seconds * 1e9), IMAGE, CAMERA, T)
+
+
+def flight(rate, speed, duration=2.):
+    return [frame(i / rate, speed * i / rate) for i in range(round(rate * duration) + 1)]
+
+
+def chosen(frames, depth=10., options=OPTIONS):
+    return choose_sources(frames[-1], frames[:-1], depth, options)
+
+
+@pytest.mark.parametrize('image', [np.zeros((0, 16, 3), np.uint8), np.zeros((16, 16, 3), np.float32),
+                                   np.zeros((16, 16), np.uint8), np.zeros((16, 15, 3), np.uint8)])
+def test_an_image_no_depth_can_come_from_is_refused(image):
+    with pytest.raises(BadImage):
+        Frame(0, image, CAMERA, np.eye(4))
+
+
+def test_a_frame_without_a_proper_pose_is_refused():
+    with pytest.raises(motion.InvalidPose):
+        Frame(0, IMAGE, CAMERA, np.full((4, 4), np.nan))
+
+
+def test_a_source_knows_its_displacement_in_the_axes_of_the_reference():
+    reference, source = frame(1, x=2, yaw=.2), frame(0, x=1.5, yaw=.1)
+    result = source_of(reference, source, scene_depth=4)
+    point_ref = np.array([.5, .3, 4])
+    # The same world point in both cameras, the source's turned into the reference's axes by hand.
+    point_world = reference.T_world_cam[:3, :3] @ point_ref + reference.T_world_cam[:3, 3]
+    point_stabilised = reference.T_world_cam[:3, :3].T @ (point_world - source.T_world_cam[:3, 3])
+    np.testing.assert_allclose(point_ref + result.displacement, point_stabilised, atol=1e-12)
+    assert result.rotation == pytest.approx(.1)
+    assert result.parallax == pytest.approx(100 * .5 / 4)
+
+
+@pytest.mark.parametrize('rate', [5, 30, 120])
+def test_the_first_source_puts_the_median_depth_on_target_at_any_frame_rate(rate):
+    # 8 px = 100 px * 0.8 m / 10 m
+    first = chosen(flight(rate, speed=2))[0]
+    assert np.linalg.norm(first.displacement) == pytest.approx(.8, abs=1 / rate)
+
+
+@pytest.mark.parametrize('depth, baseline', [(2.5, .2), (5, .4), (20, 1.6)])
+def test_a_farther_scene_takes_a_longer_baseline(depth, baseline):
+    assert np.linalg.norm(chosen(flight(60, 2), depth)[0].displacement) == pytest.approx(baseline, abs=.04)
+
+
+def test_the_second_source_has_about_half_the_baseline():
+    first, second = chosen(flight(60, 2))
+    assert second.parallax == pytest.approx(first.parallax / 2, rel=.1)
+
+
+def test_no_two_sources_are_almost_the_same():
+    frames = [frame(0, 0), frame(.1, .02), frame(.2, .04), frame(.3, .8)]
+    assert len(chosen(frames)) == 1
+
+
+def test_hovering_gives_no_sources():
+    assert chosen([frame(i / 10, .001 * i) for i in range(20)]) is Drop.BASELINE_TOO_SHORT
+
+
+def test_the_first_frame_has_no_partner():
+    assert chosen([frame(0)]) is Drop.FIRST_FRAME
+
+
+def test_a_fast_turn_is_named():
+    assert chosen([frame(0, 0), frame(.9, .8), frame(1, .85, yaw=.11)]) is Drop.ROTATING_TOO_FAST
+    assert isinstance(chosen([frame(0, 0), frame(.9, .8), frame(1, .85, yaw=.09)]), tuple)
+
+
+def test_frames_that_looked_elsewhere_are_no_sources():
+    frames = [frame(0, 0), frame(1, .4, yaw=.3), frame(2, .8, yaw=.6)]
+    assert [source.frame for source in chosen(frames)] == [frames[1]]
+    assert chosen([frame(0, 0), frame(1, .8, yaw=.5)]) is Drop.ROTATED_TOO_FAR
+
+
+def test_the_buffer_is_bounded_in_number_and_age():
+    buffer = FrameBuffer(capacity=10, max_age=1.5)
+    for item in flight(30, 2, duration=10):
+        buffer.add(item)
+        assert len(buffer.frames) <= 10
+    assert buffer.frames[-1].stamp_ns == 10_000_000_000
+    assert buffer.frames[0].stamp_ns >= 8_500_000_000
+    assert [f.stamp_ns for f in buffer.frames] == sorted(f.stamp_ns for f in buffer.frames)
+
+
+@pytest.mark.parametrize('rate', [10, 60, 200])
+@pytest.mark.parametrize('speed', [.5, 2, 8])
+def test_every_baseline_flown_in_the_last_seconds_stays_within_reach(rate, speed):
+    buffer = FrameBuffer(capacity=24, max_age=5)
+    for item in flight(rate, speed, duration=12):
+        buffer.add(item)
+    newest = buffer.frames[-1].T_world_cam[0, 3]
+    baselines = np.array([newest - held.T_world_cam[0, 3] for held in buffer.frames[:-1]])
+    assert baselines.max() > 3.5 * speed
+    for wanted in np.geomspace(max(.1, speed / rate), 3.5 * speed, 30):
+        assert np.abs(np.log(baselines / wanted)).min() < np.log(1.5)
+
+
+def test_hovering_does_not_push_out_the_frames_of_the_approach():
+    buffer = FrameBuffer(capacity=12, max_age=60)
+    for item in flight(20, 1, duration=2):
+        buffer.add(item)
+    noise = np.random.default_rng(0).normal(0, .005, 200)
+    for i in range(200):
+        buffer.add(frame(2.1 + i / 20, 2 + noise[i]))
+    baselines = np.array([2 - held.T_world_cam[0, 3] for held in buffer.frames])
+    for wanted in (.3, .6, 1.2, 2):
+        assert np.abs(np.log(np.maximum(baselines, 1e-3) / wanted)).min() < np.log(1.5)

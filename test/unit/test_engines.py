@@ -1,0 +1,197 @@
+import logging
+
+import numpy as np
+import onnxruntime
+import pytest
+import yaml
+from tiny_models import displacement_is_parallax, red_is_depth, red_is_parallax
+
+from ros_depthnet.core.camera import Camera
+from ros_depthnet.core.frames import Views
+from ros_depthnet.engines.card import ModelCard, ModelError
+from ros_depthnet.engines.model import Model, load_model
+from ros_depthnet.engines.onnx_engine import PROVIDERS, OnnxEngine
+
+CAMERA = Camera(64, 48, 60., 60., 31.5, 23.5)
+
+
+def views(red, displacements, valid=None):
+    reference = np.zeros((48, 64, 3), np.uint8)
+    reference[..., 0] = red
+    reference[..., 1] = 10
+    count = len(displacements)
+    valid = np.ones((count, 48, 64), bool) if valid is None else valid
+    sources = np.zeros((count, 48, 64, 3), np.uint8)
+    return Views(reference, sources, valid, np.array(displacements, float), CAMERA)
+
+
+def edited(path, **changes):
+    """Change a card's content; None takes a key out."""
+    content = {**yaml.safe_load(path.with_suffix('.yaml').read_text()), **changes}
+    path.with_suffix('.yaml').write_text(yaml.safe_dump({k: v for k, v in content.items() if v is not None}))
+    return path
+
+
+def test_the_card_is_read(tmp_path):
+    path = red_is_depth(tmp_path, licence='Apache-2.0', scores={'here': .1})
+    card = ModelCard.read(path.with_suffix('.yaml'))
+    assert (card.name, card.kind, card.file) == ('red_is_depth', 'depthnet', path)
+    assert (card.input_width, card.input_height, card.input_multiple) == (64, 48, 16)
+    assert (card.parallax_range, card.nominal_displacement) == ((1., 64.), .3)
+    assert (card.licence, card.scores) == ('Apache-2.0', {'here': .1})
+
+
+@pytest.mark.parametrize('changes, sentence', [
+    ({'kind': 'stereo'}, "kind 'stereo'"), ({'kind': None}, "lacks 'kind'"), ({'file': None}, "lacks 'file'"),
+    ({'input': None}, "lacks 'input'"), ({'input': {'width': 64, 'height': 0}}, 'whole positive'),
+    ({'input': 64}, 'malformed'), ({'parallax_range': [5, 2]}, 'parallax range'),
+    ({'parallax_range': 5}, 'malformed'), ({'kind': 'depthnet'}, 'nominal_displacement')])
+def test_a_card_that_makes_no_sense_is_refused_in_one_sentence(tmp_path, changes, sentence):
+    with pytest.raises(ModelError, match=sentence) as caught:
+        load_model(edited(red_is_parallax(tmp_path), **changes))
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('text', ['a: [', '- a list', ''])
+def test_a_card_that_is_no_mapping_is_refused(tmp_path, text):
+    path = red_is_parallax(tmp_path)
+    path.with_suffix('.yaml').write_text(text)
+    with pytest.raises(ModelError, match='YAML|malformed'):
+        load_model(path)
+
+
+def test_a_model_is_found_by_either_path(tmp_path):
+    path = red_is_parallax(tmp_path)
+    assert load_model(path).card == load_model(path.with_suffix('.yaml')).card
+
+
+def test_a_missing_model_is_named_with_what_there_is(tmp_path):
+    with pytest.raises(ModelError, match="no model 'nonesuch'.*shipped"):
+        load_model('nonesuch')
+    with pytest.raises(ModelError, match='has no card'):
+        load_model(tmp_path / 'gone.onnx')
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    path = red_is_parallax(tmp_path)
+    path.unlink()
+    with pytest.raises(ModelError, match='is missing'):
+        load_model(path)
+
+
+def test_a_truncated_file_is_refused(tmp_path):
+    path = red_is_parallax(tmp_path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ModelError, match='damaged'):
+        load_model(path)
+    with pytest.raises(ModelError, match='no readable ONNX model') as caught:
+        load_model(edited(path, sha256=None))
+    assert '\n' not in str(caught.value)
+
+
+def test_a_file_that_is_no_model_of_its_kind_is_refused(tmp_path):
+    path = edited(red_is_parallax(tmp_path), kind='depthnet', nominal_displacement=.3)
+    with pytest.raises(ModelError, match='is no depthnet'):
+        load_model(path)
+
+
+def test_auto_takes_a_provider_and_says_which(tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        engine = OnnxEngine(red_is_parallax(tmp_path), 'auto')
+    assert engine.provider in PROVIDERS
+    assert f'runs on {engine.provider}' in caplog.text
+
+
+@pytest.mark.parametrize('provider', ['cuda', 'tensorrt'])
+def test_a_provider_asked_for_and_not_had_is_an_error_with_the_fix(tmp_path, provider):
+    if PROVIDERS[provider] in onnxruntime.get_available_providers():
+        pytest.skip(f'this machine has {provider}')
+    with pytest.raises(ModelError, match='pip install onnxruntime-gpu'):
+        OnnxEngine(red_is_parallax(tmp_path), provider)
+
+
+def test_an_unknown_provider_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="'npu' is none of"):
+        OnnxEngine(red_is_parallax(tmp_path), 'npu')
+
+
+def test_inputs_the_graph_refuses_are_one_sentence(tmp_path):
+    with pytest.raises(ModelError, match='failed on cpu') as caught:
+        OnnxEngine(red_is_depth(tmp_path), 'cpu').run({'pair': np.zeros((1, 6, 16), np.float32)})
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('image, expected', [((640, 480), (64, 48)), ((752, 480), (64, 48)),
+                                             ((640, 100), (64, 16)),
+                                             ((1280, 720), (64, 32)), ((480, 640), (64, 80))])
+def test_the_input_keeps_the_aspect_to_the_nearest_multiple(tmp_path, image, expected):
+    model = load_model(red_is_parallax(tmp_path))
+    assert model.input_size(Camera(*image, 500., 500., 300., 200.)) == expected
+
+
+def test_another_input_width_must_be_a_multiple(tmp_path):
+    path = red_is_parallax(tmp_path)
+    assert load_model(path, input_width=128).input_size(CAMERA) == (128, 96)
+    with pytest.raises(ModelError, match='multiple of 16, not 100'):
+        load_model(path, input_width=100)
+
+
+def test_parallax_becomes_metres_by_focal_length_and_baseline(tmp_path):
+    # Z = f |t| / rho with the longest displacement
+    result = load_model(red_is_parallax(tmp_path)).predict(views(12, [[.3, 0, .4], [.1, 0, .2]]))
+    np.testing.assert_allclose(result.depth_hw, 60 * .5 / 12, rtol=1e-5)
+    np.testing.assert_allclose(result.deviation_hw, .10, rtol=1e-5)
+
+
+def test_displacements_go_in_as_parts_of_the_longest(tmp_path):
+    # The graph answers rho = red * x * fx with x of the first displacement: here .5 / 1 of the unit, 1 m.
+    result = load_model(displacement_is_parallax(tmp_path)).predict(views(51, [[.5, 0, 0], [0, 0, 1]]))
+    np.testing.assert_allclose(result.depth_hw, 60 * 1 / (51 / 255 * .5 * 60), rtol=1e-5)
+
+
+def test_depthnet_scales_with_the_displacement(tmp_path):
+    result = load_model(red_is_depth(tmp_path)).predict(views(30, [[0, .15, 0]]))
+    assert result.depth_hw.shape == (48, 64)
+    np.testing.assert_allclose(result.depth_hw, 30 * .15 / .3, rtol=1e-4)
+
+
+def test_depthnet_averages_over_the_sources_that_see_a_pixel(tmp_path):
+    valid = np.ones((2, 48, 64), bool)
+    valid[1, :, :32] = False
+    result = load_model(red_is_depth(tmp_path)).predict(views(30, [[0, .3, 0], [0, 1.2, 0]], valid))
+    np.testing.assert_allclose(result.depth_hw[:, :32], 30, rtol=1e-4)
+    np.testing.assert_allclose(result.depth_hw[:, 32:], np.sqrt(30 * 120), rtol=1e-4)
+
+
+def test_a_source_that_did_not_move_says_nothing(tmp_path):
+    with pytest.raises(ValueError, match='same place'):
+        load_model(red_is_parallax(tmp_path)).predict(views(12, [[.3, 0, 0], [0, 0, 0]]))
+
+
+def test_warm_up_runs_each_number_of_sources(tmp_path):
+    shapes = []
+
+    class Recording(OnnxEngine):
+        def run(self, inputs):
+            shapes.append(inputs['sources'].shape)
+            return super().run(inputs)
+
+    card = ModelCard.read(red_is_parallax(tmp_path).with_suffix('.yaml'))
+    Model(card, Recording(card.file, 'cpu')).warm_up(Camera(640, 480, 500., 500., 320., 240.), max_sources=3)
+    assert shapes == [(1, count, 3, 48, 64) for count in (1, 2, 3)]
+
+
+def test_a_torch_module_answers_like_its_onnx_file(tmp_path):
+    torch = pytest.importorskip('torch')
+    from ros_depthnet.engines.torch_engine import TorchEngine
+
+    class RedIsParallax(torch.nn.Module):
+        def forward(self, reference, sources, valid, displacements, intrinsics):
+            return torch.log(reference[:, 0] * 255), torch.log(reference[:, 1] * 2.55)
+
+    onnx_model = load_model(red_is_parallax(tmp_path))
+    torch_model = Model(onnx_model.card, TorchEngine(RedIsParallax(), ('log_parallax', 'log_deviation')))
+    case = views(np.arange(1, 65), [[.1, .2, .3]])
+    for name in ('depth_hw', 'deviation_hw'):
+        expected, got = (getattr(model.predict(case), name) for model in (onnx_model, torch_model))
+        np.testing.assert_allclose(got, expected, rtol=1e-5)

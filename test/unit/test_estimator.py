@@ -1,0 +1,224 @@
+import numpy as np
+import pytest
+from tiny_models import red_is_parallax
+
+from ros_depthnet.core import motion
+from ros_depthnet.core.baseline import Drop
+from ros_depthnet.core.camera import Camera
+from ros_depthnet.core.estimator import Estimate, Estimator, EstimatorOptions, geometric_deviation
+from ros_depthnet.core.frames import Frame, Views
+from ros_depthnet.engines.model import load_model
+
+CAMERA = Camera(64, 48, 60., 60., 31.5, 23.5)  # the tiny model's size: pixels stay as they are
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory):
+    """Return a model that reads its answer off the picture: red parallax, green percent of deviation."""
+    return load_model(red_is_parallax(tmp_path_factory.mktemp('model')))
+
+
+def frame(seconds, x=0., z=0., red=12, green=4, camera=CAMERA, yaw=0.):
+    image = np.zeros((camera.height, camera.width, 3), np.uint8)
+    image[..., 0], image[..., 1] = red, green
+    rotation = [[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]]
+    return Frame(round(seconds * 1e9), image, camera, motion.pose(rotation, [x, 0, z]))
+
+
+def estimator(model, **options):
+    return Estimator(model, EstimatorOptions(**{'max_relative_deviation': 100, **options}))
+
+
+def estimate(model, red=12, green=4, x=.5, z=0., **options):
+    return estimator(model, **options).estimate(frame(1, x, z, red, green), [frame(0)])
+
+
+def test_depth_is_in_metres(model):
+    result = estimate(model, red=np.arange(1, 65))
+    np.testing.assert_allclose(result.depth_hw, np.tile(60 * .5 / np.arange(1, 65), (48, 1)), rtol=1e-5)
+    assert result.depth_hw.dtype == np.float32
+    assert result.deviation_hw.dtype == np.float32
+
+
+def test_deviation_joins_the_models_and_the_geometrys(model):
+    # Sideways by .5 m at 2.5 m: sigma_Z = Z^2 s / (f D), and 4 % of the model's.
+    result = estimate(model, matching_noise=.5)
+    np.testing.assert_allclose(result.deviation_hw, np.hypot(2.5 * .04, 2.5 ** 2 * .5 / (60 * .5)), rtol=1e-4)
+
+
+@pytest.mark.parametrize('displacement', [(.5, 0, 0), (.1, -.2, .3), (0, 0, -.4)])
+def test_geometric_deviation_is_what_shifted_matches_do_to_depth(displacement):
+    displacement, depth, shift = np.array(displacement), np.float32(40), .01
+    views = Views(None, None, np.ones((1, 48, 64), bool), displacement[None], CAMERA)
+    sigma = geometric_deviation(np.full((48, 64), depth), views, shift)
+    u, v = np.meshgrid(np.arange(64.), np.arange(48.))
+    ray = np.stack([(u - 31.5) / 60, (v - 23.5) / 60, np.ones_like(u)], -1)
+    match = CAMERA.project(ray * depth + displacement)
+    along = match - np.stack([u, v], -1)
+    far_from_foe = np.linalg.norm(along, axis=-1) > 5 * shift
+    match += along / np.linalg.norm(along, axis=-1, keepdims=True) * shift
+    # Depth again from the shifted match, by least squares over x and y.
+    a = (match - (31.5, 23.5)) / 60 - ray[..., :2]
+    b = displacement[:2] - (match - (31.5, 23.5)) / 60 * displacement[2]
+    again = (a * b).sum(-1) / (a * a).sum(-1)
+    # shift is finite: dZ/Z = -drho/rho / (1 + drho/rho)
+    share = sigma / depth
+    expected = depth * share / (1 + share)
+    np.testing.assert_allclose((depth - again)[far_from_foe], expected[far_from_foe], rtol=.03)
+    assert far_from_foe.mean() > .9
+
+
+def test_deviation_grows_towards_the_focus_of_expansion_and_far_away():
+    # Forward by .5 m: the focus of expansion is the centre of the image.
+    views = Views(None, None, np.ones((1, 48, 64), bool), np.array([[0, 0, .5]]), CAMERA)
+    near, far = (geometric_deviation(np.full((48, 64), z, np.float32), views, .1) for z in (4., 8.))
+    assert (np.diff(near[24, 32:]) < 0).all()
+    np.testing.assert_allclose(far, 4 * near, rtol=1e-5)
+
+
+def test_two_sources_know_more_than_one():
+    depth = np.full((48, 64), 5, np.float32)
+    one, two = (Views(None, None, np.ones((count, 48, 64), bool), np.array([[.5, 0, 0]] * count), CAMERA)
+                for count in (1, 2))
+    one, two = (geometric_deviation(depth, views, .1) for views in (one, two))
+    np.testing.assert_allclose(two, one / np.sqrt(2), rtol=1e-6)
+
+
+def test_too_uncertain_is_nan(model):
+    green = np.tile(np.where(np.arange(64) < 32, 10, 40), (48, 1))
+    result = estimate(model, green=green, max_relative_deviation=.25)
+    assert np.isfinite(result.depth_hw[:, :32]).all()
+    assert np.isnan(result.depth_hw[:, 32:]).all()
+    assert (np.isnan(result.deviation_hw) == np.isnan(result.depth_hw)).all()
+
+
+def test_the_focus_of_expansion_is_nan(model):
+    result = estimate(model, red=1, x=0., z=.5, max_relative_deviation=.5, max_range=1000.)
+    v, u = np.mgrid[:48, :64]
+    # Relative deviation s / rho_perpendicular, which is 1 px times the tangent of the angle off the flight
+    radius = np.hypot(u - 31.5, v - 23.5)
+    expected = np.hypot(.04, .1 / (radius / 60)) > .5
+    assert 0 < expected.sum() < expected.size
+    np.testing.assert_array_equal(np.isnan(result.depth_hw), expected)
+
+
+def test_beyond_range_is_plus_infinity_and_too_close_minus(model):
+    red = np.tile(np.repeat([3, 30, 120], [20, 20, 24]), (48, 1))  # 10 m, 1 m, .25 m
+    result = estimate(model, red=red, min_range=.5, max_range=5)
+    assert np.isposinf(result.depth_hw[:, :20]).all()
+    np.testing.assert_allclose(result.depth_hw[:, 20:40], 1, rtol=1e-5)
+    assert np.isneginf(result.depth_hw[:, 40:]).all()
+    np.testing.assert_array_equal(np.isfinite(result.deviation_hw), np.isfinite(result.depth_hw))
+
+
+def test_where_no_source_sees_depth_is_unknown(model):
+    reference, source = frame(1, .5), frame(0, yaw=.3)  # the source looks to the right
+    result = estimator(model).estimate(reference, [source])
+    T_src_ref = motion.inverse(source.T_world_cam) @ reference.T_world_cam
+    seen = motion.stabilise(source.image, CAMERA, T_src_ref).valid_hw
+    assert .2 < seen.mean() < .9
+    np.testing.assert_array_equal(np.isfinite(result.depth_hw), seen)
+    both = estimator(model).estimate(reference, [source, frame(.5)])
+    assert np.isfinite(both.depth_hw).all()
+
+
+def test_output_has_the_networks_size_and_its_camera(model):
+    big = Camera(640, 512, 600., 600., 319.5, 255.5)
+    result = estimator(model).estimate(frame(1, .5, camera=big), [frame(0, camera=big)])
+    assert result.depth_hw.shape == result.image.shape[:2] == (48, 64)
+    assert result.camera == big.resized(64, 48)
+    np.testing.assert_allclose(result.depth_hw, 60 * .5 / 12, rtol=1e-5)
+
+
+def test_an_estimate_says_what_it_is_of(model):
+    result = estimate(model)
+    assert result.stamp_ns == 1_000_000_000
+    assert result.T_world_cam[0, 3] == .5
+    assert [source.frame.stamp_ns for source in result.sources] == [0]
+    assert set(result.milliseconds) == {'stabilise', 'model', 'judge'}
+
+
+@pytest.mark.parametrize('sources', [[], [frame(0, .5)],
+                                     [frame(0, camera=Camera(64, 48, 50., 50., 31.5, 23.5))]])
+def test_sources_that_say_nothing_are_refused(model, sources):
+    with pytest.raises(ValueError):
+        estimator(model).estimate(frame(1, .5), sources)
+
+
+def fly(judge, count=20, speed=2., **options):
+    return [judge.add(frame(i / 10, speed * i / 10, **options)) for i in range(count)]
+
+
+def test_flying_gives_depth_from_the_first_baseline_on(model):
+    results = fly(estimator(model))
+    assert results[0] is Drop.FIRST_FRAME
+    assert all(isinstance(result, Estimate) for result in results[1:])
+
+
+def test_the_last_depth_map_decides_the_next_baseline(model):
+    judge = estimator(model, initial_depth=40., max_sources=1)
+    judge.add(frame(0, 0))
+    first = judge.add(frame(1, 2.5, red=50))  # 60 px * 2.5 m / 50 px: the scene is at 3 m, not at 40 m
+    second = judge.add(frame(2, 3))
+    assert np.linalg.norm(first.sources[0].displacement) == pytest.approx(2.5)
+    # 8 px of 3 m is .4 m: .5 m is nearer to that than 3 m, which 40 m would have called for.
+    assert np.linalg.norm(second.sources[0].displacement) == pytest.approx(.5)
+
+
+def test_a_map_of_nothing_falls_back_to_the_initial_depth(model):
+    judge = estimator(model, initial_depth=40., max_sources=1, max_relative_deviation=.5)
+    judge.add(frame(0, 0))
+    assert np.isnan(judge.add(frame(1, 2.5, red=50, green=90)).depth_hw).all()
+    assert np.linalg.norm(judge.add(frame(2, 3)).sources[0].displacement) == pytest.approx(3)
+
+
+def test_hovering_never_makes_up_depth(model):
+    judge = estimator(model)
+    noise = np.random.default_rng(0).normal(0, .002, 100)
+    results = [judge.add(frame(i / 10, noise[i])) for i in range(100)]
+    assert set(results) == {Drop.FIRST_FRAME, Drop.BASELINE_TOO_SHORT}
+
+
+def test_time_running_backwards_starts_afresh(model):
+    judge = estimator(model)
+    fly(judge)
+    assert judge.add(frame(.5, 1)) is Drop.TIME_JUMP
+    result = judge.add(frame(.6, 1.2))
+    assert isinstance(result, Estimate)
+    assert [source.frame.stamp_ns for source in result.sources] == [500_000_000]
+
+
+def test_the_same_stamp_again_is_stale_and_harmless(model):
+    judge = estimator(model)
+    fly(judge)
+    assert judge.add(frame(1.9, 3.8)) is Drop.STALE
+    assert isinstance(judge.add(frame(2, 4)), Estimate)
+
+
+def test_another_camera_starts_afresh(model):
+    judge = estimator(model)
+    fly(judge)
+    other = Camera(100, 48, 80., 80., 49.5, 23.5)
+    assert judge.add(frame(2, 4, camera=other)) is Drop.RESIZED
+    assert isinstance(judge.add(frame(2.1, 4.2, camera=other)), Estimate)
+
+
+def test_turning_fast_is_named(model):
+    judge = estimator(model)
+    fly(judge)
+    assert judge.add(frame(2, 4, yaw=.15)) is Drop.ROTATING_TOO_FAST
+    assert isinstance(judge.add(frame(2.1, 4.2, yaw=.16)), Estimate)
+
+
+def test_reset_forgets(model):
+    judge = estimator(model)
+    fly(judge)
+    judge.reset()
+    assert judge.add(frame(2, 4)) is Drop.FIRST_FRAME
+
+
+@pytest.mark.parametrize('options', [{'max_sources': 0}, {'initial_depth': -1}, {'buffer_size': 1},
+                                     {'min_range': 10, 'max_range': 5}, {'max_rotation': float('nan')}])
+def test_impossible_options_are_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        EstimatorOptions(**options)
