@@ -181,10 +181,13 @@ def stabilise(image: np.ndarray, camera: Camera, T_src_ref: np.ndarray) -> Stabi
     # Replicated borders keep the cubic kernel from mixing black into the outermost valid pixels.
     warped = cv2.warpPerspective(image, homography, (camera.width, camera.height),
                                  flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    pixels = camera.project(camera.rays_hw3() @ R_src_ref.T.astype(np.float32))
-    edge = .5  # the outer half of the border pixels
-    valid_hw = ((pixels >= -edge) & (pixels <= (camera.width - 1 + edge, camera.height - 1 + edge))).all(-1)
-    warped[~valid_hw] = 0
+    # Homogeneous pixels in the source; the image reaches half a pixel beyond the outermost centres.
+    to_source = (camera.K @ R_src_ref).astype(np.float32)
+    x, y, z = to_source @ camera.rays_hw3().reshape(-1, 3).T
+    inside = ((z > 0) & (x >= -.5 * z) & (x <= (camera.width - .5) * z) &
+              (y >= -.5 * z) & (y <= (camera.height - .5) * z))
+    valid_hw = inside.reshape(camera.height, camera.width)
+    warped *= valid_hw[..., None]
     return Stabilised(warped, valid_hw, displacement(T_src_ref))
 
 
