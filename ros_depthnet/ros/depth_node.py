@@ -1,0 +1,149 @@
+"""The node that turns images and odometry into depth."""
+
+import sys
+import time
+from dataclasses import dataclass, fields
+from types import SimpleNamespace
+
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from ros_depthnet.core.baseline import Drop
+from ros_depthnet.core.camera import Camera
+from ros_depthnet.core.estimator import Estimate, Estimator, EstimatorOptions
+from ros_depthnet.core.frames import BadImage, Frame
+from ros_depthnet.engines.model import load_model
+from ros_depthnet.ros import qos, topics
+from ros_depthnet.ros.conversions.camera_info import NoCamera, from_camera, is_distorted, to_camera
+from ros_depthnet.ros.conversions.image import compressed_to_rgb, from_depth, from_rgb, to_rgb
+from ros_depthnet.ros.conversions.time import to_ns
+from ros_depthnet.ros.diagnostics import Complaint
+from ros_depthnet.ros.managed import ProcessingNode, milliseconds_since
+from ros_depthnet.ros.poses import CameraPose, CameraPoses
+from ros_depthnet.ros.running import run
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    arrived: float
+    image: Image | CompressedImage
+    camera_info: CameraInfo
+    pose: CameraPose
+
+
+class DepthNode(ProcessingNode):
+    """Images, camera_info and odometry in; depth with its deviation out."""
+
+    def __init__(self, **node_options):
+        """Declare the parameters."""
+        super().__init__('depth_node', **node_options)
+
+    def configure(self) -> None:
+        """Load and warm the model, and advertise."""
+        settings = self.settings
+        self.get_logger().info(
+            f'Loading the model {settings.model}; with TensorRT the first time takes minutes.'
+        )
+        self._model = load_model(
+            settings.model,
+            settings.provider,
+            settings.threads,
+            settings.input_width or None,
+            settings.engine_cache or None,
+        )
+        width, height = settings.warm_up_size
+        self._model.warm_up(Camera(width, height, width, width, width / 2, height / 2), settings.max_sources)
+        self._estimator = Estimator(self._model, _estimator_options(settings))
+        self.health.facts.update(model=self._model.card.name, provider=self._model.engine.provider)
+        self.get_logger().info(f'{self._model.card.name} is ready on {self._model.engine.provider}.')
+        self._depth = self.advertise(topics.DEPTH, Image)
+        self._depth_camera_info = self.advertise(topics.DEPTH_CAMERA_INFO, CameraInfo)
+        self._deviation = self.advertise(topics.DEVIATION, Image)
+        self._depth_rgb = self.advertise(topics.DEPTH_RGB, Image)
+
+    def connect(self) -> None:
+        """Subscribe to camera and odometry."""
+        self._camera_info: CameraInfo | None = None
+        if self.settings.image_transport == 'compressed':
+            self._image_input = self.subscribe(topics.COMPRESSED, CompressedImage, self._on_image, qos.IMAGES)
+        else:
+            self._image_input = self.subscribe(topics.IMAGE, Image, self._on_image, qos.IMAGES)
+        self.subscribe(topics.CAMERA_INFO, CameraInfo, self._on_camera_info, qos.SMALL_MESSAGES)
+        self._poses = CameraPoses(self)
+
+    def forget(self) -> None:
+        """Forget the flight so far."""
+        self._poses.close()
+        self._estimator.reset()
+
+    def check(self, settings: SimpleNamespace) -> None:
+        """Refuse what the estimator refuses."""
+        _estimator_options(settings)
+
+    def settings_changed(self) -> None:
+        """Go on with an estimator of the new options."""
+        if hasattr(self, '_estimator'):
+            self._estimator = Estimator(self._model, _estimator_options(self.settings))
+
+    def process(self, job: _Job) -> None:
+        """Estimate depth for one image and publish it."""
+        message = job.image
+        try:
+            rgb = compressed_to_rgb(message) if isinstance(message, CompressedImage) else to_rgb(message)
+            frame = Frame(to_ns(message.header.stamp), rgb, to_camera(job.camera_info), job.pose.T_odom_cam)
+        except BadImage as error:
+            self.health.dropped(Drop.BAD_IMAGE, str(error))
+            return
+        except NoCamera as error:
+            self.health.dropped(Drop.NO_CAMERA_INFO, str(error))
+            return
+        result = self._estimator.add(frame)
+        if isinstance(result, Drop):
+            self.health.dropped(result)
+            return
+        self._publish(result, message.header)
+        self.health.published(milliseconds_since(job.arrived))
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        self._camera_info = message
+        if is_distorted(message) and 'rect' not in self._image_input.topic:
+            self.health.complain('distorted', Complaint.warning(
+                f'The camera on {self._image_input.topic} has lens distortion (D is not zero), but depth '
+                "wants undistorted images: remap image_raw to image_rect of image_proc's rectify_node."))
+
+    def _on_image(self, message: Image | CompressedImage) -> None:
+        camera_info, arrived = self._camera_info, time.monotonic()
+        if camera_info is None:
+            self.health.dropped(
+                Drop.NO_CAMERA_INFO,
+                f'An image came on {self._image_input.topic}, but no camera_info has yet.',
+            )
+            return
+
+        def work(pose: CameraPose) -> None:
+            if self.work_on(_Job(arrived, message, camera_info, pose)):
+                self.health.dropped(Drop.BUSY)
+
+        self._poses.request(to_ns(message.header.stamp), message.header.frame_id, work)
+
+    def _publish(self, estimate: Estimate, header) -> None:
+        if self._depth.wanted:
+            self._depth.publish(from_depth(estimate.depth_hw, header, self.settings.depth_encoding))
+        if self._deviation.wanted:
+            self._deviation.publish(from_depth(estimate.deviation_hw, header, '32FC1'))
+        if self._depth_rgb.wanted:
+            self._depth_rgb.publish(from_rgb(estimate.image, header))
+        self._depth_camera_info.publish(from_camera(estimate.camera, header))
+
+
+def _estimator_options(settings: SimpleNamespace) -> EstimatorOptions:
+    values = {field.name: getattr(settings, field.name) for field in fields(EstimatorOptions)}
+    return EstimatorOptions(**values | {'target_parallax': values['target_parallax'] or None})
+
+
+def main(args=None) -> None:
+    """Run the node."""
+    sys.exit(run(DepthNode, args))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,115 @@
+"""Subscriptions that know whether anything arrives, and publishers that know whether anybody listens."""
+
+import time
+from collections.abc import Callable
+from copy import copy
+
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSPolicyKind, QoSProfile
+
+from ros_depthnet.core.recent import Recent
+from ros_depthnet.ros import qos
+from ros_depthnet.ros.diagnostics import Complaint
+from ros_depthnet.ros.topics import Topic
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
+_GONE = (rclpy_implementation.RCLError, rclpy_implementation.InvalidHandle)
+
+
+class Input:
+    """A subscription with overridable QoS that can say what is wrong with it."""
+
+    def __init__(self, node: LifecycleNode, topic: Topic, message_type: type, callback: Callable,
+                 profile: QoSProfile, optional: bool = False):
+        """Subscribe; an optional input is not missed while nobody publishes it."""
+        self._node, self._callback = node, callback
+        self.optional = optional
+        self.topic: str = node.resolve_topic_name(topic.name)
+        self._arrivals = Recent()
+        self._last = time.monotonic()
+        self._mismatch = ''
+        self._subscription = node.create_subscription(
+            message_type,
+            topic.name,
+            self._on_message,
+            copy(profile),  # as overrides are written into it
+            qos_overriding_options=qos.overridable(),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible_qos),
+        )
+
+    @property
+    def rate(self) -> float:
+        """Messages per second."""
+        return self._arrivals.rate(time.monotonic())
+
+    @property
+    def has_publisher(self) -> bool:
+        """Tell whether anybody publishes this topic."""
+        return self._node.count_publishers(self.topic) > 0
+
+    def complaint(self, timeout: float) -> Complaint | None:
+        """Return what keeps messages from arriving, None when they came within `timeout` seconds."""
+        silence = time.monotonic() - self._last
+        if silence < timeout:
+            return None
+        if self._mismatch:
+            return Complaint.error(
+                f'Nothing arrives on {self.topic}: its publisher offers another {self._mismatch} than this '
+                f'node asks for; set qos_overrides.{self.topic}.subscription.{self._mismatch} to its own.')
+        if not self.has_publisher and self.optional:
+            return None
+        if not self.has_publisher:
+            return Complaint.warning(f'Nobody publishes {self.topic}: start its source, or remap the topic.')
+        return Complaint.warning(
+            f'No message on {self.topic} for {silence:.0f} s, though it has a publisher.'
+        )
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self._node.destroy_subscription(self._subscription)
+
+    def _on_message(self, message) -> None:
+        self._last = time.monotonic()
+        self._arrivals.add(self._last)
+        self._callback(message)
+
+    def _on_incompatible_qos(self, event) -> None:
+        self._mismatch = QoSPolicyKind(event.last_policy_kind).name.lower()
+
+
+class Output:
+    """A publisher with overridable QoS that knows whether anybody listens."""
+
+    def __init__(
+        self, node: LifecycleNode, topic: Topic, message_type: type, profile: QoSProfile = qos.OUTPUT
+    ):
+        """Advertise."""
+        self._node = node
+        self._publisher = node.create_lifecycle_publisher(
+            message_type, topic.name, copy(profile), qos_overriding_options=qos.overridable()
+        )
+
+    @property
+    def wanted(self) -> bool:
+        """Tell whether anybody listens."""
+        try:
+            return self._publisher.get_subscription_count() > 0
+        except _GONE:
+            return False
+
+    def publish(self, message) -> None:
+        """Publish a message or its serialised bytes; one that shutdown overtakes is no error."""
+        try:
+            self._publisher.publish(message)
+        except _GONE as error:
+            if self._node.context.ok():
+                self._node.get_logger().warning(f'A message was not sent: {error}')
+
+    def close(self) -> None:
+        """Stop advertising."""
+        self._node.destroy_lifecycle_publisher(self._publisher)

@@ -1,0 +1,69 @@
+"""Where the camera sits on the body: from tf where it knows, else from the parameters."""
+
+import time
+
+import numpy as np
+from rclpy.time import Time
+
+from ros_depthnet.core.mounting import mounting
+from ros_depthnet.ros.conversions.pose import transform_to_pose
+from ros_depthnet.ros.managed import ManagedNode
+
+try:
+    import tf2_ros
+except ImportError:
+    tf2_ros = None
+
+_PATIENCE = 2.0  # seconds that `auto` waits for a static transform
+
+
+class Mounting:
+    """Tells T_body_cam, decided once: a mounting that changes in flight would bend every baseline."""
+
+    def __init__(self, node: ManagedNode):
+        """Read the node's `camera_*` parameters; raises ValueError when tf is demanded but not installed."""
+        self._node = node
+        settings = node.settings
+        if settings.camera_mounting == 'tf' and tf2_ros is None:
+            raise ValueError(
+                'camera_mounting is tf, but tf2_ros is not installed: install it, or set camera_xyz and '
+                'camera_rpy and camera_mounting to parameters.'
+            )
+        self._T_body_cam: np.ndarray | None = None
+        self._waiting_since: float | None = None
+        if tf2_ros is None or settings.camera_mounting == 'parameters':
+            self._settle(mounting(settings.camera_xyz, settings.camera_rpy), 'parameters')
+        else:
+            self._buffer = tf2_ros.Buffer()
+            self._listener = tf2_ros.TransformListener(self._buffer, node)
+
+    def T_body_cam(self, body_frame: str, camera_frame: str) -> np.ndarray | None:
+        """Return the camera's pose on the body, None while tf has not told."""
+        if self._T_body_cam is None:
+            self._ask_tf(body_frame, camera_frame)
+        return self._T_body_cam
+
+    def close(self) -> None:
+        """Stop listening to tf."""
+        if getattr(self, '_listener', None) is not None:
+            self._listener.unregister()
+            self._listener = None
+
+    def _ask_tf(self, body_frame: str, camera_frame: str) -> None:
+        self._waiting_since = self._waiting_since or time.monotonic()
+        try:
+            transform = self._buffer.lookup_transform(body_frame, camera_frame, Time()).transform
+        except tf2_ros.TransformException as error:
+            settings = self._node.settings
+            if settings.camera_mounting == 'auto' and time.monotonic() - self._waiting_since > _PATIENCE:
+                self._node.get_logger().warning(
+                    'camera_xyz and camera_rpy are used, as tf does not know '
+                    f'{camera_frame} in {body_frame}: {error}'
+                )
+                self._settle(mounting(settings.camera_xyz, settings.camera_rpy), 'parameters')
+            return
+        self._settle(transform_to_pose(transform), f'tf ({body_frame} to {camera_frame})')
+
+    def _settle(self, T_body_cam: np.ndarray, origin: str) -> None:
+        self._T_body_cam = T_body_cam
+        self._node.health.facts['camera_mounting'] = origin

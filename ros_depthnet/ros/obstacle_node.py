@@ -1,0 +1,120 @@
+"""The node that turns depth, from depth_node or anybody else, into obstacles and distances per direction."""
+import sys
+from dataclasses import dataclass, fields
+from types import SimpleNamespace
+
+import numpy as np
+from sensor_msgs.msg import LaserScan
+from std_msgs.msg import Header
+from visualization_msgs.msg import MarkerArray
+
+from ros_depthnet.core.cloud import CloudOptions, make_cloud, trusted_depth
+from ros_depthnet.core.motion import inverse
+from ros_depthnet.core.mounting import levelled
+from ros_depthnet.core.obstacles import ObstacleOptions, cluster_obstacles, sector_distances
+from ros_depthnet.ros import topics
+from ros_depthnet.ros.conversions.markers import from_boxes
+from ros_depthnet.ros.conversions.scan import from_sectors
+from ros_depthnet.ros.depth_consumer import DepthConsumer, DepthFrame
+from ros_depthnet.ros.mounting import Mounting
+from ros_depthnet.ros.running import run
+
+_BODY_FRAME = 'base_link'  # REP-105's name, where neither odometry nor the parameter tells another
+
+
+class ObstacleNode(DepthConsumer):
+    """Depth in; boxes round what is near, and the nearest distance in each direction, out."""
+
+    def __init__(self, **node_options):
+        """Declare the parameters."""
+        super().__init__('obstacle_node', **node_options)
+
+    def configure(self) -> None:
+        """Advertise."""
+        self._obstacles = self.advertise(topics.OBSTACLES, MarkerArray)
+        self._distances = self.advertise(topics.OBSTACLE_DISTANCE, LaserScan)
+        self._shown = 0
+
+    def connect(self) -> None:
+        """Subscribe; without odometry, only the mounting tells where up is."""
+        super().connect()
+        self._mounting = Mounting(self) if self._poses is None else None
+
+    def forget(self) -> None:
+        """Stop listening."""
+        super().forget()
+        if self._mounting:
+            self._mounting.close()
+
+    def check(self, settings: SimpleNamespace) -> None:
+        """Refuse options that contradict each other."""
+        _obstacle_options(settings)
+
+    def use(self, frame: DepthFrame) -> None:
+        """Publish obstacles and distances of a depth image, if they are wanted."""
+        places = self._places(frame)
+        if places and self._obstacles.wanted:
+            self._publish_obstacles(frame, places)
+        if places and self._distances.wanted:
+            self._publish_distances(frame, places)
+
+    def _places(self, frame: DepthFrame) -> '_Places | None':
+        """Return where all is, None while the mounting is not known."""
+        body_frame, pose = self.settings.body_frame or _BODY_FRAME, frame.pose
+        if pose:
+            T_odom_body = pose.T_odom_cam @ inverse(pose.T_body_cam)
+            return _Places(pose.T_odom_cam, T_odom_body, levelled(T_odom_body), pose.odom_frame,
+                           pose.body_frame or body_frame)
+        T_body_cam = self._mounting.T_body_cam(body_frame, frame.header.frame_id)
+        if T_body_cam is None:
+            return None
+        T_cam_body = inverse(T_body_cam)
+        return _Places(np.eye(4), T_cam_body, T_cam_body, frame.header.frame_id, body_frame)
+
+    def _publish_obstacles(self, frame: DepthFrame, places: '_Places') -> None:
+        options, settings = _obstacle_options(self.settings), self.settings
+        trusted = CloudOptions(settings.stride, max_distance=options.max_distance,
+                               max_relative_deviation=settings.max_relative_deviation)
+        cloud = make_cloud(frame.depth_hw, frame.deviation_hw, None, frame.camera, places.T_out_cam, trusted)
+        boxes = cluster_obstacles(cloud.points, places.T_out_body[:3, 3], places.T_out_level[:3, 2], options)
+        header = Header(stamp=frame.header.stamp, frame_id=places.out_frame)
+        self._obstacles.publish(from_boxes(boxes, header, self._shown))
+        self._shown = len(boxes)
+
+    def _publish_distances(self, frame: DepthFrame, places: '_Places') -> None:
+        options, settings, depth_hw = _obstacle_options(self.settings), self.settings, frame.depth_hw
+        if frame.deviation_hw is not None:
+            depth_hw = trusted_depth(depth_hw, frame.deviation_hw, settings.max_relative_deviation)
+        T_level_cam = inverse(places.T_out_level) @ places.T_out_cam
+        distances = sector_distances(depth_hw, frame.camera, T_level_cam, options)
+        header = Header(stamp=frame.header.stamp, frame_id=places.body_frame)
+        scan = from_sectors(distances, options.sector_angle, settings.scan_range, header)
+        self._distances.publish(scan)
+
+
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """
+    Poses in the frame of the boxes, "out", and the names of frames.
+
+    T_out_level: at the body, z up, x the way ahead; without odometry, the body counts as level.
+    """
+
+    T_out_cam: np.ndarray
+    T_out_body: np.ndarray
+    T_out_level: np.ndarray
+    out_frame: str
+    body_frame: str
+
+
+def _obstacle_options(settings: SimpleNamespace) -> ObstacleOptions:
+    return ObstacleOptions(**{field.name: getattr(settings, field.name) for field in fields(ObstacleOptions)})
+
+
+def main(args=None) -> None:
+    """Run the node."""
+    sys.exit(run(ObstacleNode, args))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,396 @@
+"""
+Every parameter of the nodes, declared once: name, default, range, and one sentence.
+
+`python -m ros_depthnet.ros.parameters` prints the README's tables of topics and parameters;
+`python -m ros_depthnet.ros.parameters --yaml` prints config/uav.yaml. Needs no ROS.
+"""
+
+import sys
+from dataclasses import dataclass, replace
+
+from ros_depthnet.core.cloud import CloudOptions
+from ros_depthnet.core.estimator import EstimatorOptions
+from ros_depthnet.core.mounting import FORWARD_RPY
+from ros_depthnet.core.obstacles import ObstacleOptions
+from ros_depthnet.ros.topics import NODES
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """
+    A parameter's one declaration.
+
+    low, high: inclusive bounds of a number, or of each number in a list. choices: the only texts allowed.
+    live: takes effect when set at run time; the others are read-only.
+    """
+
+    name: str
+    default: bool | int | float | str | list
+    description: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    live: bool = False
+
+    def checked(self, value):
+        """Return the value as the default's type; raise ValueError with a sentence where it does not fit."""
+        wanted = type(self.default)
+        if wanted is list:
+            elements = list(value) if isinstance(value, list | tuple) or hasattr(value, 'tolist') else None
+            if elements is None or len(elements) != len(self.default):
+                raise ValueError(f'{self.name} must be a list of {len(self.default)} numbers, not {value!r}.')
+            return [self._number(element, type(self.default[0])) for element in elements]
+        if wanted in (int, float):
+            return self._number(value, wanted)
+        if not isinstance(value, wanted):
+            raise ValueError(f'{self.name} must be {_TYPES[wanted]}, not {value!r}.')
+        if self.choices and value not in self.choices:
+            raise ValueError(f'{self.name} must be one of {", ".join(self.choices)}, not {value!r}.')
+        return value
+
+    def _number(self, value, wanted: type):
+        # `max_range: 80` in YAML is an integer, and means 80.0.
+        if isinstance(value, bool) or not isinstance(value, (int, float) if wanted is float else int):
+            raise ValueError(f'{self.name} must be {_TYPES[wanted]}, not {value!r}.')
+        within = (self.low is None or value >= self.low) and (self.high is None or value <= self.high)
+        if not within or value != value:
+            raise ValueError(f'{self.name} must be {self.range}, not {value}.')
+        return wanted(value)
+
+    @property
+    def range(self) -> str:
+        """Say which values are allowed."""
+        if self.choices:
+            return ', '.join(f'`{choice}`' if choice else '``' for choice in self.choices)
+        if self.low is None and self.high is None:
+            return ''
+        if self.high is None:
+            return f'{self.low:g} or more'
+        return f'{self.low:g} to {self.high:g}'
+
+
+_TYPES = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text'}
+
+_COMMON = (
+    Parameter('autostart', True, 'Configure and activate at start, without a lifecycle manager.'),
+    Parameter(
+        'input_timeout',
+        2.0,
+        'Seconds of silence on an input before diagnostics complain.',
+        0.1,
+        3600,
+        live=True,
+    ),
+)
+_POSES = (
+    Parameter('body_frame', '', 'Odometry with another `child_frame_id` is refused; empty takes any.'),
+    Parameter(
+        'camera_mounting',
+        'auto',
+        "Source of the camera's place on the body; `auto`: tf where it knows, else the two parameters below.",
+        choices=('auto', 'tf', 'parameters'),
+    ),
+    Parameter(
+        'camera_xyz',
+        [0.0, 0.0, 0.0],
+        'Position of the optical frame in the body frame (forward, left, up), metres.',
+        -100,
+        100,
+    ),
+    Parameter(
+        'camera_rpy',
+        [round(angle, 6) for angle in FORWARD_RPY],
+        'Roll, pitch, yaw of the optical frame in the body frame, radians; the default looks ahead.',
+        -6.3,
+        6.3,
+    ),
+    Parameter(
+        'pose_timeout',
+        0.5,
+        'Seconds an image waits for the odometry on both sides of its stamp.',
+        0.0,
+        10,
+        live=True,
+    ),
+    Parameter(
+        'pose_gap',
+        0.25,
+        'Seconds between two odometry messages over which a pose is still interpolated.',
+        0.001,
+        10,
+    ),
+)
+_OUTPUT_FRAME = Parameter(
+    'output_frame',
+    'odom',
+    "`odom`: the odometry's level frame; `camera`: the optical frame, which needs no odometry.",
+    choices=('odom', 'camera'),
+)
+
+
+def _options(options: type, *declarations: Parameter) -> tuple[Parameter, ...]:
+    """Return parameters that set fields of an options dataclass, with its defaults; 0.0 stands for None."""
+    defaults = {name: 0.0 if value is None else value for name, value in vars(options()).items()}
+    return tuple(replace(declared, default=defaults[declared.name], live=True) for declared in declarations)
+
+
+DEPTH_NODE = (
+    *_COMMON,
+    Parameter(
+        'model', 'default', 'A shipped model by name, or the path of an .onnx file beside its .yaml card.'
+    ),
+    Parameter(
+        'provider',
+        'auto',
+        'What runs the model; one that is asked for and missing is an error.',
+        choices=('auto', 'cpu', 'cuda', 'tensorrt'),
+    ),
+    Parameter('threads', 0, 'CPU threads of the model; 0 is one per core.', 0, 256),
+    Parameter('input_width', 0, "Width of the model's input in pixels; 0 is what its card says.", 0, 4096),
+    Parameter('engine_cache', '', 'Folder in which TensorRT keeps the engines it has built; empty: none.'),
+    Parameter(
+        'warm_up_size',
+        [640, 480],
+        'Width and height of the images to warm up for; with others the first image is slower.',
+        16,
+        8192,
+    ),
+    Parameter(
+        'image_transport', 'raw', 'Take `image_raw` or `image_raw/compressed`.', choices=('raw', 'compressed')
+    ),
+    Parameter(
+        'depth_encoding',
+        '32FC1',
+        'Encoding of `depth/image`: metres, or whole millimetres with 0 for unknown.',
+        choices=('32FC1', '16UC1'),
+        live=True,
+    ),
+    *_POSES,
+    *_options(
+        EstimatorOptions,
+        Parameter('max_sources', 0, 'Most earlier images compared with the newest at once.', 1, 8),
+        Parameter(
+            'target_parallax',
+            0,
+            "Wanted parallax of the scene's median depth, pixels at the model's input; 0 is the model's own.",
+            0,
+            1000,
+        ),
+        Parameter(
+            'min_parallax', 0, 'Below this parallax the baseline is too short for depth, pixels.', 0.01, 1000
+        ),
+        Parameter('max_rotation', 0, 'Largest rotation between two compared images, radians.', 0.001, 3.2),
+        Parameter(
+            'max_rotation_rate',
+            0,
+            'Turning faster than this blurs images, so they are dropped, radians per second.',
+            0.001,
+            100,
+        ),
+        Parameter(
+            'initial_depth', 0, 'Median depth assumed before the first depth image, metres.', 0.01, 10000
+        ),
+        Parameter('min_range', 0, 'Nearer depth is -Inf, metres.', 0.001, 1000),
+        Parameter('max_range', 0, 'Farther depth is +Inf, metres.', 0.01, 100000),
+        Parameter(
+            'max_relative_deviation', 0, 'Depth with a larger ratio of deviation to depth is NaN.', 0.001, 100
+        ),
+        Parameter(
+            'matching_noise',
+            0,
+            "What matching can resolve, one standard deviation, pixels at the model's input.",
+            0.001,
+            100,
+        ),
+        Parameter('buffer_size', 0, 'Most images held to compare with.', 2, 1000),
+        Parameter('buffer_age', 0, 'Longest an image is held, seconds.', 0.01, 1000),
+    ),
+)
+CLOUD_NODE = (
+    *_COMMON,
+    _OUTPUT_FRAME,
+    *_POSES,
+    *_options(
+        CloudOptions,
+        Parameter('stride', 0, 'Every n-th pixel of every n-th row becomes a point.', 1, 100),
+        Parameter('voxel_size', 0, 'One point for each cube of this edge, metres; 0 keeps all.', 0, 100),
+        Parameter('organised', False, 'Keep rows and columns, with NaN where there is no point.'),
+        Parameter('max_distance', 0, 'Farther depth gives no point, metres.', 0.01, 100000),
+        Parameter(
+            'max_relative_deviation',
+            0,
+            'Depth with a larger ratio of deviation to depth gives no point.',
+            0.001,
+            100,
+        ),
+    ),
+)
+OBSTACLE_NODE = (
+    *_COMMON,
+    _OUTPUT_FRAME,
+    *_POSES,
+    Parameter('stride', 2, 'Every n-th pixel of every n-th row is looked at for boxes.', 1, 100, live=True),
+    Parameter(
+        'max_relative_deviation',
+        0.2,
+        'Depth with a larger ratio of deviation to depth is not used.',
+        0.001,
+        100,
+        live=True,
+    ),
+    Parameter(
+        'scan_range',
+        100.0,
+        'Farther than this, a sector of `obstacle_distance` is free (+Inf), metres.',
+        0.1,
+        100000,
+        live=True,
+    ),
+    *_options(
+        ObstacleOptions,
+        Parameter('max_distance', 0, 'Farther points are left out of the boxes, metres.', 0.1, 10000),
+        Parameter(
+            'min_height', 0, 'Lower things, relative to the drone, are not in its way, metres.', -10000, 10000
+        ),
+        Parameter(
+            'max_height',
+            0,
+            'Higher things, relative to the drone, are not in its way, metres.',
+            -10000,
+            10000,
+        ),
+        Parameter(
+            'voxel_size', 0, 'Points in touching cubes of this edge are one obstacle, metres.', 0.01, 100
+        ),
+        Parameter('min_points', 0, 'Fewest points of an obstacle.', 1, 100000),
+        Parameter('max_size', 0, 'A longer obstacle is cut into pieces, metres.', 0.01, 1000),
+        Parameter('max_boxes', 0, 'Only the nearest so many boxes are published.', 1, 1000),
+        Parameter('sectors', 0, 'Number of directions of `obstacle_distance`.', 1, 360),
+        Parameter(
+            'sector_angle', 0, 'Angle that all directions cover together, centred ahead, radians.', 0.01, 6.28
+        ),
+        Parameter(
+            'nearest_rank',
+            0,
+            'Which nearest pixel of a direction counts, so that single wild ones do not.',
+            1,
+            100000,
+        ),
+        Parameter(
+            'min_free_share',
+            0,
+            'Share of the pixels of a direction that must be known before it is called free.',
+            0.001,
+            1,
+        ),
+    ),
+)
+REPLAY_NODE = (
+    *_COMMON,
+    Parameter('path', '', 'A rosbag2 (folder, .db3 or .mcap) or a posed-sequence folder.'),
+    Parameter('rate', 1.0, 'Speed of the replay, 1 is real time.', 0.01, 100),
+    Parameter('loop', False, 'Start again at the end; time then jumps back.'),
+    Parameter('start_delay', 0.0, 'Seconds to wait before the first message.', 0, 3600),
+    Parameter(
+        'wait_for_subscribers',
+        10.0,
+        'Most seconds to wait until somebody takes images and odometry; 0 does not wait.',
+        0,
+        3600,
+    ),
+    Parameter('exit_at_end', True, 'End the process when everything is played.'),
+    Parameter(
+        'image_topic', '', "The bag's topic to play as `image_raw`; empty is the only one of its type."
+    ),
+    Parameter(
+        'compressed_topic',
+        '',
+        "The bag's topic to play as `image_raw/compressed`; empty is the only one of its type.",
+    ),
+    Parameter(
+        'camera_info_topic',
+        '',
+        "The bag's topic to play as `camera_info`; empty is the only one of its type.",
+    ),
+    Parameter('odom_topic', '', "The bag's topic to play as `odom`; empty is the only one of its type."),
+    Parameter(
+        'images',
+        'raw',
+        'How a posed sequence is played: as `image_raw`, `image_raw/compressed`, or both.',
+        choices=('raw', 'compressed', 'both'),
+    ),
+    Parameter(
+        'odom_rate',
+        50.0,
+        'Odometry messages per second of a posed sequence, interpolated between its poses.',
+        1,
+        1000,
+    ),
+    Parameter('body_frame', 'base_link', 'Body frame of the odometry of a posed sequence.'),
+    Parameter(
+        'camera_xyz',
+        [0.0, 0.0, 0.0],
+        'Position of the optical frame in the body frame for a posed sequence, metres.',
+        -100,
+        100,
+    ),
+    Parameter(
+        'camera_rpy',
+        [round(angle, 6) for angle in FORWARD_RPY],
+        'Roll, pitch, yaw of the optical frame in the body frame for a posed sequence, radians.',
+        -6.3,
+        6.3,
+    ),
+)
+TABLES = {
+    'depth_node': DEPTH_NODE,
+    'cloud_node': CLOUD_NODE,
+    'obstacle_node': OBSTACLE_NODE,
+    'replay_node': REPLAY_NODE,
+}
+
+
+def markdown() -> str:
+    """Return the README's tables of topics and parameters."""
+    lines = []
+    for node, topics in NODES.items():
+        lines += [f'#### {node}', '', '| | topic | type | |', '| --- | --- | --- | --- |']
+        lines += [
+            f'| {direction} | `{topic.name}` | {topic.type.replace("/msg/", "/")} | {topic.description} |'
+            for direction, named in (('takes', topics.subscribes), ('gives', topics.publishes))
+            for topic in named
+        ]
+        lines += ['', '| parameter | default | range | at run time | |', '| --- | --- | --- | --- | --- |']
+        lines += [
+            f'| `{p.name}` | `{_yaml(p.default)}` | {p.range} | {"yes" if p.live else ""} | {p.description} |'
+            for p in TABLES[node]
+        ]
+        lines += ['']
+    return '\n'.join(lines)
+
+
+def yaml() -> str:
+    """Return config/uav.yaml: every parameter with its default, for nodes in any namespace."""
+    lines = [
+        '# Every parameter with its default. Copy, change, and give it to the launch file as params_file.'
+    ]
+    for node, table in TABLES.items():
+        lines += [f'/**/{node}:', '  ros__parameters:']
+        for p in table:
+            lines += [
+                f'    # {p.description}' + (f' ({p.range})' if p.range else ''),
+                f'    {p.name}: {_yaml(p.default)}',
+            ]
+    return '\n'.join(lines) + '\n'
+
+
+def _yaml(value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f"'{value}'"
+    return f'[{", ".join(map(_yaml, value))}]' if isinstance(value, list) else repr(value)
+
+
+if __name__ == '__main__':
+    print(yaml() if '--yaml' in sys.argv[1:] else markdown(), end='')

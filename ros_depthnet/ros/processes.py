@@ -1,0 +1,181 @@
+"""Fly a recording through the nodes, each a process of its own: for the demo and the system test."""
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import rclpy
+import yaml
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+
+from ros_depthnet.ros.transport import enlarge_shared_memory
+
+PROCESSING_NODES = ('depth_node', 'cloud_node', 'obstacle_node')
+_START_LIMIT = 60.0  # seconds for a node to appear, and for each of its transitions
+_STOP_LIMIT = 10.0  # seconds after SIGINT
+
+
+class ProcessError(RuntimeError):
+    """A node that did not start; the text says which and why in one sentence."""
+
+
+class NodeProcess:
+    """One node as a child process; its output goes to a log file."""
+
+    def __init__(self, name: str, namespace: str, parameters: Mapping[str, object], folder: Path):
+        """Start it, unconfigured; the log and the parameters are in the folder."""
+        self.name = name
+        self.log = folder / f'{name}.log'
+        file = folder / f'{name}.yaml'
+        file.write_text(yaml.safe_dump({'/**': {'ros__parameters': {**parameters, 'autostart': False}}}))
+        command = [sys.executable, '-m', f'ros_depthnet.ros.{name}', '--ros-args', '--params-file', str(file),
+                   '-r', f'__ns:={namespace or "/"}']
+        with self.log.open('w') as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+
+    @property
+    def exit_status(self) -> int | None:
+        """The exit status; None while it runs."""
+        return self._process.poll()
+
+    @property
+    def last_words(self) -> str:
+        """The last line of the log that says something."""
+        lines = [line for line in self.log.read_text(errors='replace').splitlines() if line.strip()]
+        return lines[-1] if lines else 'it said nothing'
+
+    def ended(self) -> ProcessError:
+        """Return the error of having ended."""
+        return ProcessError(f'{self.name} ended with status {self.exit_status}: {self.last_words}')
+
+    def interrupt(self) -> None:
+        """Ask it to end, as Ctrl-C does."""
+        if self.exit_status is None:
+            self._process.send_signal(signal.SIGINT)
+
+    def join(self) -> int:
+        """Wait for its end, force it after some seconds, and return the exit status."""
+        try:
+            return self._process.wait(_STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+class Flight:
+    """
+    A recording played through the nodes; a context manager that leaves no process behind.
+
+    The recording begins to play when the block is entered, as soon as `depth_node` listens, which it does
+    when somebody wants its output. `finished` tells when it has been played.
+    """
+
+    def __init__(self, recording: str | Path, parameters: Mapping[str, Mapping[str, object]] | None = None,
+                 namespace: str = '', folder: str | Path | None = None,
+                 processing_nodes: tuple[str, ...] = PROCESSING_NODES):
+        """
+        Prepare to fly; nothing is started yet.
+
+        parameters: by node name, where they are not the defaults. folder: for logs and parameter files; a
+        temporary one unless given.
+        """
+        names = (*processing_nodes, 'replay_node')
+        self._parameters = {name: dict((parameters or {}).get(name, {})) for name in names}
+        self._parameters['replay_node']['path'] = str(Path(recording).resolve())
+        self._namespace = '/' + namespace.strip('/')
+        self._given_folder = folder
+        self.processes: dict[str, NodeProcess] = {}
+
+    def __enter__(self) -> 'Flight':
+        """Start all nodes, the replay last; raises ProcessError when one does not get ready."""
+        self._temporary = None
+        if self._given_folder is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix='ros_depthnet_')
+        folder = Path(self._given_folder or self._temporary.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        enlarge_shared_memory()
+        try:
+            for name, parameters in self._parameters.items():
+                self.processes[name] = NodeProcess(name, self._namespace, parameters, folder)
+            with _Manager(self._namespace) as manager:
+                for process in self.processes.values():
+                    manager.bring_up(process)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_) -> None:
+        """Stop all nodes."""
+        self.stop()
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether the recording has been played; raises ProcessError when a node has ended otherwise."""
+        for name, process in self.processes.items():
+            if process.exit_status is not None and (name != 'replay_node' or process.exit_status != 0):
+                raise process.ended()
+        return self.processes['replay_node'].exit_status == 0
+
+    def stop(self) -> dict[str, int]:
+        """End all nodes and return their exit statuses; repeatable."""
+        for process in self.processes.values():
+            process.interrupt()
+        statuses = {name: process.join() for name, process in self.processes.items()}
+        if self._temporary:
+            self._temporary.cleanup()
+            self._temporary = None
+        return statuses
+
+
+class _Manager:
+    """A lifecycle manager for the time of starting."""
+
+    def __init__(self, namespace: str):
+        self._namespace = namespace
+
+    def __enter__(self) -> '_Manager':
+        self._context = Context()
+        rclpy.init(context=self._context)
+        self._node = rclpy.create_node(f'flight_manager_{os.getpid()}', context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._executor.shutdown()
+        self._node.destroy_node()
+        self._context.try_shutdown()
+
+    def bring_up(self, process: NodeProcess) -> None:
+        """Configure and activate a node."""
+        name = f'{self._namespace.rstrip("/")}/{process.name}/change_state'
+        client = self._node.create_client(ChangeState, name)
+        self._wait(process, client.service_is_ready, 'did not appear')
+        for transition, word in ((Transition.TRANSITION_CONFIGURE, 'configured'),
+                                 (Transition.TRANSITION_ACTIVATE, 'activated')):
+            request = ChangeState.Request()
+            request.transition.id = transition
+            answer = client.call_async(request)
+            self._wait(process, answer.done, f'was not {word}')
+            if not answer.result().success:
+                raise ProcessError(f'{process.name} cannot be {word}: {process.last_words}')
+        self._node.destroy_client(client)
+
+    def _wait(self, process: NodeProcess, condition, otherwise: str) -> None:
+        until = time.monotonic() + _START_LIMIT
+        while not condition():
+            if process.exit_status is not None:
+                raise process.ended()
+            if time.monotonic() > until:
+                raise ProcessError(
+                    f'{process.name} {otherwise} within {_START_LIMIT:.0f} s: {process.last_words}')
+            self._executor.spin_once(timeout_sec=0.1)

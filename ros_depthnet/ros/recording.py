@@ -1,0 +1,178 @@
+"""Recorded flights as a stream of messages: rosbag2 (sqlite3, MCAP) and posed-sequence folders."""
+import heapq
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Protocol
+
+import numpy as np
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import Reader, ReaderError
+from rosbags.serde import SerdeError
+from rosbags.typesys import Stores, get_typestore
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
+
+from ros_depthnet.core.motion import PoseBuffer, inverse
+from ros_depthnet.core.mounting import mounting
+from ros_depthnet.core.upright import upright
+from ros_depthnet.evaluation.posed_sequence import INDEX_NAME, PosedSequence
+from ros_depthnet.ros.conversions.camera_info import from_camera
+from ros_depthnet.ros.conversions.image import from_rgb, octets
+from ros_depthnet.ros.conversions.pose import from_odometry
+from ros_depthnet.ros.conversions.time import NANOSECONDS, to_stamp
+from ros_depthnet.ros.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM, Topic
+
+CAMERA_FRAME, ODOM_FRAME = 'camera_optical_frame', 'odom'
+
+
+_PARAMETERS = {IMAGE: 'image_topic', COMPRESSED: 'compressed_topic', CAMERA_INFO: 'camera_info_topic',
+               ODOM: 'odom_topic'}
+
+
+class RecordingError(ValueError):
+    """A recording that cannot be played; the text says why in one sentence."""
+
+
+@dataclass(frozen=True, eq=False)
+class Event:
+    """A message, or its CDR bytes, and when it was recorded."""
+
+    time_ns: int
+    topic: Topic
+    message: object
+
+
+class Recording(Protocol):
+    """A recorded flight."""
+
+    topics: frozenset[Topic]
+
+    def events(self) -> Iterator[Event]:
+        """Return the messages in the order of time; raises RecordingError where it cannot be read on."""
+
+
+def open_recording(settings: SimpleNamespace, report: Callable[[str], None]) -> Recording:
+    """Return the recording at `settings.path`; `report` gets a sentence for each message that is left out."""
+    if not settings.path:
+        raise RecordingError('There is nothing to play: set path to a rosbag2 or a posed-sequence folder.')
+    path = Path(settings.path).expanduser()
+    if not path.exists():
+        raise RecordingError(f'There is no recording at {path}.')
+    if (path / INDEX_NAME).is_file():
+        return SequenceRecording(PosedSequence.load(path), settings)
+    return BagRecording(path, settings, report)
+
+
+class BagRecording:
+    """
+    A rosbag2, republished as it is.
+
+    Each message is decoded once to see that it is whole, as DDS would pass on damaged bytes.
+    """
+
+    def __init__(self, path: Path, settings: SimpleNamespace, report: Callable[[str], None]):
+        """Find the topics to play; raises RecordingError."""
+        self._path, self._report = path, report
+        self._types = get_typestore(Stores.LATEST)
+        with self._open() as reader:
+            names = {topic: self._find(reader, topic, parameter, getattr(settings, parameter))
+                     for topic, parameter in _PARAMETERS.items()}
+        self._topics = {name: topic for topic, name in names.items() if name}
+        self.topics = frozenset(self._topics.values())
+        if not self.topics & {IMAGE, COMPRESSED}:
+            raise RecordingError(f'The bag {path} has no image topic.')
+        for topic in (CAMERA_INFO, ODOM):
+            if topic not in self.topics:
+                report(f'The bag {path} has no {topic.type}: publish {topic.name} from elsewhere.')
+
+    def events(self) -> Iterator[Event]:
+        """Return the chosen topics' messages."""
+        with self._open() as reader:
+            connections = [connection for connection in reader.connections if self._is_played(connection)]
+            messages = reader.messages(connections)
+            while True:
+                try:
+                    connection, time_ns, cdr = next(messages)
+                except StopIteration:
+                    return
+                except _UNREADABLE as error:
+                    raise RecordingError(f'The bag {self._path} is damaged: {error}.') from error
+                try:
+                    self._types.deserialize_cdr(cdr, connection.msgtype)
+                except _UNDECODABLE as error:
+                    why = str(error) or type(error).__name__
+                    self._report(f'A damaged message on {connection.topic} is left out: {why}.')
+                    continue
+                yield Event(time_ns, self._topics[connection.topic], bytes(cdr))
+
+    def _open(self) -> Reader:
+        try:
+            reader = Reader(self._path)
+            reader.open()
+            reader.close()
+            return reader
+        except _UNREADABLE as error:
+            raise RecordingError(f'The bag {self._path} cannot be read: {str(error).rstrip(".")}.') from error
+
+    def _is_played(self, connection: Connection) -> bool:
+        topic = self._topics.get(connection.topic)
+        return topic is not None and connection.msgtype == topic.type
+
+    def _find(self, reader: Reader, topic: Topic, parameter: str, wanted: str) -> str | None:
+        """Return the name in the bag of a topic: the wanted one, the usual one, or the only one of its type."""
+        names = sorted({other.topic for other in reader.connections if other.msgtype == topic.type})
+        named = [name for name in names if name == wanted or not wanted and name.endswith(f'/{topic.name}')]
+        if wanted and not named:
+            raise RecordingError(f'The bag {self._path} has no {topic.type} on {wanted}; '
+                                 f'it has: {", ".join(names) or "none"}.')
+        if len(named) == 1 or len(names) < 2:
+            return (named or names or [None])[0]
+        raise RecordingError(f'The bag {self._path} has several {topic.type}: '
+                             f'set {parameter} to one of {", ".join(names)}.')
+
+
+# What rosbags lets through of a damaged file.
+_UNREADABLE = (
+    ReaderError, OSError, sqlite3.Error, ValueError, KeyError, TypeError, AssertionError, IndexError)
+_UNDECODABLE = (SerdeError, ValueError, IndexError, KeyError, AssertionError, UnicodeError)
+
+
+class SequenceRecording:
+    """A posed sequence as a drone would have published it, with odometry between its frames."""
+
+    def __init__(self, sequence: PosedSequence, settings: SimpleNamespace):
+        """Use the mounting, the body's name and the odometry's rate of the settings."""
+        self._sequence, self._settings = sequence, settings
+        images = {'raw': {IMAGE}, 'compressed': {COMPRESSED}, 'both': {IMAGE, COMPRESSED}}[settings.images]
+        self.topics = frozenset({*images, CAMERA_INFO, ODOM})
+
+    def events(self) -> Iterator[Event]:
+        """Return odometry, camera_info and images."""
+        return heapq.merge(self._odometry(), self._camera(), key=lambda event: event.time_ns)
+
+    def _odometry(self) -> Iterator[Event]:
+        frames = self._sequence.frames
+        T_up_world = upright(np.stack([frame.T_world_cam for frame in frames]))
+        T_cam_body = inverse(mounting(self._settings.camera_xyz, self._settings.camera_rpy))
+        poses = PoseBuffer(duration=1e6, max_gap=1e6)
+        for frame in frames:
+            poses.add(frame.stamp_ns, T_up_world @ frame.T_world_cam @ T_cam_body)
+        first, last = frames[0].stamp_ns, frames[-1].stamp_ns
+        step = round(NANOSECONDS / self._settings.odom_rate)
+        for time_ns in [*range(first, last, step), last]:
+            header = Header(stamp=to_stamp(time_ns), frame_id=ODOM_FRAME)
+            yield Event(time_ns, ODOM, from_odometry(poses.at(time_ns), header, self._settings.body_frame))
+
+    def _camera(self) -> Iterator[Event]:
+        for i, frame in enumerate(self._sequence.frames):
+            header = Header(stamp=to_stamp(frame.stamp_ns), frame_id=CAMERA_FRAME)
+            yield Event(frame.stamp_ns, CAMERA_INFO, from_camera(self._sequence.camera, header))
+            if IMAGE in self.topics:
+                yield Event(frame.stamp_ns, IMAGE, from_rgb(self._sequence.image(i), header))
+            if COMPRESSED in self.topics:
+                message = CompressedImage(header=header, format=frame.image_path.suffix.lstrip('.').lower())
+                message.data = octets(np.fromfile(frame.image_path, np.uint8))
+                yield Event(frame.stamp_ns, COMPRESSED, message)

@@ -1,0 +1,47 @@
+"""How every node runs as a process: start, spin, and a clean end on Ctrl-C, SIGTERM or when it is done."""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+import rclpy
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+from ros_depthnet.ros.managed import ManagedNode
+from ros_depthnet.ros.transport import enlarge_shared_memory
+
+
+def run(create_node: Callable[[], ManagedNode], args: Sequence[str] | None = None) -> int:
+    """
+    Run a node until a signal or until it sets its `exit_code`; return the exit status, 0 after a signal.
+
+    rclpy's own handling of SIGTERM hangs now and then, so the signals only set an event here.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    enlarge_shared_memory()
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    executor, node = SingleThreadedExecutor(), None
+    try:
+        node = create_node()
+        executor.add_node(node)
+        node.start()
+        while not stop.is_set() and node.exit_code is None:
+            executor.spin_once(timeout_sec=0.2)
+        return node.exit_code or 0
+    except ExternalShutdownException:
+        return 0
+    except (ValueError, ParameterException) as error:
+        print(error, file=sys.stderr)
+        return 1
+    finally:
+        if node is not None:
+            node.close()
+        executor.shutdown()
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()

@@ -1,0 +1,75 @@
+"""Every topic of the nodes: name, type, meaning, and who publishes or takes it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic's relative name, which users remap, its message type, and one sentence on what is in it."""
+
+    name: str
+    type: str
+    description: str
+
+
+@dataclass(frozen=True)
+class NodeTopics:
+    """What a node takes and what it gives."""
+
+    subscribes: tuple[Topic, ...]
+    publishes: tuple[Topic, ...]
+
+
+IMAGE = Topic('image_raw', 'sensor_msgs/msg/Image', 'Undistorted image of the camera, colour or grey.')
+COMPRESSED = Topic(
+    'image_raw/compressed',
+    'sensor_msgs/msg/CompressedImage',
+    'The same as JPEG or PNG, taken instead when `image_transport` is `compressed`.',
+)
+CAMERA_INFO = Topic('camera_info', 'sensor_msgs/msg/CameraInfo', "The camera's calibration.")
+ODOM = Topic(
+    'odom',
+    'nav_msgs/msg/Odometry',
+    'Pose of the body (forward, left, up) in a level frame, at 20 Hz or more.',
+)
+DEPTH = Topic(
+    'depth/image',
+    'sensor_msgs/msg/Image',
+    'Depth, 32FC1 metres: NaN unknown, +Inf beyond range, -Inf too close (or 16UC1 mm, 0 unknown).',
+)
+DEPTH_CAMERA_INFO = Topic(
+    'depth/camera_info', 'sensor_msgs/msg/CameraInfo', 'The calibration scaled to the size of `depth/image`.'
+)
+DEVIATION = Topic(
+    'depth/deviation', 'sensor_msgs/msg/Image', 'One standard deviation of the depth, 32FC1 metres.'
+)
+DEPTH_RGB = Topic(
+    'depth/rgb', 'sensor_msgs/msg/Image', 'The image that the depth belongs to, at the size of `depth/image`.'
+)
+POINTS = Topic(
+    'points', 'sensor_msgs/msg/PointCloud2', 'The cloud: x, y, z and, if there is `depth/rgb`, rgb.'
+)
+OBSTACLES = Topic(
+    'obstacles',
+    'visualization_msgs/msg/MarkerArray',
+    'A box and its distance for each obstacle, nearest first.',
+)
+OBSTACLE_DISTANCE = Topic(
+    'obstacle_distance',
+    'sensor_msgs/msg/LaserScan',
+    'Nearest distance in each sector in front of the drone; +Inf where it is free, NaN where unknown.',
+)
+DIAGNOSTICS = Topic(
+    '/diagnostics',
+    'diagnostic_msgs/msg/DiagnosticArray',
+    'State, rate, latency, provider, dropped frames by reason, and what is wrong, once a second.',
+)
+CLOCK = Topic('/clock', 'rosgraph_msgs/msg/Clock', "The recording's time, for nodes with `use_sim_time`.")
+
+_DEPTH_TOPICS = (DEPTH, DEPTH_CAMERA_INFO, DEVIATION, DEPTH_RGB)
+NODES = {
+    'depth_node': NodeTopics((IMAGE, COMPRESSED, CAMERA_INFO, ODOM), (*_DEPTH_TOPICS, DIAGNOSTICS)),
+    'cloud_node': NodeTopics((*_DEPTH_TOPICS, ODOM), (POINTS, DIAGNOSTICS)),
+    'obstacle_node': NodeTopics((*_DEPTH_TOPICS[:3], ODOM), (OBSTACLES, OBSTACLE_DISTANCE, DIAGNOSTICS)),
+    'replay_node': NodeTopics((), (IMAGE, COMPRESSED, CAMERA_INFO, ODOM, CLOCK, DIAGNOSTICS)),
+}

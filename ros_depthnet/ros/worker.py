@@ -1,0 +1,43 @@
+"""One thread that works on the newest job only, so that callbacks never wait."""
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Job = TypeVar('Job')
+
+
+class Worker(Generic[Job]):
+    """Calls `work` with the newest job offered, in a thread of its own, until stopped."""
+
+    def __init__(self, work: Callable[[Job], None]):
+        """Start the thread."""
+        self._work = work
+        self._changed = threading.Condition()
+        self._job: Job | None = None
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def offer(self, job: Job) -> Job | None:
+        """Make this the next job; return the one it replaces, for which there was no time."""
+        with self._changed:
+            replaced, self._job = self._job, job
+            self._changed.notify()
+        return replaced
+
+    def stop(self) -> None:
+        """Finish the job under way, forget the next, and end the thread."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopped or self._job is not None)
+                if self._stopped:
+                    return
+                job, self._job = self._job, None
+            self._work(job)
