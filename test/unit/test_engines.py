@@ -144,9 +144,9 @@ def test_parallax_becomes_metres_by_focal_length_and_baseline(tmp_path):
 
 
 def test_displacements_go_in_as_parts_of_the_longest(tmp_path):
-    # The graph answers rho = red * x * fx with x of the first displacement: here .5 / 1 of the unit, 1 m.
-    result = load_model(displacement_is_parallax(tmp_path)).predict(views(51, [[.5, 0, 0], [0, 0, 1]]))
-    np.testing.assert_allclose(result.depth_hw, 60 * 1 / (51 / 255 * .5 * 60), rtol=1e-5)
+    # The graph answers rho = red * x * fx with x of the first displacement: here half the unit, 2 m.
+    result = load_model(displacement_is_parallax(tmp_path)).predict(views(51, [[1, 0, 0], [0, 0, 2]]))
+    np.testing.assert_allclose(result.depth_hw, 60 * 2 / (51 / 255 * .5 * 60), rtol=1e-5)
 
 
 def test_depthnet_scales_with_the_displacement(tmp_path):
