@@ -1,0 +1,1 @@
+"""The networks: DepthNet (Pinard 2017a) and parallaxnet."""

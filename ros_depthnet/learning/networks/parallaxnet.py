@@ -1,0 +1,285 @@
+"""
+parallaxnet: depth from motion when the motion is known.
+
+The odometry gives every pixel its epipolar line, so only one unknown is left: the lateral parallax rho = f
+|t| / Z in pixels. The network sweeps hypotheses of rho over the whole range at a quarter of the resolution,
+compares fixed descriptors of the reference with those of every source, lets a small U-Net read the volume,
+then narrows twice at half resolution. Everything is in q = log(1 + rho): pixels where parallax is small,
+ratios where it is large.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+MIN_PARALLAX = 0.05
+_LAPLACE_LOG_DEVIATION = 0.5 * math.log(2)
+
+
+@dataclass(frozen=True)
+class ParallaxNetConfig:
+    """
+    How large the network is.
+
+    `hypotheses` of the sweep reach up to `max_parallax` pixels; `narrowings` are (number, step in q).
+    """
+
+    hypotheses: int = 36
+    max_parallax: float = 120.0
+    sweep_channels: int = 48
+    deep_channels: int = 64
+    fine_channels: int = 24
+    narrowings: tuple[tuple[int, float], ...] = ((9, 0.07), (7, 0.02))
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """`log_parallax`, `log_deviation` (B, H, W) and, for the losses, each stage's (stride, q (B, h, w))."""
+
+    log_parallax: torch.Tensor
+    log_deviation: torch.Tensor
+    stages: tuple[tuple[int, torch.Tensor], ...]
+
+
+class Epipolar:
+    """Where pixels of the reference fall in a source, as a function of rho; in pixels of the input."""
+
+    def __init__(self, displacements, intrinsics, height, width, stride):
+        y = (torch.arange(height // stride, device=intrinsics.device) + 0.5) * stride - 0.5
+        x = (torch.arange(width // stride, device=intrinsics.device) + 0.5) * stride - 0.5
+        self._f = intrinsics[:, :2, None, None]
+        self._c = intrinsics[:, 2:, None, None]
+        self._ray = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]))[None].sub(self._c) / self._f
+        self._t = displacements
+        self._size = (width, height)
+
+    def motion(self):
+        """Return how far pixels move per pixel of rho in the first source: x, y, log norm (B, 3, h, w)."""
+        t = self._t[:, 0, :, None, None]
+        m = (t[:, :2] - self._ray * t[:, 2:]) * self._f / self._f[:, :1]
+        return torch.cat([m, torch.log(m.pow(2).sum(1, keepdim=True) + 1e-4) / 2], 1)
+
+    def grid(self, rho):
+        """Return grid_sample positions (B * S, D * h, w, 2) of rho (B or 1, D, h or 1, w or 1)."""
+
+        def per_source(component):
+            return component[:, :, None, None, None]
+
+        inverse = (rho / self._f[:, :1])[:, None]
+        closer = 1 / (1 + per_source(self._t[..., 2]) * inverse).clamp_min(0.05)
+        positions = []
+        for axis in (0, 1):
+            ray, f, c = (values[:, axis][:, None, None] for values in (self._ray, self._f, self._c))
+            pixel = (ray + per_source(self._t[..., axis]) * inverse) * closer * f + c
+            positions.append((2 * pixel + 1) / self._size[axis] - 1)
+        return torch.stack(positions, -1).flatten(0, 1).flatten(1, 2)
+
+
+def _local_mean(image, size):
+    return F.avg_pool2d(F.pad(image, [size // 2] * 4, mode='replicate'), size, 1)
+
+
+def _contrast(grey, size):
+    mean = _local_mean(grey, size)
+    deviation = (_local_mean(grey * grey, size) - mean * mean).clamp_min(0).add(1e-6).sqrt() + 0.03
+    return (grey - mean) / deviation, deviation
+
+
+def descriptors(image):
+    """
+    Return what is compared (B, 6, h, w) of images (B, 3, h, w).
+
+    Fine contrast, gradients (2), coarse contrast, colour (2). Each is free of local brightness, so that
+    exposure may change between the frames.
+    """
+    grey = image.mean(1, keepdim=True)
+    fine, fine_deviation = _contrast(grey, 5)
+    coarse, _ = _contrast(grey, 13)
+    padded = F.pad(grey, (1, 1, 1, 1), mode='replicate')
+    gradient_x = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
+    gradient_y = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+    gradients = torch.cat([gradient_x, gradient_y], 1) / fine_deviation
+    colour = (image[:, ::2] - grey) / (grey + 0.15) * 4
+    return torch.cat([fine, gradients, coarse, colour], 1).clamp(-3, 3)
+
+
+_GROUPS = (slice(0, 3), slice(3, 4), slice(4, 6))
+
+
+def matching_cost(reference, sources, valid, epipolar: Epipolar, rho):
+    """
+    Compare descriptors along the epipolar lines; averaged over the sources that see the place.
+
+    `reference` (B, C, h, w), `sources` (B, S, C, h, w), `valid` (B, S, 1, h, w), `rho` (B or 1, D, h or 1, w
+    or 1); returns costs (B, 3 D, h, w) in 0..1 and the share of sources and hypotheses in sight (B, 1, h,
+    w).
+    """
+    batch, number, channels, height, width = sources.shape
+    seen = torch.cat([sources * valid, valid], 2).flatten(0, 1)
+    warped = F.grid_sample(
+        seen, epipolar.grid(rho), mode='bilinear', padding_mode='zeros', align_corners=False
+    )
+    warped = warped.reshape(batch, number, channels + 1, -1, height, width)
+    weight = warped[:, :, channels:]
+    difference = (warped[:, :, :channels] - reference[:, None, :, None] * weight).abs()
+    costs = torch.stack([difference[:, :, group].mean(2) for group in _GROUPS], 2)
+    total = weight.sum(1)
+    cost = (costs.sum(1) / (total + 1e-3)).clamp(max=2) / 2
+    cost = torch.where(total > 0.01, cost, 0.4)
+    return cost.flatten(1, 2), weight[:, :, 0].mean((1, 2))[:, None]
+
+
+def _conv(inputs, outputs, stride=1):
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(True)
+    )
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.first = _conv(channels, channels)
+        self.second = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels)
+        )
+
+    def forward(self, x):
+        return F.relu(x + self.second(self.first(x)))
+
+
+def _twice(x):
+    return F.interpolate(x, scale_factor=2.0, mode='bilinear', align_corners=False)
+
+
+class Sweep(nn.Module):
+    """Find q in the whole range at stride 4: a U-Net reads the cost volume, a mean of hypotheses answers."""
+
+    def __init__(self, config: ParallaxNetConfig, context):
+        super().__init__()
+        wide, deep = config.sweep_channels, config.deep_channels
+        self.register_buffer(
+            'q', torch.linspace(0, math.log1p(config.max_parallax), config.hypotheses), persistent=False
+        )
+        self.enter = nn.Sequential(
+            _conv(len(_GROUPS) * config.hypotheses + 4 + context, wide), _Residual(wide)
+        )
+        self.down8 = nn.Sequential(_conv(wide, deep, 2), _Residual(deep))
+        self.down16 = nn.Sequential(_conv(deep, deep, 2), _Residual(deep), _Residual(deep))
+        self.up8 = _conv(2 * deep, deep)
+        self.up4 = nn.Sequential(_conv(deep + wide, wide), _Residual(wide))
+        self.logits = nn.Conv2d(wide, config.hypotheses, 3, 1, 1)
+
+    def forward(self, reference, sources, valid, epipolar, context):
+        """Return q (B, 1, h, w) and the features (B, C, h, w) behind it, at stride 4."""
+        rho = (self.q.exp() - 1)[None, :, None, None]
+        cost, seen = matching_cost(reference, sources, valid, epipolar, rho)
+        at4 = self.enter(torch.cat([cost, seen, epipolar.motion(), context], 1))
+        at8 = self.down8(at4)
+        at16 = self.down16(at8)
+        at8 = self.up8(torch.cat([_twice(at16), at8], 1))
+        hidden = self.up4(torch.cat([_twice(at8), at4], 1))
+        q = (self.logits(hidden).softmax(1) * self.q[:, None, None]).sum(1, keepdim=True)
+        return q, hidden
+
+
+class Narrowing(nn.Module):
+    """Compare again at a few hypotheses close round an estimate of q, and move it."""
+
+    def __init__(self, number, step, context, hidden, channels):
+        super().__init__()
+        self.register_buffer('offsets', (torch.arange(number) - number // 2) * step, persistent=False)
+        self.enter = _conv(len(_GROUPS) * number + 5 + context + hidden, channels)
+        self.body = _Residual(channels)
+        self.logits = nn.Conv2d(channels, number, 3, 1, 1)
+        self.leap = nn.Conv2d(channels, 1, 3, 1, 1)
+
+    def forward(self, q, hidden, reference, sources, valid, epipolar, context):
+        """Return the moved q (B, 1, h, w) and the features behind it, at stride 2."""
+        rho = (q.detach() + self.offsets[:, None, None]).clamp(0, 6).exp() - 1
+        cost, seen = matching_cost(reference, sources, valid, epipolar, rho)
+        hidden = self.body(
+            self.enter(torch.cat([cost, seen, epipolar.motion(), q.detach(), context, hidden], 1))
+        )
+        within = (self.logits(hidden).softmax(1) * self.offsets[:, None, None]).sum(1, keepdim=True)
+        return q + within + 0.5 * torch.tanh(self.leap(hidden)), hidden
+
+
+class ParallaxNet(nn.Module):
+    """
+    Lateral parallax and its deviation from a reference and any number of stabilised sources.
+
+    Inputs: `reference` (B, 3, H, W) RGB in 0..1; `sources` (B, S, 3, H, W); `valid` (B, S, 1, H, W), 1 where
+    a source has content; `displacements` (B, S, 3): translation of T_src_ref in the reference's axes over
+    the unit length, the longest first; `intrinsics` (B, 4): fx, fy, cx, cy pixels. H and W are multiples of
+    16.
+    """
+
+    def __init__(self, config: ParallaxNetConfig = ParallaxNetConfig()):  # noqa: B008  (frozen)
+        super().__init__()
+        self.config = config
+        fine, wide = config.fine_channels, config.sweep_channels
+        self.context2 = nn.Sequential(_conv(3, 16, 2), _conv(16, 16))
+        self.context4 = nn.Sequential(_conv(16, 32, 2), _conv(32, 32))
+        self.sweep = Sweep(config, 32)
+        self.narrowings = nn.ModuleList(
+            Narrowing(number, step, 16, wide if index == 0 else fine, fine)
+            for index, (number, step) in enumerate(config.narrowings)
+        )
+        self.log_scale = nn.Conv2d(fine, 1, 3, 1, 1)
+        self.mixing = nn.Sequential(_conv(fine + 16, 24), nn.Conv2d(24, 36, 1))
+
+    def forward(self, reference, sources, valid, displacements, intrinsics):
+        """Return (log_parallax, log_deviation), each (B, H, W): what the exported model computes."""
+        prediction = self.predict(reference, sources, valid, displacements, intrinsics)
+        return prediction.log_parallax, prediction.log_deviation
+
+    def predict(self, reference, sources, valid, displacements, intrinsics) -> Prediction:
+        """Return the prediction with the estimate after each stage."""
+        context2 = self.context2((reference - 0.45) * 4)
+        context4 = self.context4(context2)
+        seen = self._pyramid(reference, sources, valid, displacements, intrinsics, 4)
+        q, hidden = self.sweep(*seen, context4)
+        stages = [(4, q[:, 0])]
+        seen = self._pyramid(reference, sources, valid, displacements, intrinsics, 2)
+        q, hidden = _twice(q), _twice(hidden)
+        for narrowing in self.narrowings:
+            q, hidden = narrowing(q, hidden, *seen, context2)
+            stages.append((2, q[:, 0]))
+        both = torch.cat([q, self.log_scale(hidden)], 1)
+        q, log_scale = self._upsample(both, self.mixing(torch.cat([hidden, context2], 1))).unbind(1)
+        stages.append((1, q))
+        log_parallax = (q.exp() - 1).clamp_min(MIN_PARALLAX).log()
+        return Prediction(log_parallax, log_scale.clamp(-5, 2) + _LAPLACE_LOG_DEVIATION, tuple(stages))
+
+    @staticmethod
+    def _pyramid(reference, sources, valid, displacements, intrinsics, stride):
+        """Return what a stage compares: descriptors of reference and sources, validity, geometry."""
+        height, width = reference.shape[-2:]
+        with torch.no_grad():
+            batch, number = sources.shape[:2]
+            of_sources = descriptors(F.avg_pool2d(sources.flatten(0, 1), stride))
+            return (
+                descriptors(F.avg_pool2d(reference, stride)),
+                of_sources.reshape(batch, number, *of_sources.shape[1:]),
+                F.avg_pool2d(valid.flatten(0, 1), stride).reshape(
+                    batch, number, 1, height // stride, width // stride
+                ),
+                Epipolar(displacements, intrinsics, height, width, stride),
+            )
+
+    @staticmethod
+    def _upsample(x, mixing):
+        """Double the size; a fine pixel mixes its nine coarse neighbours, so edges stay sharp (RAFT)."""
+        batch, channels, height, width = x.shape
+        weights = mixing.reshape(batch, 1, 9, 4, height, width).softmax(2)
+        padded = F.pad(x, (1, 1, 1, 1), mode='replicate')
+        around = torch.stack(
+            [padded[:, :, i : i + height, j : j + width] for i in range(3) for j in range(3)], 2
+        )
+        fine = (weights * around[:, :, :, None]).sum(2)
+        return F.pixel_shuffle(fine.flatten(1, 2), 2)

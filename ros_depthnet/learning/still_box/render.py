@@ -1,0 +1,112 @@
+"""Turn a scene and some views into images with exact depth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ros_depthnet.learning.still_box.raycast import cast, local_normals
+from ros_depthnet.learning.still_box.scene import Scene
+from ros_depthnet.learning.still_box.textures import SIZE, TextureAtlas
+
+_SUBPIXELS = torch.tensor(
+    [[0.0, 0.0], [0.32, -0.11], [-0.14, 0.36], [-0.34, -0.22], [0.17, 0.41], [0.41, 0.24]]
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Rendering:
+    """F views: `images` (F, 3, H, W) in 0..1, `depth` (F, H, W) metres, +Inf for sky, `solid` its index."""
+
+    images: torch.Tensor
+    depth: torch.Tensor
+    solid: torch.Tensor
+
+
+def pixel_rays(K: torch.Tensor, height: int, width: int, subpixels: torch.Tensor) -> torch.Tensor:
+    """Return rays (J, H, W, 3) with z = 1 through the pixels moved by `subpixels` (J, 2)."""
+    y, x = torch.meshgrid(
+        torch.arange(height, device=K.device), torch.arange(width, device=K.device), indexing='ij'
+    )
+    x = (x + subpixels[:, :1, None] - K[0, 2]) / K[0, 0]
+    y = (y + subpixels[:, 1:, None] - K[1, 2]) / K[1, 1]
+    return torch.stack([x, y, torch.ones_like(x)], -1)
+
+
+@torch.no_grad()
+def render(
+    scene: Scene,
+    atlas: TextureAtlas,
+    K: torch.Tensor,
+    height: int,
+    width: int,
+    origins: torch.Tensor,
+    rotation_world_cam: torch.Tensor | None = None,
+    samples: int = 1,
+) -> Rendering:
+    """
+    Render F views from `origins` (F, 3), turned by `rotation_world_cam` (F, 3, 3; none: along z).
+
+    `K` is (3, 3) in pixels, pixel centres at integers. Colours are means over `samples` sub-pixel positions
+    (1 to 6); depth is exact at the pixel's centre.
+    """
+    if rotation_world_cam is None:
+        rotation_world_cam = torch.eye(3, device=K.device).expand(len(origins), 3, 3)
+    rays_cam = pixel_rays(K, height, width, _SUBPIXELS[:samples].to(K.device))
+    hits = cast(scene.solids, origins, rotation_world_cam, rays_cam, K)
+    images = torch.stack(
+        [
+            _shade(scene, atlas, origin, rays_cam @ R.T, t, solid.long(), K[0, 0]).mean(0)
+            for origin, R, t, solid in zip(origins, rotation_world_cam, hits.t, hits.solid)
+        ]
+    )
+    return Rendering(images.permute(0, 3, 1, 2), hits.t[:, 0], hits.solid[:, 0])
+
+
+def _shade(scene, atlas, origin, rays_world, t, solid, focal):
+    """Return colours (J, H, W, 3) of one view."""
+    colours = _sky(scene.light, atlas, rays_world)
+    met = solid >= 0
+    rays, t, solid = rays_world[met], t[met], solid[met]
+    solids, surface = scene.solids, scene.surface
+    M = solids.local_from_world[solid]
+    local = (M * (origin + rays * t[:, None] - solids.centre[solid])[:, None]).sum(-1)
+    kinds = torch.tensor(solids.kind, device=t.device)[solid]
+    normal_local = local_normals(kinds, local)
+    normal = torch.nn.functional.normalize((M * normal_local[:, :, None]).sum(1), dim=-1)
+    facing = (normal * rays).sum(-1)
+    normal = torch.where(facing[:, None] > 0, -normal, normal)
+    size = solids.size[solid]
+    period = surface.period[solid]
+    uv = _unfold(local * size, normal_local / size) / period[:, None]
+    slant = facing.abs() / rays.norm(dim=-1)
+    lod = torch.log2(t / focal / period * SIZE / slant.clamp_min(0.05).sqrt())
+    texture = atlas.sample(surface.texture[solid], uv, lod)
+    contrast = surface.contrast[solid][:, None]
+    albedo = surface.tint[solid] * (1 + contrast * (texture / 0.55 - 1)) * 0.75
+    light = scene.light
+    lambert = (normal @ light.towards).clamp_min(0)
+    colours[met] = albedo * (light.ambient + (1.1 - light.ambient) * lambert)[:, None]
+    return colours.clamp_(0, 1)
+
+
+def _unfold(point, normal):
+    """Return uv (P, 2): the two coordinates other than the one the surface faces most."""
+    axis = normal.abs().argmax(-1)
+    first = torch.where(axis == 0, 1, 0)
+    second = torch.where(axis == 2, 1, 2)
+    return torch.stack([point.gather(1, first[:, None])[:, 0], point.gather(1, second[:, None])[:, 0]], -1)
+
+
+def _sky(light, atlas, rays_world):
+    direction = torch.nn.functional.normalize(rays_world, dim=-1)
+    height = (-direction[..., 1:2]).clamp(0, 1).sqrt()
+    sky = torch.lerp(light.horizon, light.zenith, height)
+    if not light.cloud_contrast:
+        return sky.clone()
+    flat = direction.reshape(-1, 3)
+    uv = flat[:, :2] / (flat[:, 2:].abs() + 0.5)
+    texture = torch.full((len(flat),), light.clouds, device=flat.device)
+    clouds = atlas.sample(texture, uv, torch.full((len(flat),), 2.0, device=flat.device)).reshape(sky.shape)
+    return sky * (1 + light.cloud_contrast * (clouds - 0.5))

@@ -1,0 +1,334 @@
+"""
+Random still scenes, from Pinard 2017a's boxes to places a drone flies in.
+
+The world's axes are x right, y down, z forward, in metres; a camera that is not turned looks along z.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import torch
+
+from ros_depthnet.learning.still_box.raycast import Kind, Solids
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """How N solids look: texture index, metres per tile, contrast of the texture, tint; a row each."""
+
+    texture: torch.Tensor
+    period: torch.Tensor
+    contrast: torch.Tensor
+    tint: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Light:
+    """One far lamp (unit vector towards it), what reaches every surface, and the sky behind everything."""
+
+    towards: torch.Tensor
+    ambient: float
+    zenith: torch.Tensor
+    horizon: torch.Tensor
+    clouds: int
+    cloud_contrast: float
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Solids, their looks and the light."""
+
+    solids: Solids
+    surface: Surface
+    light: Light
+
+
+class Preset(str, Enum):
+    """A family of scenes."""
+
+    BOXES = 'boxes'
+    ROOM = 'room'
+    CORRIDOR = 'corridor'
+    FOREST = 'forest'
+    STREET = 'street'
+
+
+def rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
+    """Return R_world_local (3, 3): yaw about y (down), pitch about x (right), roll about z, in radians."""
+    cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (np.cos, np.sin))
+    r_yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    r_pitch = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    r_roll = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return r_yaw @ r_pitch @ r_roll
+
+
+def random_rotation(rng: np.random.Generator) -> np.ndarray:
+    """Return a rotation (3, 3) drawn uniformly."""
+    q, r = np.linalg.qr(rng.normal(size=(3, 3)))
+    q = q * np.sign(np.diag(r))
+    return q if np.linalg.det(q) > 0 else -q
+
+
+class SceneBuilder:
+    """Collects solids with random looks. `textured` is the share of solids that have a texture at all."""
+
+    def __init__(self, rng: np.random.Generator, textures: int, textured: float = 0.75):
+        self.rng, self.textures, self.textured = rng, textures, textured
+        self._solids: list[tuple] = []
+        self._looks: list[tuple] = []
+
+    def add(self, kind: Kind, centre, size, R_world_local=None, period=None, textured=None) -> None:
+        """Place one solid: half extents `size` and `centre` in metres; `period` metres per texture tile."""
+        rng = self.rng
+        size = np.maximum(size, 1e-3)
+        if textured is None:
+            textured = rng.random() < self.textured
+        contrast = rng.uniform(0.4, 1.0) if textured else rng.choice([0.0, 0.06])
+        if period is None:
+            period = float(np.median(size)) * np.exp(rng.uniform(np.log(0.5), np.log(6)))
+        tint = np.clip(rng.uniform(0.35, 1.15) + rng.normal(0, 0.12, 3), 0.05, 1.3)
+        self._solids.append((kind, np.eye(3) if R_world_local is None else R_world_local, size, centre))
+        self._looks.append((rng.integers(self.textures), period, contrast, tint))
+
+    def build(self, device) -> Scene:
+        """Return the scene with a random light."""
+        rng = self.rng
+
+        def tensor(rows):
+            return torch.tensor(np.array(rows), dtype=torch.float32, device=device)
+
+        kinds, rotations, sizes, centres = zip(*self._solids)
+        texture, period, contrast, tint = zip(*self._looks)
+        towards = rng.normal(size=3) + (0, -1.5, 0)
+        sky = np.clip(rng.uniform(0.3, 1.0) + rng.normal(0, 0.1, (2, 3)), 0, 1)
+        return Scene(
+            Solids.build(kinds, tensor(rotations), tensor(sizes), tensor(centres)),
+            Surface(torch.tensor(texture, device=device), tensor(period), tensor(contrast), tensor(tint)),
+            Light(
+                tensor(towards / np.linalg.norm(towards)),
+                float(rng.uniform(0.3, 0.8)),
+                tensor(sky[0]),
+                tensor(sky[1]),
+                int(rng.integers(self.textures)),
+                float(rng.choice([0, 0.15, 0.4])),
+            ),
+        )
+
+
+def _scatter(builder: SceneBuilder, number: int, kinds, near: float, far: float, spread: float) -> None:
+    """Put solids of any attitude in the cone of view, sizes growing with their distance."""
+    rng = builder.rng
+    for _ in range(number):
+        z = np.exp(rng.uniform(np.log(near), np.log(far)))
+        x, y = rng.uniform(-spread, spread, 2) * z
+        size = z * np.exp(rng.uniform(np.log(0.04), np.log(0.4))) * np.exp(rng.normal(0, 0.5, 3))
+        builder.add(rng.choice(kinds), (x, y, z), np.minimum(size, 0.45 * z), random_rotation(rng))
+
+
+_ANY = [Kind.BOX, Kind.BOX, Kind.ELLIPSOID, Kind.CYLINDER, Kind.CONE]
+
+
+def _boxes(builder: SceneBuilder) -> None:
+    """Pinard 2017a: about twenty meshes anywhere, in a room or under an open sky."""
+    rng = builder.rng
+    _scatter(builder, int(rng.integers(12, 26)), _ANY, 1.5, 40, 1.1)
+    if rng.random() < 0.6:
+        half = np.exp(rng.uniform(np.log(8), np.log(60), 3))
+        builder.add(Kind.BOX, rng.uniform(-0.3, 0.3, 3) * half, half, rotation(rng.uniform(-3, 3)))
+
+
+def _room(builder: SceneBuilder) -> None:
+    """A furnished room seen from inside: walls often plain, things on the floor and on the walls."""
+    rng = builder.rng
+    half = np.array([rng.uniform(1.5, 5), rng.uniform(1.1, 1.8), rng.uniform(2, 6)])
+    heading = rotation(rng.uniform(-0.8, 0.8))
+    centre = heading @ (half * (rng.uniform(-0.5, 0.5), rng.uniform(-0.3, 0.2), rng.uniform(0.2, 0.8)))
+    builder.add(Kind.BOX, centre, half, heading, period=rng.uniform(1, 4), textured=rng.random() < 0.6)
+    floor = centre[1] + half[1]
+    builder.add(
+        Kind.BOX, (centre[0], floor, centre[2]), (half[0], 0.01, half[2]), heading, period=rng.uniform(0.5, 3)
+    )
+    for _ in range(int(rng.integers(6, 14))):
+        size = np.exp(rng.uniform(np.log(0.06), np.log(0.7), 3))
+        x, z = rng.uniform(-0.9, 0.9) * half[0], rng.uniform(-0.3, 0.95) * half[2]
+        position = centre + heading @ (x, 0, z)
+        if position[2] < 0.6 + size[2]:
+            continue
+        y = floor - size[1] if rng.random() < 0.7 else centre[1] + rng.uniform(-0.9, 0.7) * half[1]
+        upright = rotation(rng.uniform(-3, 3))
+        builder.add(
+            rng.choice(_ANY), (position[0], y, position[2]), size, upright, period=rng.uniform(0.15, 1.5)
+        )
+        if rng.random() < 0.4:
+            smaller = size * rng.uniform(0.2, 0.5)
+            top = (position[0], y - size[1] - smaller[1], position[2])
+            builder.add(rng.choice(_ANY), top, smaller, upright, period=rng.uniform(0.1, 0.6))
+    for _ in range(int(rng.integers(1, 6))):
+        wall = rng.choice([-1, 1])
+        size = np.array([0.02, rng.uniform(0.15, 0.6), rng.uniform(0.15, 0.9)])
+        position = centre + heading @ (
+            wall * (half[0] - 0.02),
+            rng.uniform(-0.6, 0.3) * half[1],
+            rng.uniform(0, 0.9) * half[2],
+        )
+        builder.add(Kind.BOX, position, size, heading, period=rng.uniform(0.3, 1.5))
+
+
+def _corridor(builder: SceneBuilder) -> None:
+    """A long passage, white more often than not, with doors, lamps and things standing about."""
+    rng = builder.rng
+    half = np.array([rng.uniform(0.9, 2.2), rng.uniform(1.1, 1.6), rng.uniform(8, 25)])
+    heading = rotation(rng.uniform(-0.25, 0.25))
+    centre = heading @ (rng.uniform(-0.5, 0.5) * half[0], rng.uniform(-0.3, 0.2), half[2] - 1.5)
+    builder.add(Kind.BOX, centre, half, heading, period=rng.uniform(1, 3), textured=rng.random() < 0.5)
+    floor = centre[1] + half[1]
+    builder.add(
+        Kind.BOX, (centre[0], floor, centre[2]), (half[0], 0.01, half[2]), heading, period=rng.uniform(0.4, 2)
+    )
+    for _ in range(int(rng.integers(5, 14))):
+        wall, z = rng.choice([-1, 1]), rng.uniform(-0.9, 1) * half[2]
+        position = centre + heading @ (wall * half[0], 0, z)
+        builder.add(
+            Kind.BOX, (position[0], floor - 1.0, position[2]), (0.04, 1.0, rng.uniform(0.3, 0.6)), heading
+        )
+    for z in np.arange(-0.8, 1, rng.uniform(0.1, 0.4)) * half[2]:
+        position = centre + heading @ (0, -half[1], z)
+        builder.add(
+            Kind.BOX, position, (rng.uniform(0.1, 0.5), 0.03, rng.uniform(0.1, 0.6)), heading, textured=False
+        )
+    for _ in range(int(rng.integers(2, 8))):
+        size = np.exp(rng.uniform(np.log(0.08), np.log(0.5), 3))
+        position = centre + heading @ (
+            rng.choice([-1, 1]) * (half[0] - size[0]),
+            0,
+            rng.uniform(-0.6, 0.9) * half[2],
+        )
+        builder.add(
+            rng.choice(_ANY), (position[0], floor - size[1], position[2]), size, rotation(rng.uniform(-3, 3))
+        )
+
+
+def _ground(builder: SceneBuilder, height: float) -> None:
+    rng = builder.rng
+    tilt = rotation(rng.uniform(-3, 3), rng.normal(0, 0.04), rng.normal(0, 0.04))
+    builder.add(
+        Kind.PLANE,
+        (0, height, 0),
+        np.ones(3),
+        tilt,
+        period=np.exp(rng.uniform(0, 3)),
+        textured=rng.random() < 0.93,
+    )
+
+
+def _forest(builder: SceneBuilder) -> None:
+    """Open country: ground, trunks with crowns, bushes, poles and wires, perhaps a house."""
+    rng = builder.rng
+    height = np.exp(rng.uniform(np.log(1.2), np.log(8)))
+    _ground(builder, height)
+    for _ in range(int(rng.integers(5, 16))):
+        z = np.exp(rng.uniform(np.log(2.5), np.log(50)))
+        x, tall, thick = rng.uniform(-1.2, 1.2) * z, rng.uniform(1.5, 6), rng.uniform(0.05, 0.35)
+        lean = rotation(rng.uniform(-3, 3), rng.normal(0, 0.06))
+        builder.add(
+            Kind.CYLINDER, (x, height - tall, z), (thick, tall, thick), lean, period=rng.uniform(0.3, 2)
+        )
+        if rng.random() < 0.75:
+            crown = rng.uniform(0.7, 2.5) * np.array([1, rng.uniform(0.7, 1.6), 1])
+            builder.add(
+                rng.choice([Kind.ELLIPSOID, Kind.CONE]),
+                (x, height - 2 * tall, z),
+                crown,
+                lean,
+                period=rng.uniform(0.5, 3),
+            )
+    for _ in range(int(rng.integers(2, 8))):
+        z, size = np.exp(rng.uniform(np.log(2.5), np.log(40))), rng.uniform(0.2, 1.5, 3)
+        builder.add(
+            Kind.ELLIPSOID,
+            (rng.uniform(-1, 1) * z, height - 0.6 * size[1], z),
+            size,
+            period=rng.uniform(0.3, 2),
+        )
+    if rng.random() < 0.4:
+        _wires(builder, height)
+    for _ in range(int(rng.integers(0, 3))):
+        _house(builder, height)
+
+
+def _wires(builder: SceneBuilder, height: float) -> None:
+    rng = builder.rng
+    z, heading = rng.uniform(4, 25), rotation(rng.uniform(-1, 1))
+    for x in (-8.0, 0.0, 8.0):
+        foot = heading @ (x, 0, 0) + (0, 0, z)
+        builder.add(Kind.CYLINDER, (foot[0], height - 4, foot[2]), (0.08, 4, 0.08), textured=False)
+    along_x = heading @ rotation(0, 0, np.pi / 2)
+    for rise in (7.8, 7.2):
+        builder.add(Kind.CYLINDER, (0, height - rise, z), (0.02, 40, 0.02), along_x, textured=False)
+
+
+def _house(builder: SceneBuilder, height: float) -> None:
+    rng = builder.rng
+    z, size = rng.uniform(10, 50), rng.uniform(2, 7, 3)
+    builder.add(
+        Kind.BOX,
+        (rng.uniform(-0.9, 0.9) * z, height - size[1], z + size[2]),
+        size,
+        rotation(rng.uniform(-3, 3)),
+        period=rng.uniform(1.5, 6),
+    )
+
+
+def _street(builder: SceneBuilder) -> None:
+    """A road between fronts of houses, with cars, poles and trees."""
+    rng = builder.rng
+    height, half = rng.uniform(1.2, 4), rng.uniform(3.5, 12)
+    _ground(builder, height)
+    for side in (-1, 1):
+        z = -10.0
+        while z < 70:
+            length, depth, tall = rng.uniform(3, 14), rng.uniform(2, 5), rng.uniform(2, 8)
+            if rng.random() < 0.8:
+                setback = half + depth + rng.exponential(1.5)
+                builder.add(
+                    Kind.BOX,
+                    (side * setback, height - tall, z + length / 2),
+                    (depth, tall, length / 2),
+                    period=rng.uniform(2, 8),
+                )
+            z += length + rng.exponential(2)
+    for _ in range(int(rng.integers(3, 10))):
+        z, x = rng.uniform(3, 50), rng.choice([-1, 1]) * half * rng.uniform(0.25, 0.9)
+        kind = rng.integers(3)
+        if kind == 0:
+            size = np.array([0.9, 0.7, 2.1]) * rng.uniform(0.8, 1.2)
+            builder.add(Kind.BOX, (x, height - size[1], z), size, period=rng.uniform(1, 4))
+            builder.add(Kind.BOX, (x, height - 2.4 * size[1], z), size * (0.8, 0.45, 0.5), textured=False)
+        elif kind == 1:
+            tall = rng.uniform(1.5, 4)
+            builder.add(Kind.CYLINDER, (x, height - tall, z), (0.08, tall, 0.08), textured=False)
+        else:
+            builder.add(Kind.CYLINDER, (x, height - 1.5, z), (0.15, 1.5, 0.15), period=0.7)
+            builder.add(
+                Kind.ELLIPSOID, (x, height - 3.8, z), rng.uniform(0.8, 1.8, 3), period=rng.uniform(0.5, 2)
+            )
+
+
+_PRESETS = {
+    Preset.BOXES: _boxes,
+    Preset.ROOM: _room,
+    Preset.CORRIDOR: _corridor,
+    Preset.FOREST: _forest,
+    Preset.STREET: _street,
+}
+
+
+def random_scene(preset: Preset, rng: np.random.Generator, textures: int, device='cpu') -> Scene:
+    """Return a scene of the family, wholly decided by the generator's state."""
+    textured = 0.5 if preset == Preset.BOXES else 0.8
+    builder = SceneBuilder(rng, textures, textured)
+    _PRESETS[preset](builder)
+    return builder.build(device)

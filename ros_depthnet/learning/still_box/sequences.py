@@ -1,0 +1,136 @@
+"""Short flights through random scenes: what a network is trained on, each decided by a seed alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from ros_depthnet.learning.still_box.raycast import Kind, Solids
+from ros_depthnet.learning.still_box.render import render
+from ros_depthnet.learning.still_box.scene import Preset, random_scene, rotation
+from ros_depthnet.learning.still_box.textures import TextureAtlas
+
+_PROBE = 8
+_TRIES = 20
+
+
+@dataclass(frozen=True)
+class SequenceOptions:
+    """
+    What to draw flights from.
+
+    `width`, `height`: pixels; `focal`: focal length over the width, (low, high); `step_parallax`: the
+    lateral parallax of the scene's median depth between neighbouring frames, pixels, (low, high).
+
+    `forward` is the share of flights along the optical axis, give or take 15 degrees; a quarter of the rest
+    go sideways, the others anywhere. `turned`: the camera is pitched and rolled a little against the scene.
+    """
+
+    width: int = 192
+    height: int = 144
+    frames: int = 4
+    presets: dict = field(
+        default_factory=lambda: {
+            Preset.BOXES: 0.28,
+            Preset.ROOM: 0.22,
+            Preset.CORRIDOR: 0.14,
+            Preset.FOREST: 0.2,
+            Preset.STREET: 0.16,
+        }
+    )
+    focal: tuple[float, float] = (0.5, 1.15)
+    step_parallax: tuple[float, float] = (0.6, 22.0)
+    forward: float = 0.5
+    turned: bool = True
+    samples: int = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Sequence:
+    """
+    F frames of a straight flight without rotation.
+
+    `images` (F, H, W, 3) uint8 RGB; `depth` (F, H, W) float32 metres, +Inf for sky; `intrinsics` (4,) fx,
+    fy, cx, cy pixels; `positions` (F, 3) of the camera in its own optical axes, metres.
+    """
+
+    images: np.ndarray
+    depth: np.ndarray
+    intrinsics: np.ndarray
+    positions: np.ndarray
+
+
+def _direction(rng: np.random.Generator, forward: float) -> np.ndarray:
+    draw = rng.random()
+    if draw < forward:
+        d = np.array([0, 0, 1.0]) + rng.normal(0, 0.15, 3) * (1, 1, 0)
+    elif draw < forward + (1 - forward) / 2:
+        angle = rng.uniform(0, 2 * np.pi) if rng.random() < 0.4 else rng.choice([0, np.pi])
+        d = np.array([np.cos(angle), np.sin(angle), rng.normal(0, 0.12)])
+    else:
+        d = rng.normal(size=3)
+    return d / np.linalg.norm(d)
+
+
+def _stays_on_its_side(solids: Solids, origins: torch.Tensor) -> bool:
+    """Tell whether all positions (F, 3) are inside the same solids (a plane's inside is below it)."""
+    local = torch.einsum('nij,fnj->fni', solids.local_from_world, origins[:, None] - solids.centre)
+    is_plane = torch.tensor([kind == Kind.PLANE for kind in solids.kind], device=origins.device)
+    inside = torch.where(is_plane, local[..., 1] > 0, (local.abs() < 1).all(-1))
+    return bool((inside == inside[:1]).all())
+
+
+def random_sequence(seed, atlas: TextureAtlas, options: SequenceOptions, device='cpu') -> Sequence:
+    """
+    Return the flight of this seed (anything `numpy.random.default_rng` takes).
+
+    Flights that would start or end inside something, or with something on the lens, are drawn again.
+    """
+    rng = np.random.default_rng(seed)
+    width, height = options.width, options.height
+    for _ in range(_TRIES):
+        preset = list(options.presets)[rng.choice(len(options.presets), p=list(options.presets.values()))]
+        focal = width * np.exp(rng.uniform(*np.log(options.focal)))
+        K = torch.tensor(
+            [[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]],
+            dtype=torch.float32,
+            device=device,
+        )
+        scene = random_scene(preset, rng, atlas.count, device)
+        pitch_roll = rng.normal(0, (0.12, 0.05)) if options.turned else (0.0, 0.0)
+        R_world_cam = rotation(0, *pitch_roll)
+        direction = _direction(rng, options.forward)
+        parallax = np.exp(rng.uniform(*np.log(options.step_parallax)))
+        R = torch.tensor(R_world_cam, dtype=torch.float32, device=device)[None]
+        K_probe = K / _PROBE
+        K_probe[2, 2] = 1
+        probe = render(
+            scene, atlas, K_probe, height // _PROBE, width // _PROBE, torch.zeros(1, 3, device=device), R
+        )
+        finite = probe.depth[torch.isfinite(probe.depth)]
+        if len(finite) < 0.25 * probe.depth.numel():
+            continue
+        nearest, middle = float(finite.min()), float(finite.median())
+        travel = (options.frames - 1) * parallax * middle / focal
+        step = min(travel, 0.75 * nearest) / (options.frames - 1) * direction
+        positions = np.arange(options.frames)[:, None] * step
+        origins = torch.tensor(positions @ R_world_cam.T, dtype=torch.float32, device=device)
+        if not _stays_on_its_side(scene.solids, origins):
+            continue
+        rendering = render(
+            scene, atlas, K, height, width, origins, R.expand(options.frames, 3, 3), options.samples
+        )
+        if rendering.depth.amin() < max(0.1 * np.linalg.norm(step), 0.04):
+            continue
+        images = (rendering.images.permute(0, 2, 3, 1) * 255).round().byte().cpu().numpy()
+        return Sequence(
+            images,
+            rendering.depth.cpu().numpy(),
+            np.array([focal, focal, K[0, 2].item(), K[1, 2].item()]),
+            positions,
+        )
+    raise RuntimeError(
+        f'No flight with a free view in {_TRIES} scenes for seed {seed}: check the presets of the options.'
+    )

@@ -1,0 +1,124 @@
+"""Samples, the network's geometry, the loss, resumable training and export."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch', reason='the learning room needs the `train` extra')
+
+from ros_depthnet.learning.augment import AugmentOptions, sample  # noqa: E402
+from ros_depthnet.learning.dataset import SHARD, RenderedFlights, render_shards  # noqa: E402
+from ros_depthnet.learning.export import difference, example_inputs, export_parallaxnet  # noqa: E402
+from ros_depthnet.learning.networks.parallaxnet import (  # noqa: E402
+    Epipolar,
+    ParallaxNet,
+    ParallaxNetConfig,
+    descriptors,
+    matching_cost,
+)
+from ros_depthnet.learning.still_box.sequences import SequenceOptions  # noqa: E402
+from ros_depthnet.learning.still_box.textures import TextureAtlas  # noqa: E402
+from ros_depthnet.learning.training import Recipe, Stage, loss_terms, stack, train  # noqa: E402
+
+UNSPOILT = AugmentOptions(
+    exposure=0, noise=0, blur=0, grey=0, stabilised=0, rotation_noise=0, direction_noise=0
+)
+SMALL = ParallaxNetConfig(hypotheses=8, sweep_channels=8, deep_channels=8, fine_channels=8)
+
+
+@pytest.fixture(scope='module')
+def flights(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('flights')
+    render_shards(
+        folder,
+        5,
+        range(1),
+        SequenceOptions(width=96, height=64, samples=1),
+        TextureAtlas(procedural=8, photo_tiles=0),
+    )
+    return RenderedFlights.open(folder)
+
+
+def test_shards_are_opened_whole_and_in_order(flights):
+    assert len(flights) == SHARD
+    assert flights[0].images.shape == (4, 64, 96, 3) and flights[0].images.dtype == np.uint8
+
+
+def test_displacements_are_in_units_of_the_longest_which_comes_first(flights):
+    for seed in range(5):
+        drawn = sample(flights[seed], 3, (80, 48), np.random.default_rng(seed), UNSPOILT)
+        norms = np.linalg.norm(drawn.displacements, axis=1)
+        assert norms[0] == pytest.approx(1) and (np.diff(norms) <= 1e-6).all()
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_descriptors_agree_best_at_the_true_parallax(flights, seed):
+    """Crop, flips, displacements, intrinsics and the sweep's geometry belong together."""
+    drawn = sample(flights[seed + 8], 1, (80, 64), np.random.default_rng(seed), UNSPOILT)
+    batch = stack([drawn])
+    truth = batch['parallax'].clamp_max(60)
+    epipolar = Epipolar(batch['displacements'], batch['intrinsics'], 64, 80, 1)
+    sources = descriptors(batch['sources'][:, 0])[:, None]
+    cost = [
+        matching_cost(
+            descriptors(batch['reference']), sources, batch['valid'], epipolar, (truth * factor)[:, None]
+        )[0]
+        for factor in (0.5, 1.0, 2.0)
+    ]
+    near = (truth > 0.7)[0]
+    if near.float().mean() < 0.1:
+        pytest.skip('this flight is all sky: nothing moves')
+    half, exact, double = (float(c[0, 0][near].mean()) for c in cost)
+    assert exact < half and exact < double
+
+
+def test_epipolar_motion_is_the_derivative_of_the_projection():
+    displacements, intrinsics = torch.tensor([[[0.3, -0.2, 0.9]]]), torch.tensor([[50.0, 55, 31.5, 23.5]])
+    motion = Epipolar(displacements, intrinsics, 48, 64, 4).motion()[0, :2]
+    t, (fx, fy, cx, cy) = displacements[0, 0].numpy(), intrinsics[0].numpy()
+    u, v = np.meshgrid(np.arange(16) * 4 + 1.5, np.arange(12) * 4 + 1.5)
+    rho = 0.01
+    Z = fx / rho
+    X, Y = (u - cx) / fx * Z + t[0], (v - cy) / fy * Z + t[1]
+    moved = np.stack([X / (Z + t[2]) * fx + cx - u, Y / (Z + t[2]) * fy + cy - v])
+    assert np.allclose(motion.numpy(), moved / rho, atol=2e-2)
+
+
+def test_a_perfect_prediction_has_the_least_loss(flights):
+    drawn = stack([sample(flights[0], 1, (80, 48), np.random.default_rng(0), UNSPOILT)])
+    truth = drawn.pop('parallax').clamp(0.1, 100)
+    network = ParallaxNet(SMALL).eval()
+    with torch.no_grad():
+        guess = network.predict(**drawn)
+    stages = tuple((stride, torch.log1p(truth)) for stride, _ in guess.stages)
+    perfect = dataclasses.replace(guess, stages=stages, log_parallax=truth.log())
+    weights = (1.0, 1.0, 1.0, 1.0)
+    assert sum(loss_terms(perfect, truth, weights).values()) < sum(loss_terms(guess, truth, weights).values())
+    assert loss_terms(perfect, truth, weights)['stage3'] == 0
+
+
+def test_training_that_was_stopped_ends_like_training_through(flights, tmp_path):
+    recipe = Recipe((Stage(2, (48, 32), 16, 2), Stage(4, (64, 48), 32, 2)), network=SMALL, warmup=2, decay=2)
+    options = {'validation': flights, 'loaders': 0, 'save_every': 1, 'report': lambda row: None}
+    through = train(recipe, flights, folder=tmp_path / 'through', **options)
+    train(recipe, flights, folder=tmp_path / 'stopped', stop_after=0, **options)
+    train(recipe, flights, folder=tmp_path / 'stopped', stop_after=0, **options)
+    resumed = train(recipe, flights, folder=tmp_path / 'stopped', **options)
+    for a, b in zip(through.state_dict().values(), resumed.state_dict().values()):
+        assert torch.equal(a, b)
+
+
+def test_onnx_computes_what_torch_does_at_any_batch_sources_and_size(tmp_path):
+    torch.manual_seed(3)
+    network = ParallaxNet(SMALL)
+    path = tmp_path / 'small.onnx'
+    assert export_parallaxnet(network, path) < 1e-3
+    assert difference(network, path, example_inputs(3, 4, 48, 112)) < 1e-3
+
+
+def test_a_recipe_with_an_unknown_key_is_refused(tmp_path):
+    path = tmp_path / 'recipe.yaml'
+    path.write_text('stages: [{until: 1, crop: [64, 48], flights: 2}]\nlearning_rat: 0.1\n')
+    with pytest.raises(TypeError, match='learning_rat'):
+        Recipe.load(path)
