@@ -1,0 +1,108 @@
+"""`depthnet evaluate`: score methods on posed sequences."""
+import argparse
+import json
+import math
+from pathlib import Path
+
+from ros_depthnet.cli.progress import Progress
+
+_COLUMNS = ('abs_rel', 'rmse', 'mae_log', 'delta_105', 'delta_125', 'coverage', 'ause')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of this subcommand."""
+    parser.add_argument('sets', nargs='+', metavar='SET', type=Path, help='folder with a sequence.json')
+    parser.add_argument('--methods', metavar='a,b,...',
+                        help='constant, dis, sgbm, sweep, default, a shipped model, or the path of a model '
+                             '(default: all but paths)')
+    parser.add_argument('--protocol', choices=('pairs', 'stream', 'both'), default='pairs',
+                        help='the given pairs, or the estimator flying along and choosing its own sources '
+                             '(default: pairs)')
+    parser.add_argument('--json', metavar='FILE', type=Path, help='write the scores there')
+    parser.add_argument('--html', metavar='FOLDER', type=Path, help='write a page with pictures there')
+    parser.add_argument('--bands', action='store_true',
+                        help='also print scores by depth and by angle to the motion, with the physical limit')
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Score, print, and write what was asked for."""
+    from ros_depthnet.evaluation import evaluate as judge
+    from ros_depthnet.evaluation.provenance import commit
+
+    methods = tuple(dict.fromkeys(arguments.methods.split(','))) if arguments.methods else judge.all_methods()
+    protocols = judge.PROTOCOLS if arguments.protocol == 'both' else (arguments.protocol,)
+    sequences = judge.load_sets(arguments.sets)
+    results, skipped = [], []
+    with Progress() as progress:
+        for outcome in judge.evaluate(sequences, methods, protocols, progress):
+            (results if isinstance(outcome, judge.Result) else skipped).append(outcome)
+    print(table([result.row for result in results]))
+    if arguments.bands:
+        print('\n' + band_table([band for result in results for band in result.bands]))
+    for result in results:
+        if result.dropped:
+            reasons = ', '.join(f'{count} {reason}' for reason, count in sorted(result.dropped.items()))
+            print(f'{result.row.set}: {result.method} gave no depth for some frames: {reasons}.')
+    for skip in skipped:
+        print(f'{skip.set}: {skip.method} is left out of {skip.protocol}: {skip.why}.')
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps(_finite(as_json(results, skipped, commit())), indent=1) + '\n')
+        print(f'Scores: {arguments.json}')
+    if arguments.html:
+        from ros_depthnet.evaluation.evaluation_page import write_evaluation_page
+        print(f'Page: {write_evaluation_page(arguments.html, results, skipped, commit())}')
+
+
+def as_json(results, skipped, commit: str) -> dict:
+    """Return the scores as JSON knows them: `rows` for tables, the rest for those who look closer."""
+    return {
+        'rows': [result.row.as_dict() for result in results],
+        'commit': commit,
+        'bands': [vars(band) for result in results for band in result.bands],
+        'dropped': [{'set': result.row.set, 'method': result.method, 'protocol': result.row.protocol,
+                     **result.dropped} for result in results if result.dropped],
+        'left_out': [vars(skip) for skip in skipped],
+    }
+
+
+def table(rows) -> str:
+    """Return the scores as text."""
+    lines = [['set', 'method', 'protocol', 'pairs', *_COLUMNS, 'ms']]
+    for row in rows:
+        lines.append([row.set, row.method, row.protocol, str(row.pairs),
+                      *(_number(getattr(row.scores, name)) for name in _COLUMNS), f'{row.ms_per_pair:.0f}'])
+    return _aligned(lines, words=3)
+
+
+def band_table(bands) -> str:
+    """Return the scores by depth and by angle to the motion as text."""
+    lines = [['set', 'method', 'protocol', 'by', 'from', 'to', 'pixels', 'abs_rel', 'mae_log', 'delta_125',
+              'coverage', 'limit']]
+    for band in bands:
+        lines.append([band.set, band.method, band.protocol, {'depth': 'depth m', 'foe': 'FoE deg'}[band.by],
+                      f'{band.low:g}', f'{band.high:g}', str(band.pixels),
+                      *(_number(value) for value in (band.abs_rel, band.mae_log, band.delta_125,
+                                                     band.coverage, band.limit))])
+    return _aligned(lines, words=4)
+
+
+def _number(value: float) -> str:
+    return '-' if math.isnan(value) else f'{value:.3f}' if value < 100 else f'{value:.0f}'
+
+
+def _aligned(lines: list[list[str]], words: int) -> str:
+    """Align the first `words` columns to the left and the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    aligned = ([cell.ljust(width) if number < words else cell.rjust(width)
+                for number, (cell, width) in enumerate(zip(line, widths, strict=True))] for line in lines)
+    return '\n'.join('  '.join(line).rstrip() for line in aligned)
+
+
+def _finite(content):
+    """Return the same with null for numbers that JSON does not have."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

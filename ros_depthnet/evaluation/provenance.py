@@ -1,0 +1,20 @@
+"""Which state of the code a number comes from."""
+import importlib.metadata
+import subprocess
+
+from ros_depthnet.resources import share_path
+
+
+def commit() -> str:
+    """Return the commit of the checkout, '-dirty' if changed since; for an installed package its version."""
+    root = share_path()
+    if (root / '.git').exists():
+        describe = ['git', '-C', str(root), 'describe', '--always', '--dirty', '--abbrev=12']
+        try:
+            return subprocess.run(describe, capture_output=True, check=True, text=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            pass
+    try:
+        return f'version {importlib.metadata.version("ros_depthnet")}'
+    except importlib.metadata.PackageNotFoundError:
+        return 'unknown'
