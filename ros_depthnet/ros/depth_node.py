@@ -113,10 +113,8 @@ class DepthNode(ProcessingNode):
     def _on_image(self, message: Image | CompressedImage) -> None:
         camera_info, arrived = self._camera_info, time.monotonic()
         if camera_info is None:
-            self.health.dropped(
-                Drop.NO_CAMERA_INFO,
-                f'An image came on {self._image_input.topic}, but no camera_info has yet.',
-            )
+            # No sentence: the first image may well overtake it, and later the silent input is complained of.
+            self.health.dropped(Drop.NO_CAMERA_INFO)
             return
 
         def work(pose: CameraPose) -> None:

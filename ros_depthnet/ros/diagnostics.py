@@ -64,10 +64,15 @@ class Health:
             self._latencies.add(time.monotonic(), latency_ms)
 
     def complain(self, key: str, complaint: Complaint) -> None:
-        """Log a complaint, not too often, and keep it in diagnostics for some seconds."""
+        """Log a complaint, and keep it in diagnostics for some seconds."""
+        with self._lock:
+            self._complaints[key] = time.monotonic(), complaint
+        self.log(key, complaint)
+
+    def log(self, key: str, complaint: Complaint) -> None:
+        """Log a complaint, unless one with this key was logged some seconds ago."""
         now = time.monotonic()
         with self._lock:
-            self._complaints[key] = now, complaint
             quiet = now - self._logged.get(key, -_REPEAT) < _REPEAT
             if not quiet:
                 self._logged[key] = now

@@ -141,8 +141,11 @@ class ManagedNode(LifecycleNode):
         return SetParametersResult(successful=True)
 
     def _report(self) -> None:
-        status = self.health.status(
-            self.get_fully_qualified_name().lstrip('/'), self.state, self.facts(), self.complaints())
+        complaints = self.complaints()
+        for complaint in complaints:
+            self.health.log('standing', complaint)
+        name = self.get_fully_qualified_name().lstrip('/')
+        status = self.health.status(name, self.state, self.facts(), complaints)
         self._diagnostics.publish(array_of(status, self.get_clock().now().to_msg()))
 
 

@@ -122,9 +122,10 @@ class BagRecording:
         return topic is not None and connection.msgtype == topic.type
 
     def _find(self, reader: Reader, topic: Topic, parameter: str, wanted: str) -> str | None:
-        """Return the name in the bag of a topic: the wanted one, the usual one, or the only one of its type."""
+        """Return a topic's name in the bag: the wanted one, the usual one, or the only one of its type."""
         names = sorted({other.topic for other in reader.connections if other.msgtype == topic.type})
-        named = [name for name in names if name == wanted or not wanted and name.endswith(f'/{topic.name}')]
+        usual = [name for name in names if name.endswith(f'/{topic.name}')]
+        named = [name for name in names if name == wanted] if wanted else usual
         if wanted and not named:
             raise RecordingError(f'The bag {self._path} has no {topic.type} on {wanted}; '
                                  f'it has: {", ".join(names) or "none"}.')

@@ -1,0 +1,324 @@
+"""depth_node over DDS, with a model whose answer is known from the colour of the image."""
+import numpy as np
+import pytest
+from bench import value
+from diagnostic_msgs.msg import DiagnosticStatus
+from drone import DEPTH, FOCAL, GREEN, HEIGHT, PERIOD_NS, WIDTH, camera_info, image, odometry, stamp
+from lifecycle_msgs.msg import Transition
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from ros_depthnet.ros.depth_node import DepthNode
+
+
+def pixels(message, dtype='<f4'):
+    return np.frombuffer(message.data, dtype).reshape(message.height, message.width)
+
+
+def stamped_ns(message):
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def test_depth_is_metric_and_stamped_as_its_image(drone):
+    drone.start()
+    message = drone.await_depth()
+    assert (stamped_ns(message) - drone.time_ns) % PERIOD_NS == 0
+    assert message.header.frame_id == 'optical'
+    assert (message.encoding, message.width, message.height, message.step) == ('32FC1', WIDTH, HEIGHT, 4 * WIDTH)
+    assert np.median(pixels(message)) == pytest.approx(DEPTH, rel=1e-4)
+
+
+def test_odometry_is_interpolated_to_the_images_stamp(drone):
+    # Odometry comes at uneven times round the image: the nearest one would be .2 m off, of a baseline of .5 m.
+    drone.start()
+    depth = pixels(drone.await_depth())
+    assert np.nanmax(np.abs(depth - DEPTH)) < 1e-3
+
+
+def test_deviation_says_what_the_model_says_plus_the_geometry(drone):
+    deviations = drone.bench.collect(Image, 'depth/deviation')
+    drone.start()
+    drone.await_depth()
+    drone.bench.until(lambda: deviations)
+    geometric = DEPTH**2 * 0.1 / (FOCAL * 0.5)
+    assert np.median(pixels(deviations[-1])) == pytest.approx(np.hypot(DEPTH * GREEN / 100, geometric), rel=1e-3)
+    assert deviations[-1].encoding == '32FC1'
+
+
+def test_camera_info_and_colours_fit_the_depth_image(drone):
+    infos = drone.bench.collect(CameraInfo, 'depth/camera_info')
+    colours = drone.bench.collect(Image, 'depth/rgb')
+    drone.start(input_width=32)
+    message = drone.await_depth()
+    drone.bench.until(lambda: infos and colours)
+    assert (message.width, message.height) == (32, 32)  # 24 rows are brought to a multiple of 16
+    info = infos[-1]
+    assert (info.width, info.height) == (32, 32)
+    # The left edge of the image, half a pixel left of its first pixel, must stay in the same direction.
+    assert (-0.5 - info.k[2]) / info.k[0] == pytest.approx((-0.5 - (WIDTH - 1) / 2) / FOCAL)
+    assert (-0.5 - info.k[5]) / info.k[4] == pytest.approx((-0.5 - (HEIGHT - 1) / 2) / FOCAL)
+    assert np.reshape(info.p, (3, 4))[:, :3].ravel().tolist() == list(info.k)
+    assert not any(info.d)
+    assert (colours[-1].encoding, colours[-1].width, colours[-1].height) == ('rgb8', 32, 32)
+
+
+@pytest.mark.parametrize('limits, expected', [
+    ({'max_range': 2.0}, np.inf), ({'min_range': 4.0}, -np.inf), ({'max_relative_deviation': 0.01}, np.nan)])
+def test_what_cannot_be_measured_is_not_a_number_of_metres(drone, limits, expected):
+    drone.start(**limits)
+    np.testing.assert_array_equal(pixels(drone.await_depth()), np.full((HEIGHT, WIDTH), expected, np.float32))
+
+
+def test_millimetres_on_request(drone):
+    drone.start(depth_encoding='16UC1')
+    message = drone.await_depth()
+    assert (message.encoding, message.step) == ('16UC1', 2 * WIDTH)
+    assert np.median(pixels(message, '<u2')) == pytest.approx(1000 * DEPTH, abs=1)
+
+
+def test_takes_compressed_images(drone):
+    cv2 = pytest.importorskip('cv2')
+    images = drone.bench.publisher(CompressedImage, 'image_raw/compressed')
+    drone.images = images
+    drone.start(image_transport='compressed')
+    rgb = np.frombuffer(image(0).data, np.uint8).reshape(HEIGHT, WIDTH, 3)
+    png = cv2.imencode('.png', rgb[..., ::-1])[1].tobytes()
+    for _ in range(20):
+        message = CompressedImage(format='png', data=png)
+        message.header.frame_id = 'optical'
+        drone.frame(message)
+        drone.bench.spin(0.1)
+        if drone.depths:
+            break
+    assert np.median(pixels(drone.depths[-1])) == pytest.approx(DEPTH, rel=1e-4)
+
+
+def test_an_image_waits_for_its_odometry(drone):
+    drone.start(pose_timeout=3.0)
+    drone.await_depth()
+    seen = len(drone.depths)
+    drone.frame(with_odometry=False)
+    drone.bench.spin(0.3)
+    assert len(drone.depths) == seen
+    drone.odometry.publish(odometry(drone.time_ns - PERIOD_NS // 5, 0.5 * (drone.flown - 0.2)))
+    drone.odometry.publish(odometry(drone.time_ns + PERIOD_NS // 5, 0.5 * (drone.flown + 0.2)))
+    drone.bench.until(lambda: len(drone.depths) > seen)
+    assert drone.depths[-1].header.stamp == stamp(drone.time_ns)
+
+
+@pytest.mark.parametrize('reliability', [ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE])
+def test_quality_of_service_fits_both_ways(drone, reliability):
+    profile = QoSProfile(depth=5, reliability=reliability)
+    drone.images = drone.bench.publisher(Image, 'image_raw', profile)
+    drone.infos = drone.bench.publisher(CameraInfo, 'camera_info', profile)
+    received = drone.bench.collect(Image, 'depth/image', profile)
+    drone.start()
+    drone.await_depth()
+    drone.bench.until(lambda: received)
+
+
+def test_incompatible_quality_of_service_is_said(drone):
+    drone.images = drone.bench.publisher(
+        Image, 'image_raw', QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT))
+    drone.bench.start(DepthNode, model=str(drone.model), input_timeout=0.5,
+                      **{'qos_overrides./image_raw.subscription.reliability': 'reliable'})
+    status = drone.bench.status('depth_node', lambda status: 'another reliability' in status.message)
+    assert status.level == DiagnosticStatus.ERROR
+    assert 'qos_overrides./image_raw.subscription.reliability' in status.message
+
+
+def test_nothing_is_computed_while_nobody_listens(bench, model):
+    images = bench.publisher(Image, 'image_raw')
+    bench.start(DepthNode, model=str(model))
+    status = bench.status('depth_node', lambda status: value(status, 'state') == 'active')
+    assert value(status, 'listeners') == 'no, so nothing is computed'
+    assert images.get_subscription_count() == 0
+    bench.collect(Image, 'depth/image')
+    bench.until(lambda: images.get_subscription_count() == 1)
+
+
+def test_diagnostics_tell_rate_latency_provider_and_drops(drone):
+    drone.start()
+    drone.await_depth(5)
+    status = drone.bench.status('depth_node', lambda status: float(value(status, 'rate_hz')) > 0)
+    assert status.level == DiagnosticStatus.OK
+    assert value(status, 'provider') == 'cpu'
+    assert value(status, 'model') == 'red_is_parallax'
+    assert 0 < float(value(status, 'latency_ms_p50')) <= float(value(status, 'latency_ms_p95')) < 5000
+    assert int(value(status, 'published')) >= 5
+    assert value(status, 'dropped/first_frame') == '1'
+
+
+def test_silent_inputs_are_named(drone):
+    drone.bench.start(DepthNode, model=str(drone.model), input_timeout=0.3)
+    status = drone.bench.status('depth_node', lambda status: status.level == DiagnosticStatus.WARN)
+    for topic in ('/image_raw', '/camera_info', '/odom'):
+        assert topic in status.message
+
+
+def test_hovering_gives_no_depth(drone):
+    drone.start(buffer_age=0.25)
+    drone.await_depth()
+    place, hover_ns = drone.flown, drone.time_ns + 3 * PERIOD_NS
+    for time_ns in range(hover_ns, hover_ns + 8 * PERIOD_NS, PERIOD_NS):
+        for part in (-30_000_000, 30_000_000):
+            drone.odometry.publish(odometry(time_ns + part, place))
+        drone.images.publish(image(time_ns))
+        drone.bench.spin(0.1)
+    drone.dropped('baseline_too_short')
+    assert all(stamped_ns(depth) < hover_ns + 3 * PERIOD_NS for depth in drone.depths)
+
+
+def test_time_that_runs_back_is_counted_and_survived(drone):
+    drone.start()
+    drone.await_depth(2)
+    drone.time_ns -= 10 * PERIOD_NS
+    drone.await_depth(2)
+    drone.dropped('time_jump')
+
+
+def test_no_camera_info_no_depth(drone):
+    drone.bench.start(DepthNode, model=str(drone.model), max_sources=1, input_timeout=0.5)
+    drone.await_node()
+    drone.frames(3)
+    drone.dropped('no_camera_info')
+    status = drone.bench.status('depth_node', lambda status: status.level == DiagnosticStatus.WARN)
+    assert '/camera_info' in status.message
+    assert not drone.depths
+    drone.infos.publish(camera_info())
+    drone.await_depth()
+
+
+def test_camera_info_without_k_is_refused(drone):
+    drone.start()
+    drone.infos.publish(CameraInfo(width=WIDTH, height=HEIGHT))
+    drone.bench.spin(0.2)
+    drone.frames(3)
+    assert 'calibrate' in drone.dropped('no_camera_info').message
+    assert not drone.depths
+    drone.infos.publish(camera_info())
+    drone.await_depth()
+
+
+def test_distortion_is_warned_of(drone):
+    drone.start()
+    info = camera_info()
+    info.d = [0.1, 0.0, 0.0, 0.0, 0.0]
+    drone.infos.publish(info)
+    assert 'image_rect' in drone.bench.status('depth_node', lambda status: 'distortion' in status.message).message
+
+
+def truncated():
+    message = image(0)
+    message.data = message.data[:100]
+    return message
+
+
+def wrongly_encoded():
+    message = image(0)
+    message.encoding = '32FC2'
+    return message
+
+
+def empty():
+    return Image(encoding='rgb8')
+
+
+@pytest.mark.parametrize('bad, sentence', [
+    (truncated, 'truncated'), (wrongly_encoded, "encoding '32FC2'"), (empty, '0 x 0'),
+    (lambda: image(0, width=32, height=24), '32 x 24')])
+def test_a_bad_image_is_named_and_the_next_good_one_works(drone, bad, sentence):
+    drone.start()
+    drone.await_depth()
+    drone.bench.spin(0.3)
+    seen = len(drone.depths)
+    message = bad()
+    message.header.frame_id = 'optical'
+    bad_stamp = stamp(drone.frame(message))
+    status = drone.dropped('bad_image')
+    assert sentence in status.message
+    assert status.level == DiagnosticStatus.WARN
+    assert len(drone.depths) == seen
+    drone.await_depth()
+    assert bad_stamp not in [depth.header.stamp for depth in drone.depths]
+
+
+def test_another_camera_starts_afresh(drone):
+    drone.start(input_width=64)
+    drone.await_depth()
+    drone.infos.publish(camera_info(128, 96, FOCAL))  # at the model's input, half the focal length
+    drone.bench.spin(0.2)
+    changed_ns = drone.time_ns
+    for _ in range(30):
+        drone.frame(image(0, width=128, height=96))
+        drone.bench.spin(0.1)
+        if stamped_ns(drone.depths[-1]) > changed_ns:
+            break
+    assert np.median(pixels(drone.depths[-1])) == pytest.approx(DEPTH / 2, rel=1e-4)
+    drone.dropped('resized')
+
+
+def test_another_resolution_of_one_camera_goes_on(drone):
+    drone.start(input_width=64)
+    drone.await_depth()
+    drone.infos.publish(camera_info(128, 96, 2 * FOCAL))
+    drone.bench.spin(0.2)
+    changed_ns = drone.frame(image(0, width=128, height=96))
+    drone.bench.until(lambda: stamped_ns(drone.depths[-1]) == changed_ns)
+    assert np.median(pixels(drone.depths[-1])) == pytest.approx(DEPTH, rel=1e-4)
+
+
+def test_a_pose_of_nan_is_refused_and_the_next_good_one_works(drone):
+    drone.start()
+    drone.await_depth()
+    drone.odometry.publish(odometry(drone.time_ns + PERIOD_NS, np.nan))
+    assert 'NaN' in drone.dropped('bad_pose').message
+    drone.await_depth()
+
+
+def test_an_image_without_pose_is_dropped_with_a_sentence(drone):
+    drone.start(pose_timeout=0.2)
+    drone.await_depth()
+    seen = len(drone.depths)
+    drone.time_ns += 100 * PERIOD_NS
+    drone.frame(with_odometry=False)
+    assert 'has no pose' in drone.dropped('no_pose').message
+    assert len(drone.depths) == seen
+    drone.await_depth()
+
+
+def test_odometry_of_another_body_is_refused(drone):
+    drone.start(body_frame='gimbal', pose_timeout=0.1)
+    drone.frames(2)
+    assert "'base_link', not of 'gimbal'" in drone.dropped('bad_pose').message
+    assert not drone.depths
+
+
+def test_a_missing_model_leaves_the_node_unconfigured_and_saying_so(bench):
+    bench.start(DepthNode, model='nosuch')
+    status = bench.status('depth_node', lambda status: status.level == DiagnosticStatus.ERROR)
+    assert 'nosuch' in status.message
+    assert bench.state('depth_node') == 'unconfigured'
+
+
+def test_a_damaged_model_is_refused_until_it_is_repaired(bench, model, tmp_path):
+    copy = tmp_path / model.name
+    copy.with_suffix('.yaml').write_bytes(model.with_suffix('.yaml').read_bytes())
+    copy.write_bytes(model.read_bytes()[:-10])
+    bench.start(DepthNode, model=str(copy))
+    assert 'damaged' in bench.status('depth_node', lambda status: status.level == DiagnosticStatus.ERROR).message
+    copy.write_bytes(model.read_bytes())
+    assert bench.change_state('depth_node', Transition.TRANSITION_CONFIGURE)
+    assert bench.change_state('depth_node', Transition.TRANSITION_ACTIVATE)
+    bench.status('depth_node', lambda status: status.level == DiagnosticStatus.OK)
+
+
+def test_deactivating_lets_go_of_the_inputs_and_activating_takes_them_again(drone):
+    drone.start()
+    drone.await_depth()
+    assert drone.bench.change_state('depth_node', Transition.TRANSITION_DEACTIVATE)
+    drone.bench.until(lambda: drone.images.get_subscription_count() == 0)
+    assert drone.bench.change_state('depth_node', Transition.TRANSITION_ACTIVATE)
+    drone.await_node()
+    drone.infos.publish(camera_info())
+    drone.await_depth()
