@@ -1,0 +1,141 @@
+"""What a flight leaves for people: picture strip, depth video, cloud, and a page that shows them."""
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ros_depthnet.evaluation import page
+from ros_depthnet.evaluation.cloud_map import cloud_picture, write_ply
+from ros_depthnet.evaluation.metrics import DepthAndDeviation, resample
+from ros_depthnet.evaluation.moments import Moment
+from ros_depthnet.evaluation.pictures import (
+    Column,
+    Range,
+    depth_picture,
+    depth_scale,
+    deviation_picture,
+    deviation_scale,
+    fitted,
+    obstacle_picture,
+    save,
+    strip,
+)
+
+_WIDTH = 320         # pixels of one picture
+_STRIP_MOMENTS = 5
+_RANGE_MOMENTS = 12  # looked at to choose the colour scale
+# VP9 plays in browsers; the others only in players.
+_CODECS = (('vp09', 'mp4'), ('mp4v', 'mp4'), ('MJPG', 'avi'))
+
+
+def write_flight_report(folder: Path, title: str, moments: Sequence[Moment], points: np.ndarray,
+                        rgb: np.ndarray, facts: dict[str, str], tables: Iterable[str], footer: str) -> Path:
+    """
+    Write strip.png, depth.mp4, cloud.ply, cloud.png and report.html; return the page's path.
+
+    points, rgb: the flight's cloud in the world frame. facts: numbers for the head of the page. tables: HTML.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_ply(folder / 'cloud.ply', points, rgb)
+    parts = [page.facts(facts)]
+    if len(moments):
+        scale = Range.of(moments[i].depth_hw for i in _spread(len(moments), _RANGE_MOMENTS))
+        save(folder / 'strip.png', flight_strip(moments, scale))
+        parts += [page.heading('What it saw'), page.figure('strip.png', (
+            'Depth: near is red, far is blue, unknown is grey. Deviation: one standard deviation relative to '
+            'the depth, dark is sure. Obstacles: boxes with the distance to the camera.'))]
+        video_path = write_video(folder / 'depth', moments, scale)
+        parts += [page.heading('Depth along the flight'), page.video(video_path.name, 'Image and depth.')]
+        middle = moments[len(moments) // 2]
+        if middle.T_world_cam is not None:
+            save(folder / 'cloud.png', cloud_picture(points, rgb, middle.T_world_cam))
+            parts += [page.heading('The cloud'), page.figure('cloud.png', (
+                'Seen from behind and above the camera in the middle of the flight.'))]
+        parts += [page.link('cloud.ply', f'{len(points)} points in the odometry frame, for CloudCompare, '
+                                         'MeshLab, Open3D or Blender.')]
+    else:
+        parts += [page.paragraph('There was no depth, so there is nothing to show; the tables say why.')]
+    return page.write_page(folder / 'report.html', title, 'Depth from motion: metres at every pixel that is '
+                           'known, and how sure it is.', [*parts, *tables], footer)
+
+
+def flight_strip(moments: Sequence[Moment], scale: Range) -> np.ndarray:
+    """Return image, depth, deviation and obstacles at several moments of a flight, as one picture."""
+    shown = [moments[i] for i in _spread(len(moments), _STRIP_MOMENTS)]
+    start = moments[0].stamp_ns
+    images = [fitted(moment.image, _WIDTH) for moment in shown]
+    columns = [
+        Column('image', images),
+        Column('depth', [_depth(moment, scale, image) for moment, image in zip(shown, images, strict=True)],
+               depth_scale(scale, _WIDTH)),
+        Column('deviation', [_like(image, deviation_picture(moment.deviation_hw, moment.depth_hw))
+                             for moment, image in zip(shown, images, strict=True)], deviation_scale(_WIDTH)),
+        Column('obstacles', [_obstacles(moment, image) for moment, image in zip(shown, images, strict=True)])]
+    return strip(columns, [f'{(moment.stamp_ns - start) / 1e9:.1f} s' for moment in shown])
+
+
+def write_video(stem: Path, moments: Sequence[Moment], scale: Range) -> Path:
+    """
+    Write image and depth side by side, in real time, and return the file's path.
+
+    VP9 in an mp4 where OpenCV has it, which its wheels do; else what it has.
+    """
+    stamps = [moments[0].stamp_ns, moments[-1].stamp_ns]
+    rate = (len(moments) - 1) / max((stamps[1] - stamps[0]) / 1e9, 1e-3) if len(moments) > 1 else 1.0
+    rate = float(np.clip(rate, 1, 60))
+    first = _video_frame(moments[0], scale)
+    for codec, extension in _CODECS:
+        path = stem.with_suffix(f'.{extension}')
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, first.shape[1::-1])
+        if writer.isOpened():
+            for moment in moments:
+                writer.write(cv2.cvtColor(_video_frame(moment, scale), cv2.COLOR_RGB2BGR))
+            writer.release()
+            return path
+    raise OSError(f'OpenCV can write no video to {stem.parent}: install opencv-python-headless with pip.')
+
+
+def _video_frame(moment: Moment, scale: Range) -> np.ndarray:
+    image = fitted(moment.image, 2 * _WIDTH)
+    sheet = strip([Column('image', [image]), Column('depth', [_depth(moment, scale, image)],
+                                                    depth_scale(scale, image.shape[1]))])
+    height, width = (size - size % 2 for size in sheet.shape[:2])   # video codecs halve the colours' size
+    return np.ascontiguousarray(sheet[:height, :width])
+
+
+def _depth(moment: Moment, scale: Range, image: np.ndarray) -> np.ndarray:
+    """Return the depth picture at the image's size."""
+    height, width = image.shape[:2]
+    depth_hw = resample(DepthAndDeviation(moment.depth_hw), width, height).depth_hw
+    return depth_picture(depth_hw, scale.near, scale.far)
+
+
+def _obstacles(moment: Moment, image: np.ndarray) -> np.ndarray:
+    if moment.T_world_cam is None:
+        return image
+    camera = moment.camera.resized(image.shape[1], image.shape[0])
+    return obstacle_picture(image, camera, moment.T_world_cam, moment.boxes)
+
+
+def _like(image: np.ndarray, picture: np.ndarray) -> np.ndarray:
+    return cv2.resize(picture, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Return up to `most` indices spread evenly over `count`, a little in from both ends."""
+    number = min(count, most)
+    return [int((i + 0.5) * count / number) for i in range(number)]
+
+
+def fresh_folder(folder: Path, names: Iterable[str]) -> Path:
+    """Make a folder without what an earlier run left there under these names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    return folder
