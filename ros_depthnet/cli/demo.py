@@ -3,6 +3,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import signal
 import statistics
 import time
@@ -13,8 +14,6 @@ from ros_depthnet.cli.progress import Progress
 from ros_depthnet.resources import share_path
 
 _SETTLE = 1.5    # seconds of silence after which nothing more will come; diagnostics come once a second
-_VOXEL = 0.1     # metres
-_SEEN_TWICE_FROM = 20   # clouds from which a voxel must be in two, so that single wild points are left out
 _LEFT_BY_A_RUN = ('strip.png', 'depth.mp4', 'depth.avi', 'cloud.ply', 'cloud.png', 'report.html',
                   'summary.json', 'logs', '.moments')
 
@@ -54,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     if sequence:
         parameters['depth_node']['warm_up_size'] = [sequence.camera.width, sequence.camera.height]
     print(f'Flying {flight}{f" ({len(sequence.frames)} frames)" if sequence else ""} through the nodes.')
-    with Recorder(out / '.moments', _VOXEL, compressed) as recorder, Progress() as progress:
+    with Recorder(out / '.moments', compressed) as recorder, Progress() as progress:
         progress('Starting the nodes and loading the model ...')
         started = time.monotonic()
         with contextlib.ExitStack() as stack:
@@ -64,7 +63,9 @@ def run(arguments: argparse.Namespace) -> None:
                     time.sleep(0.2)
                     progress(_line(recorder.counts(), time.monotonic() - started))
             except ProcessError as error:
-                raise ValueError(f'{error} (logs: {out / "logs"})') from error
+                # The last words of a node carry the stamp of its log.
+                sentence = re.sub(r'\[[A-Z]+\] \[[\d.]+\] \[\w+\]: ', '', str(error))
+                raise ValueError(f'{sentence} (logs: {out / "logs"})') from error
             _settle(recorder)
         progress('Writing the report ...')
         _report(out, flight, sequence, recorder)
@@ -118,22 +119,15 @@ def _settle(recorder) -> None:
 
 
 def _report(out: Path, flight: Path, sequence, recorder) -> None:
-    import shutil
-
-    from ros_depthnet.evaluation import page
-    from ros_depthnet.evaluation.flight_report import write_flight_report
+    from ros_depthnet.evaluation.flight_report import remove, write_flight_report
     from ros_depthnet.evaluation.provenance import commit
 
     moments, counts = recorder.finish(), recorder.counts()
-    points, rgb = recorder.cloud.points(seen_at_least=2 if counts.clouds >= _SEEN_TWICE_FROM else 1)
     summary = _summary(flight, sequence, moments, counts, commit())
     (out / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n', encoding='utf-8')
-    numbers = page.table(['', ''], [(key, str(value)) for key, value in summary.items()])
-    page_path = write_flight_report(
-        out, f'Flight {summary["flight"]}', moments, points, rgb, _facts(summary),
-        [page.heading('Numbers'), numbers],
-        f'ros_depthnet {summary["commit"]}, model {summary["model"]} on {summary["provider"]}')
-    shutil.rmtree(out / '.moments', ignore_errors=True)
+    page_path = write_flight_report(out, f'Flight {summary["flight"]}', moments, recorder.cloud,
+                                    _facts(summary), summary)
+    remove(out / '.moments')
     _say(summary, page_path)
 
 

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from ros_depthnet.cli.progress import Progress
+from ros_depthnet.cli.tables import aligned
 
 _COLUMNS = ('abs_rel', 'rmse', 'mae_log', 'delta_105', 'delta_125', 'coverage', 'ause')
 
@@ -72,7 +73,7 @@ def table(rows) -> str:
     for row in rows:
         lines.append([row.set, row.method, row.protocol, str(row.pairs),
                       *(_number(getattr(row.scores, name)) for name in _COLUMNS), f'{row.ms_per_pair:.0f}'])
-    return _aligned(lines, words=3)
+    return aligned(lines, words=3)
 
 
 def band_table(bands) -> str:
@@ -84,19 +85,11 @@ def band_table(bands) -> str:
                       f'{band.low:g}', f'{band.high:g}', str(band.pixels),
                       *(_number(value) for value in (band.abs_rel, band.mae_log, band.delta_125,
                                                      band.coverage, band.limit))])
-    return _aligned(lines, words=4)
+    return aligned(lines, words=4)
 
 
 def _number(value: float) -> str:
     return '-' if math.isnan(value) else f'{value:.3f}' if value < 100 else f'{value:.0f}'
-
-
-def _aligned(lines: list[list[str]], words: int) -> str:
-    """Align the first `words` columns to the left and the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    aligned = ([cell.ljust(width) if number < words else cell.rjust(width)
-                for number, (cell, width) in enumerate(zip(line, widths, strict=True))] for line in lines)
-    return '\n'.join('  '.join(line).rstrip() for line in aligned)
 
 
 def _finite(content):

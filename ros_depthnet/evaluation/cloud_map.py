@@ -7,21 +7,24 @@ import numpy as np
 from ros_depthnet.evaluation.pictures import UNKNOWN
 
 _BITS = 21   # of each axis in a voxel's key: two million voxels along an axis
+_SEEN_TWICE_FROM = 20   # clouds from which on a voxel must be in two of them, against wild points
 _MERGE_AT = 2_000_000   # points waiting before they are merged, so memory stays bounded by the map
 
 
 class CloudMap:
     """Gathers clouds of one frame into voxels."""
 
-    def __init__(self, voxel_size: float):
+    def __init__(self, voxel_size: float = 0.1):
         """Use cubes of this edge, metres."""
         self._size = voxel_size
+        self._clouds = 0
         self._pending: list[tuple[np.ndarray, np.ndarray]] = []
         self._waiting = 0
         self._keys, self._sums = np.empty(0, np.int64), np.empty((0, 7))
 
     def add(self, points: np.ndarray, rgb: np.ndarray) -> None:
         """Add a cloud: points (N, 3) metres and colours (N, 3) uint8; points not finite are left out."""
+        self._clouds += 1
         known = np.isfinite(points).all(1)
         points, rgb = points[known], rgb[known]
         if not len(points):
@@ -33,10 +36,10 @@ class CloudMap:
         if self._waiting > _MERGE_AT:
             self._merge()
 
-    def points(self, seen_at_least: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean points (N, 3) float32 and colours (N, 3) uint8 of voxels seen by so many clouds."""
+    def points(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the voxels' mean points (N, 3) float32 and colours (N, 3) uint8."""
         self._merge()
-        means = self._sums[self._sums[:, 6] >= seen_at_least]
+        means = self._sums[self._sums[:, 6] >= (2 if self._clouds >= _SEEN_TWICE_FROM else 1)]
         means = means / means[:, 6:]
         return means[:, :3].astype(np.float32), means[:, 3:6].round().astype(np.uint8)
 

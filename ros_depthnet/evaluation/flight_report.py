@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from ros_depthnet.evaluation import page
-from ros_depthnet.evaluation.cloud_map import cloud_picture, write_ply
+from ros_depthnet.evaluation.cloud_map import CloudMap, cloud_picture, write_ply
 from ros_depthnet.evaluation.metrics import DepthAndDeviation, resample
 from ros_depthnet.evaluation.moments import Moment
 from ros_depthnet.evaluation.pictures import (
@@ -30,14 +30,15 @@ _RANGE_MOMENTS = 12  # looked at to choose the colour scale
 _CODECS = (('vp09', 'mp4'), ('mp4v', 'mp4'), ('MJPG', 'avi'))
 
 
-def write_flight_report(folder: Path, title: str, moments: Sequence[Moment], points: np.ndarray,
-                        rgb: np.ndarray, facts: dict[str, str], tables: Iterable[str], footer: str) -> Path:
+def write_flight_report(folder: Path, title: str, moments: Sequence[Moment], cloud: CloudMap,
+                        facts: dict[str, str], summary: dict) -> Path:
     """
     Write strip.png, depth.mp4, cloud.ply, cloud.png and report.html; return the page's path.
 
-    points, rgb: the flight's cloud in the world frame. facts: numbers for the head of the page. tables: HTML.
+    cloud: in the world frame. facts: numbers for the head of the page. summary: all numbers, with `commit`.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    points, rgb = cloud.points()
     write_ply(folder / 'cloud.ply', points, rgb)
     parts = [page.facts(facts)]
     if len(moments):
@@ -56,9 +57,11 @@ def write_flight_report(folder: Path, title: str, moments: Sequence[Moment], poi
         parts += [page.link('cloud.ply', f'{len(points)} points in the odometry frame, for CloudCompare, '
                                          'MeshLab, Open3D or Blender.')]
     else:
-        parts += [page.paragraph('There was no depth, so there is nothing to show; the tables say why.')]
+        parts += [page.paragraph('There was no depth, so there is nothing to show; the numbers say why.')]
+    parts += [page.heading('Numbers'),
+              page.table(['', ''], [(key, str(value)) for key, value in summary.items()])]
     return page.write_page(folder / 'report.html', title, 'Depth from motion: metres at every pixel that is '
-                           'known, and how sure it is.', [*parts, *tables], footer)
+                           'known, and how sure it is.', parts, f'ros_depthnet {summary["commit"]}')
 
 
 def flight_strip(moments: Sequence[Moment], scale: Range) -> np.ndarray:
@@ -133,9 +136,13 @@ def fresh_folder(folder: Path, names: Iterable[str]) -> Path:
     """Make a folder without what an earlier run left there under these names."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        path = folder / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        remove(folder / name)
     return folder
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

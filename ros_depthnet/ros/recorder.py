@@ -53,10 +53,10 @@ class Recorder:
     It does not take `camera_info`, by whose subscribers a replay knows that `depth_node` listens.
     """
 
-    def __init__(self, folder: Path, voxel_size: float, compressed: bool):
-        """Keep moments in a folder and the cloud in voxels of this edge, metres."""
+    def __init__(self, folder: Path, compressed: bool):
+        """Keep moments in a folder; take compressed images instead of raw ones."""
         self.moments = Moments(folder)
-        self.cloud = CloudMap(voxel_size)
+        self.cloud = CloudMap()
         self._compressed = compressed
         self._poses = PoseBuffer(duration=1e6, max_gap=0.5)
         self._image_arrivals: dict[int, float] = {}

@@ -1,0 +1,104 @@
+"""Speed as ratios: what is compared takes turns in one run, so a busy machine slows all alike."""
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ros_depthnet.core import motion
+from ros_depthnet.core.camera import Camera
+from ros_depthnet.core.estimator import Estimator
+from ros_depthnet.core.frames import Frame
+from ros_depthnet.engines.model import load_model
+from ros_depthnet.evaluation.methods import dis, sweep
+
+_ASPECT = 3 / 4
+_STEP = (0.05, 0.0, -0.3)   # metres per frame: forward and a little sideways
+
+
+@dataclass(frozen=True)
+class Speed:
+    """
+    How fast a method is; `sources` is 0 for those that take a pair.
+
+    ms: median of one call, milliseconds. times_dis: how many calls of DIS, at the same size and number of
+    threads, fit in one.
+    """
+
+    method: str
+    width: int
+    height: int
+    threads: int
+    sources: int
+    ms: float
+    frames_per_s: float
+    times_dis: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Contender:
+    method: str
+    size: tuple[int, int]
+    threads: int
+    sources: int
+    call: Callable[[], object]
+
+
+def bench(model_name: str, widths: Sequence[int], threads: Sequence[int], sources: Sequence[int],
+          seconds: float, progress: Callable[[str], None]) -> Iterator[Speed]:
+    """
+    Measure the estimator with a model, DIS and the plane sweep on rendered texture at each width.
+
+    seconds: for each contender. Raises ModelError for a width that the model doesn't take.
+    """
+    contenders = [contender for count in threads for width in widths
+                  for contender in _contenders(model_name, width, count, sources)]
+    times = [[] for _ in contenders]
+    until = time.monotonic() + seconds * len(contenders)
+    turn = 0
+    while turn < 3 or time.monotonic() < until:
+        for spent, contender in zip(times, contenders, strict=True):
+            progress(f'turn {turn + 1}: {contender.method} at {contender.size[0]} pixels')
+            cv2.setNumThreads(contender.threads)
+            started = time.perf_counter()
+            contender.call()
+            spent.append(time.perf_counter() - started)
+        turn += 1
+    # The first turn allocates and warms caches.
+    medians = [1e3 * float(np.median(spent[1:])) for spent in times]
+    of_dis = {(contender.size, contender.threads): ms
+              for contender, ms in zip(contenders, medians, strict=True) if contender.method == 'dis'}
+    for contender, ms in zip(contenders, medians, strict=True):
+        yield Speed(contender.method, *contender.size, contender.threads, contender.sources, round(ms, 3),
+                    round(1e3 / ms, 2), round(ms / of_dis[contender.size, contender.threads], 3))
+
+
+def default_threads() -> tuple[int, ...]:
+    """Return one thread and as many as this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return tuple(dict.fromkeys((1, cores)))
+
+
+def _contenders(model_name: str, width: int, threads: int, sources: Iterable[int]) -> Iterator[_Contender]:
+    model = load_model(model_name, threads=threads, input_width=width)
+    rough = Camera(width, round(width * _ASPECT), width, width, width / 2, width * _ASPECT / 2)
+    camera = rough.resized(*model.input_size(rough))
+    size = camera.width, camera.height
+    reference, *earlier = _frames(camera, 1 + max(sources))
+    estimator = Estimator(model)
+    yield _Contender('dis', size, threads, 0, lambda: dis(reference, earlier[0]))
+    yield _Contender('sweep', size, threads, 0, lambda: sweep(reference, earlier[0]))
+    for count in sources:
+        yield _Contender(model.card.name, size, threads, count,
+                         lambda chosen=earlier[:count]: estimator.estimate(reference, chosen))
+
+
+def _frames(camera: Camera, count: int) -> list[Frame]:
+    """Return frames of one texture, the newest first; what they show doesn't change how long they take."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (camera.height // 4 + 2, camera.width // 4 + 2, 3), np.uint8)
+    texture = cv2.resize(noise, (camera.width + count, camera.height), interpolation=cv2.INTER_CUBIC)
+    return [Frame(-i * 100_000_000, np.ascontiguousarray(texture[:, i:i + camera.width]), camera,
+                  motion.pose(np.eye(3), i * np.array(_STEP))) for i in range(count)]

@@ -1,0 +1,75 @@
+"""A flight through the estimator alone: as fast as it goes, every frame, no ROS."""
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ros_depthnet.core.baseline import Drop
+from ros_depthnet.core.cloud import CloudOptions, make_cloud
+from ros_depthnet.core.estimator import Estimate, Estimator
+from ros_depthnet.core.frames import Frame
+from ros_depthnet.core.obstacles import ObstacleOptions, cluster_obstacles
+from ros_depthnet.evaluation.cloud_map import CloudMap
+from ros_depthnet.evaluation.moments import Moments
+
+FOLDERS = ('depth', 'deviation')
+
+
+@dataclass(frozen=True, eq=False)
+class Processed:
+    """What came of a flight; `estimator_seconds` is what the estimator alone took."""
+
+    moments: Moments
+    cloud: CloudMap
+    frames: int
+    dropped: dict[str, int]
+    flight_seconds: float
+    estimator_seconds: float
+
+
+def process_flight(frames: Iterable[Frame], estimator: Estimator, out: Path, moments: Moments,
+                   progress: Callable[[str], None]) -> Processed:
+    """Estimate every frame; write `out`/{depth,deviation}/STAMP.png (uint16 millimetres), keep the rest."""
+    for part in FOLDERS:
+        (out / part).mkdir(parents=True, exist_ok=True)
+    cloud, stamps_ns, dropped, seconds = CloudMap(), [], Counter(), 0.0
+    for frame in frames:
+        stamps_ns.append(frame.stamp_ns)
+        started = time.perf_counter()
+        estimate = estimator.add(frame)
+        seconds += time.perf_counter() - started
+        progress(f'frame {len(stamps_ns)}, {len(stamps_ns) / seconds:.1f} frames/s')
+        if isinstance(estimate, Drop):
+            dropped[estimate.value] += 1
+            continue
+        for part, metres in zip(FOLDERS, (estimate.depth_hw, estimate.deviation_hw), strict=True):
+            cv2.imwrite(str(out / part / f'{frame.stamp_ns:019d}.png'), millimetres(metres))
+        _keep(moments, cloud, frame, estimate)
+    flight_seconds = (stamps_ns[-1] - stamps_ns[0]) / 1e9 if stamps_ns else 0.0
+    return Processed(moments, cloud, len(stamps_ns), dict(dropped), flight_seconds, seconds)
+
+
+def millimetres(metres: np.ndarray) -> np.ndarray:
+    """Return metres as uint16 millimetres, 0 where unknown, out of range or from 65.535 m on (REP-118)."""
+    with np.errstate(invalid='ignore'):
+        known = (metres > 0) & (metres < 65.535)
+    return np.rint(np.where(known, metres, 0) * 1000).astype(np.uint16)
+
+
+def _keep(moments: Moments, cloud: CloudMap, frame: Frame, estimate: Estimate) -> None:
+    stamp_ns, T_world_cam = frame.stamp_ns, frame.T_world_cam
+    seen = make_cloud(estimate.depth_hw, estimate.deviation_hw, estimate.image, estimate.camera, T_world_cam,
+                      CloudOptions())
+    cloud.add(seen.points, seen.rgb)
+    # The world of a recording need not be level; the camera's own up is near enough for a picture.
+    boxes = cluster_obstacles(seen.points, T_world_cam[:3, 3], -T_world_cam[:3, 1], ObstacleOptions())
+    moments.add_image(stamp_ns, frame.image)
+    moments.add_camera(stamp_ns, estimate.camera)
+    moments.add_depth(stamp_ns, estimate.depth_hw)
+    moments.add_deviation(stamp_ns, estimate.deviation_hw)
+    moments.add_pose(stamp_ns, T_world_cam)
+    moments.add_boxes(stamp_ns, tuple(boxes))
