@@ -1,4 +1,5 @@
 """A DDS domain of this test process alone, set before anything imports rclpy."""
+
 import os
 import sys
 import tempfile

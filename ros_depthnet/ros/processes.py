@@ -1,5 +1,6 @@
 """Fly a recording through the nodes, each a process of its own: for the demo and the system test."""
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from ros_depthnet.ros.transport import enlarge_shared_memory
 PROCESSING_NODES = ('depth_node', 'cloud_node', 'obstacle_node')
 _START_LIMIT = 60.0  # seconds for a node to appear, and for each of its transitions
 _STOP_LIMIT = 10.0  # seconds after SIGINT
+_LOG_STAMP = re.compile(r'^\[[A-Z]+\] \[[\d.]+\] \[[\w.]+\]: ')
 
 
 class ProcessError(RuntimeError):
@@ -42,15 +44,20 @@ class NodeProcess:
                 command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 
     @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
     def exit_status(self) -> int | None:
         """The exit status; None while it runs."""
         return self._process.poll()
 
     @property
     def last_words(self) -> str:
-        """The last line of the log that says something."""
+        """The last line of the log that says something, without the logger's stamp."""
         lines = [line for line in self.log.read_text(errors='replace').splitlines() if line.strip()]
-        return lines[-1] if lines else 'it said nothing'
+        return _LOG_STAMP.sub('', lines[-1]) if lines else 'it said nothing'
 
     def ended(self) -> ProcessError:
         """Return the error of having ended."""

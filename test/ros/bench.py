@@ -1,4 +1,5 @@
 """Nodes under test and a peer that talks to them over DDS, spun in one executor."""
+
 import time
 
 import rclpy
@@ -33,7 +34,9 @@ class Bench:
 
     def start(self, node_class, start=True, **parameters):
         """Return a node with these parameters, started as its process would."""
-        node = node_class(parameter_overrides=[Parameter(name, value=value) for name, value in parameters.items()])
+        node = node_class(
+            parameter_overrides=[Parameter(name, value=value) for name, value in parameters.items()]
+        )
         self.nodes.append(node)
         self.executor.add_node(node)
         if start:

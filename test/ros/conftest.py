@@ -1,4 +1,5 @@
 """What the ROS tests share: rclpy running, and a drone whose depth is known."""
+
 import pytest
 import rclpy
 from bench import Bench

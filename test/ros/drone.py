@@ -1,4 +1,5 @@
 """A drone that flies sideways, whose depth follows from the colour of its images."""
+
 import array
 
 import numpy as np
@@ -73,7 +74,9 @@ class Drone:
         self.flown += 1
         if with_odometry:
             for part in (-0.4, 0.6):
-                self.odometry.publish(odometry(self.time_ns + round(part * PERIOD_NS), STEP * (self.flown + part)))
+                self.odometry.publish(
+                    odometry(self.time_ns + round(part * PERIOD_NS), STEP * (self.flown + part))
+                )
         message = message or image(self.time_ns)
         message.header.stamp = stamp(self.time_ns)
         self.images.publish(message)
@@ -98,5 +101,3 @@ class Drone:
     def dropped(self, reason):
         """Wait until diagnostics count a drop for this reason; return the status."""
         return self.bench.status('depth_node', lambda status: value(status, f'dropped/{reason}'))
-
-

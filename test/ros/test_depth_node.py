@@ -1,4 +1,5 @@
 """depth_node over DDS, with a model whose answer is known from the colour of the image."""
+
 import numpy as np
 import pytest
 from bench import value
@@ -24,12 +25,17 @@ def test_depth_is_metric_and_stamped_as_its_image(drone):
     message = drone.await_depth()
     assert (stamped_ns(message) - drone.time_ns) % PERIOD_NS == 0
     assert message.header.frame_id == 'optical'
-    assert (message.encoding, message.width, message.height, message.step) == ('32FC1', WIDTH, HEIGHT, 4 * WIDTH)
+    assert (message.encoding, message.width, message.height, message.step) == (
+        '32FC1',
+        WIDTH,
+        HEIGHT,
+        4 * WIDTH,
+    )
     assert np.median(pixels(message)) == pytest.approx(DEPTH, rel=1e-4)
 
 
 def test_odometry_is_interpolated_to_the_images_stamp(drone):
-    # Odometry comes at uneven times round the image: the nearest one would be .2 m off, of a baseline of .5 m.
+    # The nearest odometry would be .2 m off, of a baseline of .5 m.
     drone.start()
     depth = pixels(drone.await_depth())
     assert np.nanmax(np.abs(depth - DEPTH)) < 1e-3
@@ -41,7 +47,9 @@ def test_deviation_says_what_the_model_says_plus_the_geometry(drone):
     drone.await_depth()
     drone.bench.until(lambda: deviations)
     geometric = DEPTH**2 * 0.1 / (FOCAL * 0.5)
-    assert np.median(pixels(deviations[-1])) == pytest.approx(np.hypot(DEPTH * GREEN / 100, geometric), rel=1e-3)
+    assert np.median(pixels(deviations[-1])) == pytest.approx(
+        np.hypot(DEPTH * GREEN / 100, geometric), rel=1e-3
+    )
     assert deviations[-1].encoding == '32FC1'
 
 
@@ -62,8 +70,10 @@ def test_camera_info_and_colours_fit_the_depth_image(drone):
     assert (colours[-1].encoding, colours[-1].width, colours[-1].height) == ('rgb8', 32, 32)
 
 
-@pytest.mark.parametrize('limits, expected', [
-    ({'max_range': 2.0}, np.inf), ({'min_range': 4.0}, -np.inf), ({'max_relative_deviation': 0.01}, np.nan)])
+@pytest.mark.parametrize(
+    'limits, expected',
+    [({'max_range': 2.0}, np.inf), ({'min_range': 4.0}, -np.inf), ({'max_relative_deviation': 0.01}, np.nan)],
+)
 def test_what_cannot_be_measured_is_not_a_number_of_metres(drone, limits, expected):
     drone.start(**limits)
     np.testing.assert_array_equal(pixels(drone.await_depth()), np.full((HEIGHT, WIDTH), expected, np.float32))
@@ -119,9 +129,14 @@ def test_quality_of_service_fits_both_ways(drone, reliability):
 
 def test_incompatible_quality_of_service_is_said(drone):
     drone.images = drone.bench.publisher(
-        Image, 'image_raw', QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT))
-    drone.bench.start(DepthNode, model=str(drone.model), input_timeout=0.5,
-                      **{'qos_overrides./image_raw.subscription.reliability': 'reliable'})
+        Image, 'image_raw', QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+    )
+    drone.bench.start(
+        DepthNode,
+        model=str(drone.model),
+        input_timeout=0.5,
+        **{'qos_overrides./image_raw.subscription.reliability': 'reliable'},
+    )
     status = drone.bench.status('depth_node', lambda status: 'another reliability' in status.message)
     assert status.level == DiagnosticStatus.ERROR
     assert 'qos_overrides./image_raw.subscription.reliability' in status.message
@@ -205,7 +220,10 @@ def test_distortion_is_warned_of(drone):
     info = camera_info()
     info.d = [0.1, 0.0, 0.0, 0.0, 0.0]
     drone.infos.publish(info)
-    assert 'image_rect' in drone.bench.status('depth_node', lambda status: 'distortion' in status.message).message
+    assert (
+        'image_rect'
+        in drone.bench.status('depth_node', lambda status: 'distortion' in status.message).message
+    )
 
 
 def truncated():
@@ -224,9 +242,15 @@ def empty():
     return Image(encoding='rgb8')
 
 
-@pytest.mark.parametrize('bad, sentence', [
-    (truncated, 'truncated'), (wrongly_encoded, "encoding '32FC2'"), (empty, '0 x 0'),
-    (lambda: image(0, width=32, height=24), '32 x 24')])
+@pytest.mark.parametrize(
+    'bad, sentence',
+    [
+        (truncated, 'truncated'),
+        (wrongly_encoded, "encoding '32FC2'"),
+        (empty, '0 x 0'),
+        (lambda: image(0, width=32, height=24), '32 x 24'),
+    ],
+)
 def test_a_bad_image_is_named_and_the_next_good_one_works(drone, bad, sentence):
     drone.start()
     drone.await_depth()
@@ -306,7 +330,9 @@ def test_a_damaged_model_is_refused_until_it_is_repaired(bench, model, tmp_path)
     copy.with_suffix('.yaml').write_bytes(model.with_suffix('.yaml').read_bytes())
     copy.write_bytes(model.read_bytes()[:-10])
     bench.start(DepthNode, model=str(copy))
-    assert 'damaged' in bench.status('depth_node', lambda status: status.level == DiagnosticStatus.ERROR).message
+    assert (
+        'damaged' in bench.status('depth_node', lambda status: status.level == DiagnosticStatus.ERROR).message
+    )
     copy.write_bytes(model.read_bytes())
     assert bench.change_state('depth_node', Transition.TRANSITION_CONFIGURE)
     assert bench.change_state('depth_node', Transition.TRANSITION_ACTIVATE)

@@ -1,0 +1,80 @@
+"""Nodes as processes: they end cleanly on both signals, and big images get through."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from bench import value
+from sensor_msgs.msg import Image
+from wall import wall_flight
+
+from ros_depthnet.ros.transport import enlarge_shared_memory
+
+
+@pytest.fixture
+def spawn():
+    """Start nodes as processes, which do not outlive the test."""
+    running = []
+
+    def start(name, *parameters, env=None):
+        command = [sys.executable, '-m', f'ros_depthnet.ros.{name}', '--ros-args']
+        for parameter in parameters:
+            command += ['-p', parameter]
+        running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env))
+        return running[-1]
+
+    yield start
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize('name', ['depth_node', 'cloud_node', 'obstacle_node', 'replay_node'])
+def test_a_signal_ends_a_node_without_a_trace(bench, spawn, model, tmp_path, name, number):
+    parameters = {
+        'depth_node': [f'model:={model}'],
+        'replay_node': [f'path:={wall_flight(tmp_path / "wall", 2, width=32, height=24)}'],
+    }
+    bench.collect(Image, 'depth/image')
+    process = spawn(name, *parameters.get(name, ()))
+    bench.status(name, lambda status: value(status, 'state') == 'active')
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert 'Traceback' not in errors
+    assert 'rror' not in errors
+
+
+def test_vga_images_reach_a_best_effort_subscriber(bench, spawn, tmp_path):
+    frames = 20
+    flight = wall_flight(tmp_path / 'wall', frames, width=640, height=480)
+    images = bench.collect(Image, 'image_raw')
+    bare = {
+        name: setting for name, setting in os.environ.items() if not name.endswith('DEFAULT_PROFILES_FILE')
+    }
+    process = spawn('replay_node', f'path:={flight}', 'images:=raw', 'wait_for_subscribers:=3.0', env=bare)
+    bench.until(lambda: process.poll() is not None, 30)
+    assert len(images) >= 0.9 * frames
+
+
+@pytest.mark.parametrize('variable', ['FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'])
+def test_a_profile_of_the_users_own_is_kept(monkeypatch, variable):
+    for name in [name for name in os.environ if name.endswith('DEFAULT_PROFILES_FILE')]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv(variable, '/own.xml')
+    enlarge_shared_memory()
+    assert {
+        name: setting for name, setting in os.environ.items() if name.endswith('DEFAULT_PROFILES_FILE')
+    } == {variable: '/own.xml'}
+
+
+def test_another_middleware_is_left_alone(monkeypatch):
+    for name in [name for name in os.environ if name.endswith('DEFAULT_PROFILES_FILE')]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv('RMW_IMPLEMENTATION', 'rmw_cyclonedds_cpp')
+    enlarge_shared_memory()
+    assert not [name for name in os.environ if name.endswith('DEFAULT_PROFILES_FILE')]
