@@ -18,4 +18,4 @@ def share_path(*parts: str) -> Path:
         if (candidate / 'package.xml').is_file():
             return candidate.joinpath(*parts)
     raise FileNotFoundError(
-        f'The shared files of ros_depthnet are not under {sys.prefix}/share: install the package with pip or colcon.')
+        f'{sys.prefix}/share has no files of ros_depthnet: install the package with pip or colcon.')

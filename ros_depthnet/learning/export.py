@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import importlib.metadata
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,9 @@ import onnxruntime
 import torch
 import yaml
 
+from ros_depthnet.evaluation.evaluate import evaluate, load_sets
 from ros_depthnet.learning.networks.parallaxnet import ParallaxNet
+from ros_depthnet.learning.training import Recipe, recipe_path
 
 _INPUTS = ('reference', 'sources', 'valid', 'displacements', 'intrinsics')
 _OUTPUTS = ('log_parallax', 'log_deviation')
@@ -73,6 +78,60 @@ def difference(network: ParallaxNet, path: Path, inputs: dict[str, torch.Tensor]
     return max(
         float(np.abs(expected.numpy() - value).max()) for expected, value in zip(network(**inputs), found)
     )
+
+
+def export_run(folder: Path, recipe: str, path: Path, scored: list[Path]) -> tuple[Path, float]:
+    """
+    Export the last checkpoint of a training run with its card; returns the card's path and the difference.
+
+    The card's scores are those of `evaluate` on the posed sequences in `scored`.
+    """
+    recipe_file = recipe_path(recipe)
+    loaded = Recipe.load(recipe_file)
+    state = torch.load(folder / 'last.pt', map_location='cpu', weights_only=True)
+    network = ParallaxNet(loaded.network)
+    network.load_state_dict(state['network'])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    largest = export_parallaxnet(network, path)
+    with (folder / 'curve.csv').open(newline='') as file:
+        last = list(csv.DictReader(file))[-1]
+    validation = {
+        name: float(last[name]) for name in ('mae_log', 'delta_125', 'delta_105', 'within_one_deviation')
+    }
+    card = {
+        'name': path.stem,
+        'kind': 'parallaxnet',
+        'version': importlib.metadata.version('ros_depthnet'),
+        'licence': 'Apache-2.0',
+        'input': {'width': 256, 'height': 192, 'multiple': 16},
+        'parallax_range': [0.5, 60.0],
+        'normalisation': 'RGB in 0..1',
+        'data': 'Still Box, rendered by `depthnet render set` with seed 1; validation with seed 2',
+        'training': {
+            'recipe': yaml.safe_load(recipe_file.read_text(encoding='utf-8')),
+            'steps': state['step'],
+            'minutes': round(state['seconds'] / 60),
+            'hardware': platform.processor() or platform.machine(),
+            'parameters': sum(parameter.numel() for parameter in network.parameters()),
+            'torch': torch.__version__,
+        },
+        'scores': {'validation': validation},
+    }
+    card_path = write_card(path, card)
+    if scored:
+        card['scores'].update(_scores(path, scored))
+        card_path = write_card(path, card)
+    return card_path, largest
+
+
+def _scores(path: Path, scored: list[Path]) -> dict[str, dict[str, float]]:
+    results = evaluate(load_sets(scored), (str(path),), ('pairs',))
+    return {
+        result.row.set: {
+            name: round(result.row.as_dict()[name], 4) for name in ('mae_log', 'delta_125', 'delta_105')
+        }
+        for result in results
+    }
 
 
 def write_card(onnx_path: Path, card: dict) -> Path:

@@ -75,6 +75,12 @@ class Recipe:
         )
 
 
+def recipe_path(name: str) -> Path:
+    """Return the file of a shipped recipe by its name, or the path given if it is one."""
+    shipped = Path(__file__).parent / 'recipes' / f'{name}.yaml'
+    return shipped if shipped.is_file() else Path(name)
+
+
 class _BatchesByStep(torch.utils.data.Dataset):
     """Batch number `step` is a function of the recipe's seed and the step alone."""
 
@@ -174,7 +180,7 @@ def train(
     loaders: int = 1,
     save_every: int = 250,
     stop_after: float = float('inf'),
-    report=print,
+    progress=lambda text: None,
 ) -> ParallaxNet:
     """
     Run the recipe, from the last checkpoint in `folder` if there is one; stop after `stop_after` seconds.
@@ -194,7 +200,6 @@ def train(
         network.load_state_dict(state['network'])
         optimiser.load_state_dict(state['optimiser'])
         first, spent = state['step'], state['seconds']
-        report(f'goes on from step {first}')
     batches = torch.utils.data.DataLoader(
         _BatchesByStep(recipe, flights),
         batch_size=None,
@@ -218,6 +223,7 @@ def train(
         optimiser.step()
         running.append({name: value.item() for name, value in terms.items()})
         done, seconds = step + 1, spent + time.monotonic() - start
+        progress(f'step {done} of {recipe.steps}, loss {sum(running[-1].values()):.3f}')
         stopping = seconds - spent > stop_after or done == recipe.steps
         if done % save_every == 0 or stopping:
             row = {
@@ -227,7 +233,6 @@ def train(
                 **validate(network, validation, recipe.stages[-1].crop),
             }
             running = []
-            report(row)
             _append(folder / 'curve.csv', row)
             state = {
                 'network': network.state_dict(),

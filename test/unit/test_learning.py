@@ -100,7 +100,7 @@ def test_a_perfect_prediction_has_the_least_loss(flights):
 
 def test_training_that_was_stopped_ends_like_training_through(flights, tmp_path):
     recipe = Recipe((Stage(2, (48, 32), 16, 2), Stage(4, (64, 48), 32, 2)), network=SMALL, warmup=2, decay=2)
-    options = {'validation': flights, 'loaders': 0, 'save_every': 1, 'report': lambda row: None}
+    options = {'validation': flights, 'loaders': 0, 'save_every': 1}
     through = train(recipe, flights, folder=tmp_path / 'through', **options)
     train(recipe, flights, folder=tmp_path / 'stopped', stop_after=0, **options)
     train(recipe, flights, folder=tmp_path / 'stopped', stop_after=0, **options)

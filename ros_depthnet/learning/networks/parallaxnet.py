@@ -34,7 +34,7 @@ class ParallaxNetConfig:
     sweep_channels: int = 48
     deep_channels: int = 64
     fine_channels: int = 24
-    narrowings: tuple[tuple[int, float], ...] = ((9, 0.07), (7, 0.02))
+    narrowings: tuple[tuple[int, float], ...] = ((9, 0.1), (7, 0.025))
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,9 @@ class Epipolar:
 
 
 def _local_mean(image, size):
-    return F.avg_pool2d(F.pad(image, [size // 2] * 4, mode='replicate'), size, 1)
+    """Return means over size x size, edges repeated; rows and columns apart for speed."""
+    padded = F.pad(image, [size // 2] * 4, mode='replicate')
+    return F.avg_pool2d(F.avg_pool2d(padded, (1, size), 1), (size, 1), 1)
 
 
 def _contrast(grey, size):
@@ -152,6 +154,25 @@ class _Residual(nn.Module):
         return F.relu(x + self.second(self.first(x)))
 
 
+class _Vote(nn.Module):
+    """
+    What the costs alone say about each hypothesis (B, D, h, w): a weighted sum, pointwise and over 5 x 5.
+
+    Without it the layers after the volume first have to learn which channel stands for which hypothesis.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([[4.0, 4.0, 2.0], [8.0, 8.0, 4.0]]))
+
+    def forward(self, cost):
+        """Return logits from costs (B, 3 D, h, w)."""
+        apart = cost.unflatten(1, (len(_GROUPS), -1))
+        around = _local_mean(cost, 5).unflatten(1, (len(_GROUPS), -1))
+        weights = self.weight[:, :, None, None, None]
+        return -(weights[0] * apart + weights[1] * around).sum(1)
+
+
 def _twice(x):
     return F.interpolate(x, scale_factor=2.0, mode='bilinear', align_corners=False)
 
@@ -173,6 +194,7 @@ class Sweep(nn.Module):
         self.up8 = _conv(2 * deep, deep)
         self.up4 = nn.Sequential(_conv(deep + wide, wide), _Residual(wide))
         self.logits = nn.Conv2d(wide, config.hypotheses, 3, 1, 1)
+        self.vote = _Vote()
 
     def forward(self, reference, sources, valid, epipolar, context):
         """Return q (B, 1, h, w) and the features (B, C, h, w) behind it, at stride 4."""
@@ -183,7 +205,8 @@ class Sweep(nn.Module):
         at16 = self.down16(at8)
         at8 = self.up8(torch.cat([_twice(at16), at8], 1))
         hidden = self.up4(torch.cat([_twice(at8), at4], 1))
-        q = (self.logits(hidden).softmax(1) * self.q[:, None, None]).sum(1, keepdim=True)
+        logits = self.logits(hidden) + self.vote(cost)
+        q = (logits.softmax(1) * self.q[:, None, None]).sum(1, keepdim=True)
         return q, hidden
 
 
@@ -196,6 +219,7 @@ class Narrowing(nn.Module):
         self.enter = _conv(len(_GROUPS) * number + 5 + context + hidden, channels)
         self.body = _Residual(channels)
         self.logits = nn.Conv2d(channels, number, 3, 1, 1)
+        self.vote = _Vote()
         self.leap = nn.Conv2d(channels, 1, 3, 1, 1)
 
     def forward(self, q, hidden, reference, sources, valid, epipolar, context):
@@ -205,7 +229,8 @@ class Narrowing(nn.Module):
         hidden = self.body(
             self.enter(torch.cat([cost, seen, epipolar.motion(), q.detach(), context, hidden], 1))
         )
-        within = (self.logits(hidden).softmax(1) * self.offsets[:, None, None]).sum(1, keepdim=True)
+        logits = self.logits(hidden) + self.vote(cost)
+        within = (logits.softmax(1) * self.offsets[:, None, None]).sum(1, keepdim=True)
         return q + within + 0.5 * torch.tanh(self.leap(hidden)), hidden
 
 

@@ -10,6 +10,7 @@ import torch
 
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
+from ros_depthnet.learning.still_box.park import park
 from ros_depthnet.learning.still_box.render import render
 from ros_depthnet.learning.still_box.scene import Preset, Scene, random_scene, rotation
 from ros_depthnet.learning.still_box.textures import TextureAtlas
@@ -21,13 +22,14 @@ R_ODOM_SCENE = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 @dataclass(frozen=True)
 class FlightOptions:
     """
-    A flight of `seconds` at `speed` m/s, weaving `weave` metres to both sides every `weave_length` metres.
+    How to fly, and through what: `scene` is 'park', or a preset's name for the random one of `seed`.
 
-    The camera looks along the path and sways by `sway` degrees, what a gimbal leaves. `width`, `height`
-    pixels; `field_of_view` degrees across; `rate` frames per second; `samples` rays a pixel.
+    A flight of `seconds` at `speed` m/s weaves `weave` metres to both sides every `weave_length` metres. The
+    camera looks along the path and sways by `sway` degrees, what a gimbal leaves. `width`, `height` pixels;
+    `field_of_view` degrees across; `rate` frames per second; `samples` rays a pixel.
     """
 
-    preset: Preset = Preset.FOREST
+    scene: str = 'park'
     seed: int = 0
     seconds: float = 12.0
     speed: float = 2.0
@@ -70,12 +72,15 @@ def scene_poses(options: FlightOptions) -> tuple[np.ndarray, np.ndarray, np.ndar
     return stamps, positions, np.array(rotations)
 
 
-def flight(
-    options: FlightOptions, atlas: TextureAtlas, scene: Scene | None = None, device='cpu'
-) -> Iterator[Moment]:
-    """Yield the moments of a flight through `scene` (none: that of the options' preset and seed)."""
-    if scene is None:
-        scene = random_scene(options.preset, np.random.default_rng(options.seed), atlas.count, device)
+def _scene(options: FlightOptions, atlas: TextureAtlas, device) -> Scene:
+    if options.scene == 'park':
+        return park(atlas, device)
+    return random_scene(Preset(options.scene), np.random.default_rng(options.seed), atlas.count, device)
+
+
+def flight(options: FlightOptions, atlas: TextureAtlas, device='cpu') -> Iterator[Moment]:
+    """Yield the moments of a flight."""
+    scene = _scene(options, atlas, device)
     camera = options.camera
     K = torch.tensor(camera.K, dtype=torch.float32, device=device)
     for stamp, position, R_scene_cam in zip(*scene_poses(options)):

@@ -97,7 +97,10 @@ class TextureAtlas:
     ):
         rng = np.random.default_rng(seed)
         textures = [(_noise if index % 2 else _pattern)(rng) for index in range(procedural)]
-        textures += [tile for path in _photographs() for tile in _photo_tiles(path, photo_tiles, rng)]
+        self.photographs = {}
+        for path in _photographs():
+            self.photographs[path.stem] = len(textures)
+            textures += _photo_tiles(path, photo_tiles, rng)
         self.count = len(textures)
         self.levels = SIZE.bit_length() - 2
         level, texels, self._offsets, start = np.stack(textures), [], [], 0
@@ -109,6 +112,10 @@ class TextureAtlas:
             level = level.reshape(count, side // 2, 2, side // 2, 2, 3).mean((2, 4))
         self._texels = torch.from_numpy(np.concatenate(texels)).to(device)
         self._offset_of = torch.tensor(self._offsets, device=device)
+
+    def photograph(self, name: str) -> int:
+        """Return the index of the first tile of a photograph, by its file name without the ending."""
+        return self.photographs[name]
 
     def sample(self, texture: torch.Tensor, uv: torch.Tensor, lod: torch.Tensor) -> torch.Tensor:
         """

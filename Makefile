@@ -1,0 +1,40 @@
+# Two commands on a bare machine (Debian or Ubuntu with Python 3.10 to 3.12 and make): `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+FLIGHT ?=
+SOURCES := setup.py setup.cfg pyproject.toml requirements.txt
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.ready
+	$(BIN)/depthnet demo $(if $(FLIGHT),--flight $(FLIGHT)) --out out/demo
+
+test: $(VENV)/.ready-test lint
+	$(BIN)/python -m pytest -q
+
+lint: $(VENV)/.ready-test
+	$(BIN)/ruff check .
+
+bench: $(VENV)/.ready
+	$(BIN)/depthnet bench
+
+$(BIN)/python:
+	@echo 'Setting up $(VENV) (once) ...'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) 'pip>=23' 'setuptools>=64,<80' wheel
+
+$(VENV)/.ready: $(SOURCES) | $(BIN)/python
+	@echo 'Installing ros_depthnet with ROS 2 from wheels ...'
+	$(PIP) --no-build-isolation -c requirements.txt -e '.[ros]'
+	@touch $@
+
+# torch is the CPU build where pip finds one; learning and its tests need it, flying does not.
+$(VENV)/.ready-test: $(VENV)/.ready
+	@echo 'Installing what training and the tests need ...'
+	$(PIP) --no-build-isolation -c requirements.txt -e '.[ros,train,test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) out build install log

@@ -1,0 +1,28 @@
+"""`depthnet export`: a trained network as ONNX with its card, checked against torch."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what is exported and what its card says."""
+    parser.add_argument('--recipe', default='parallaxnet', help='recipe it was trained by (parallaxnet)')
+    parser.add_argument(
+        '--run', type=Path, required=True, dest='training_run', help='folder of the training run'
+    )
+    parser.add_argument(
+        '--out', type=Path, required=True, help='the .onnx to write; its card gets the same name'
+    )
+    parser.add_argument(
+        '--score', type=Path, nargs='*', default=[], metavar='SET', help='posed sequences for the card'
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Export, check, score and write the card."""
+    from ros_depthnet.learning.export import export_run
+
+    card, difference = export_run(arguments.training_run, arguments.recipe, arguments.out, arguments.score)
+    print(f'{arguments.out}: torch and ONNX Runtime differ by at most {difference:.1e}; card {card}')

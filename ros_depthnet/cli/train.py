@@ -1,0 +1,45 @@
+"""`depthnet train`: run a recipe on rendered flights, from its last checkpoint if there is one."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ros_depthnet.cli.progress import Progress
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what a training run takes."""
+    parser.add_argument(
+        '--recipe', default='parallaxnet', help='name of a shipped recipe, or a YAML file (parallaxnet)'
+    )
+    parser.add_argument('--data', type=Path, required=True, help='training set, from `depthnet render set`')
+    parser.add_argument('--validation', type=Path, required=True, help='another set, of another seed')
+    parser.add_argument('--out', type=Path, required=True, help='folder of checkpoint and curves')
+    parser.add_argument('--device', default='cpu', help='cpu or cuda (cpu)')
+    parser.add_argument('--threads', type=int, default=0, help='threads of the CPU; 0: all (0)')
+    parser.add_argument('--minutes', type=float, default=float('inf'), help='stop, resumable, after so long')
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train, show progress and draw the curves."""
+    import torch
+
+    from ros_depthnet.learning.curves import draw_curves
+    from ros_depthnet.learning.dataset import RenderedFlights
+    from ros_depthnet.learning.training import Recipe, recipe_path, train
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    recipe = Recipe.load(recipe_path(arguments.recipe))
+    with Progress() as show:
+        train(
+            recipe,
+            RenderedFlights.open(arguments.data),
+            RenderedFlights.open(arguments.validation),
+            arguments.out,
+            arguments.device,
+            stop_after=60 * arguments.minutes,
+            progress=show,
+        )
+    print(draw_curves(arguments.out / 'curve.csv'))
