@@ -283,7 +283,7 @@ class _Tally:
         for by, edges, values in (('depth', _DEPTH_EDGES, errors.truth),
                                   ('foe', _FOE_EDGES, view.angle_hw[view.scored_hw])):
             for low, high in zip(edges, edges[1:], strict=False):
-                chosen = (values >= low) & (values < high)
+                chosen = (values >= low) & ((values < high) | (high == edges[-1]))
                 pixels = int(chosen.sum())
                 if pixels:
                     part = (pixels, errors.scores(chosen), _finite_mean(limits[chosen]))

@@ -96,7 +96,7 @@ _EDGES = [(a, b) for a in range(8) for b in range(a)
 def _line(picture: np.ndarray, start: np.ndarray, end: np.ndarray, colour: tuple, thickness: int) -> None:
     height, width = picture.shape[:2]
     far = 4 * max(width, height)
-    a, b = (tuple(int(v) for v in np.clip(point, -far, far)) for point in (start, end))
+    a, b = (tuple(round(v) for v in np.clip(point, -far, far).tolist()) for point in (start, end))
     seen, a, b = cv2.clipLine((0, 0, width, height), a, b)
     if seen:
         cv2.line(picture, a, b, colour, thickness, cv2.LINE_AA)

@@ -1,0 +1,173 @@
+"""The command line: what it says, how it ends, and that it starts quickly."""
+import json
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import cv2
+import numpy as np
+import plane_world as world
+import pytest
+from tiny_models import red_is_parallax
+
+from ros_depthnet.cli import main as cli
+from ros_depthnet.core.camera import Camera
+from ros_depthnet.core.frames import Frame
+from ros_depthnet.evaluation.posed_sequence import NewFrame, write_posed_sequence
+
+ROOT = Path(__file__).resolve().parents[2]
+ABOUT = {'source': 'made here', 'licence': 'Apache-2.0', 'kind': 'plane'}
+
+
+@pytest.fixture
+def plane(tmp_path):
+    """Write a set with one pair."""
+    frames = [NewFrame(world.frame(T, t), world.depth(T))
+              for t, T in ((0.0, world.pose([0, 0, 0])), (0.1, world.pose([0.4, 0, 0])))]
+    return write_posed_sequence(tmp_path / 'plane', frames, [(1, 0)], name='plane', max_depth=20, **ABOUT)
+
+
+@pytest.fixture
+def flight(tmp_path):
+    """Write a flight of 3 m depth, as the tiny model sees it when frames are .2 m apart."""
+    camera = Camera(64, 48, 60., 60., 31.5, 23.5)
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[..., :2] = 4, 2
+    frames = [NewFrame(Frame(i * 10**8, image, camera, world.pose([0.2 * i, 0, 0])), np.full((48, 64), 3.0))
+              for i in range(6)]
+    return write_posed_sequence(tmp_path / 'flight', frames, [], name='flight', max_depth=20, **ABOUT)
+
+
+def run_python(*arguments):
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT,
+                          env={**os.environ, 'PYTHONPATH': str(ROOT)})
+
+
+def test_help_names_every_subcommand():
+    shown = run_python('-m', 'ros_depthnet.cli.main', '--help')
+    assert shown.returncode == 0
+    for name in cli.SUBCOMMANDS:
+        assert f'\n    {name} ' in shown.stdout
+
+
+def test_every_subcommand_has_a_module_with_arguments_and_a_body():
+    for name in cli.SUBCOMMANDS:
+        shown = run_python('-m', 'ros_depthnet.cli.main', name, '--help')
+        assert shown.returncode == 0, shown.stderr
+        assert f'depthnet {name}' in shown.stdout
+
+
+def test_help_imports_nothing_heavy():
+    checked = run_python('-c', (
+        'import sys\n'
+        'from ros_depthnet.cli.main import main\n'
+        'try:\n    main(["evaluate", "--help"])\nexcept SystemExit:\n    pass\n'
+        'print(sorted({"numpy", "cv2", "torch", "onnxruntime", "rclpy"} & set(sys.modules)))'))
+    assert checked.stdout.splitlines()[-1] == '[]'
+
+
+def test_the_version_is_told():
+    assert run_python('-m', 'ros_depthnet.cli.main', '--version').stdout.startswith('depthnet ')
+
+
+@pytest.mark.parametrize('arguments, named', [
+    (['evaluate', '/no/such/set'], '/no/such/set'),
+    (['process', '/no/such/flight', '--out', '{out}'], '/no/such/flight'),
+    (['evaluate', '{plane}', '--methods', 'nonsense'], 'nonsense'),
+    (['process', '{plane}', '--out', '{out}', '--model', '/no/such.onnx'], '/no/such'),
+])
+def test_what_a_user_can_mend_is_one_sentence_and_status_1(arguments, named, plane, tmp_path, capsys):
+    filled = [argument.format(plane=plane, out=tmp_path / 'out') for argument in arguments]
+    assert cli.main(filled) == 1
+    complaint = capsys.readouterr().err.strip().splitlines()[-1]
+    assert named in complaint
+    assert complaint.startswith('depthnet: ') and complaint.endswith('.')
+    assert 'Traceback' not in complaint
+
+
+def with_body(monkeypatch, body):
+    """Register a subcommand with this body."""
+    module = types.SimpleNamespace(add_arguments=lambda parser: None, run=body)
+    monkeypatch.setitem(cli.SUBCOMMANDS, 'trial', 'a trial')
+    monkeypatch.setitem(sys.modules, 'ros_depthnet.cli.trial', module)
+
+
+def test_ctrl_c_ends_with_130_and_no_traceback(monkeypatch, capsys):
+    def interrupted(arguments):
+        raise KeyboardInterrupt
+    with_body(monkeypatch, interrupted)
+    assert cli.main(['trial']) == 130
+    assert capsys.readouterr().err == ''
+
+
+def test_a_missing_extra_is_named(monkeypatch, capsys):
+    def without_torch(arguments):
+        raise ModuleNotFoundError("No module named 'torch'", name='torch')
+    with_body(monkeypatch, without_torch)
+    assert cli.main(['trial']) == 1
+    assert 'ros_depthnet[train]' in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback(monkeypatch):
+    def wrong(arguments):
+        raise ValueError('bad')
+    with_body(monkeypatch, wrong)
+    with pytest.raises(ValueError, match='bad'):
+        cli.main(['--debug', 'trial'])
+
+
+def test_evaluate_writes_the_rows_and_the_commit(plane, tmp_path, capsys):
+    scores = tmp_path / 'new' / 'scores.json'
+    assert cli.main(['evaluate', str(plane), '--methods', 'constant,dis', '--json', str(scores)]) == 0
+    content = json.loads(scores.read_text())
+    assert content['commit']
+    constant, dis = content['rows']
+    assert list(dis) == ['set', 'method', 'protocol', 'pairs', 'abs_rel', 'rmse', 'mae_log', 'delta_105',
+                         'delta_125', 'coverage', 'ause', 'ms_per_pair']
+    assert constant['ause'] is None   # JSON has no NaN
+    assert dis['delta_125'] > 0.9
+    assert 'dis' in capsys.readouterr().out
+
+
+def test_evaluate_writes_a_page_with_pictures(plane, tmp_path):
+    folder = tmp_path / 'page'
+    assert cli.main(['evaluate', str(plane), '--methods', 'constant,dis', '--html', str(folder)]) == 0
+    picture, = folder.glob('*.jpg')
+    assert picture.name in (folder / 'index.html').read_text()
+    assert cv2.imread(str(picture)).shape[1] > 3 * 300
+
+
+def test_process_writes_depth_in_millimetres(flight, tmp_path):
+    out, model = tmp_path / 'out', str(red_is_parallax(tmp_path))
+    assert cli.main(['process', str(flight), '--out', str(out), '--model', model]) == 0
+    summary = json.loads((out / 'summary.json').read_text())
+    assert summary['frames'] == 6
+    maps = sorted((out / 'depth').iterdir())
+    assert len(maps) == summary['depth_maps'] == 6 - sum(summary['dropped'].values()) > 0
+    # The model says 4 px of parallax for whatever baseline was chosen: k frames of .2 m give k * 3 m.
+    millimetres = cv2.imread(str(maps[0]), cv2.IMREAD_UNCHANGED)
+    assert millimetres.dtype == np.uint16
+    assert millimetres[20, 30] % 3000 == pytest.approx(0, abs=2)
+    assert (out / 'cloud.ply').stat().st_size > 200
+    assert not (out / '.moments').exists()
+
+
+def test_process_takes_out_what_an_earlier_run_left(flight, tmp_path):
+    out, model = tmp_path / 'out', str(red_is_parallax(tmp_path))
+    (out / 'depth').mkdir(parents=True)
+    (out / 'depth' / 'old.png').touch()
+    (out / 'mine.txt').touch()
+    assert cli.main(['process', str(flight), '--out', str(out), '--model', model]) == 0
+    assert not (out / 'depth' / 'old.png').exists()
+    assert (out / 'mine.txt').exists()
+
+
+def test_bench_compares_within_one_run(tmp_path):
+    model, numbers = str(red_is_parallax(tmp_path)), tmp_path / 'bench.json'
+    assert cli.main(['bench', '--model', model, '--widths', '64', '--threads', '1', '--sources', '1',
+                     '--seconds', '0.05', '--json', str(numbers)]) == 0
+    rows = {row['method']: row for row in json.loads(numbers.read_text())['rows']}
+    assert rows['dis']['times_dis'] == 1
+    assert rows['sweep']['times_dis'] == pytest.approx(rows['sweep']['ms'] / rows['dis']['ms'], rel=0.01)

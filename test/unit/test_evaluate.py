@@ -1,0 +1,143 @@
+"""The judge: which pixels are scored, what a row holds, and how the estimator is flown along a sequence."""
+import numpy as np
+import plane_world as world
+import pytest
+from tiny_models import red_is_parallax
+
+from ros_depthnet.core.camera import Camera
+from ros_depthnet.core.frames import Frame
+from ros_depthnet.engines.card import ModelError
+from ros_depthnet.evaluation.evaluate import Result, Skipped, all_methods, evaluate, load_sets
+from ros_depthnet.evaluation.posed_sequence import NewFrame, SequenceError, write_posed_sequence
+
+POSES = (world.pose([0, 0, 0]), world.pose([0.4, 0, 0], world.turn(y=0.05)), world.pose([0.1, 0, 0.6]))
+ABOUT = {'source': 'made here', 'licence': 'Apache-2.0', 'kind': 'plane'}
+
+
+def plane_set(folder, max_depth=20.0):
+    frames = [NewFrame(world.frame(T, 0.1 * i), world.depth(T)) for i, T in enumerate(POSES)]
+    return write_posed_sequence(folder / 'plane', frames, [(0, 1), (2, 0)], name='plane', max_depth=max_depth,
+                                **ABOUT)
+
+
+def judged(folder, methods, protocols=('pairs',)):
+    return list(evaluate(load_sets([folder]), methods, protocols, lambda text: None))
+
+
+def test_each_method_gets_a_row_with_what_it_scored(tmp_path):
+    constant, dis = judged(plane_set(tmp_path), ['constant', 'dis'])
+    assert set(dis.row.as_dict()) == {
+        'set', 'method', 'protocol', 'pairs', 'abs_rel', 'rmse', 'mae_log', 'delta_105', 'delta_125',
+        'coverage', 'ause', 'ms_per_pair'}
+    assert (dis.row.set, dis.row.method, dis.row.protocol, dis.row.pairs) == ('plane', 'dis', 'pairs', 2)
+    assert dis.row.scores.delta_125 > 0.9 > constant.row.scores.delta_125
+    assert dis.row.ms_per_pair > 0
+
+
+def test_constant_is_scored_against_the_visible_truth_below_max_depth(tmp_path):
+    """The same number by plain arithmetic: rotate every ray into the source and see whether it is inside."""
+    result, = judged(plane_set(tmp_path, max_depth=8.0), ['constant'])
+    expected = []
+    for reference, source in ((0, 1), (2, 0)):
+        truth = np.round(world.depth(POSES[reference]) * 1000) / 1000
+        R_src_ref = POSES[source][:3, :3].T @ POSES[reference][:3, :3]
+        seen = np.zeros(truth.shape, bool)
+        for v in range(truth.shape[0]):
+            for u in range(truth.shape[1]):
+                x, y, z = world.CAMERA.K @ R_src_ref @ np.linalg.inv(world.CAMERA.K) @ (u, v, 1)
+                seen[v, u] = -0.5 <= x / z <= 159.5 and -0.5 <= y / z <= 119.5
+        kept = truth[seen & (truth < 8)]
+        expected.append(np.mean(abs(np.median(kept) - kept) / kept))
+    assert result.row.scores.abs_rel == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def test_bands_share_the_scored_pixels_out(tmp_path):
+    result, = judged(plane_set(tmp_path), ['dis'])
+    by_depth, by_angle = ([band for band in result.bands if band.by == by] for by in ('depth', 'foe'))
+    pixels = sum(band.pixels for band in by_depth)
+    assert pixels == sum(band.pixels for band in by_angle) > 30_000
+    for bands in (by_depth, by_angle):
+        mean = sum(band.pixels * band.delta_125 for band in bands) / pixels
+        assert mean == pytest.approx(result.row.scores.delta_125, abs=0.01)
+
+
+def test_the_limit_falls_with_the_angle_to_the_motion(tmp_path):
+    limits = [band.limit for band in judged(plane_set(tmp_path), ['constant'])[0].bands if band.by == 'foe']
+    assert limits == sorted(limits, reverse=True)
+
+
+def test_what_does_not_apply_is_left_out_and_said(tmp_path):
+    poses = (world.pose([0, 0, 0]), world.pose([0, 0, 1]))
+    frames = [NewFrame(world.frame(T), world.depth(T)) for T in poses]
+    folder = write_posed_sequence(tmp_path, frames, [(0, 1)], name='ahead', max_depth=20, **ABOUT)
+    skipped, = judged(folder, ['sgbm'])
+    assert isinstance(skipped, Skipped)
+    assert 'sideways' in skipped.why
+
+
+def test_every_shipped_method_has_a_name():
+    assert {'constant', 'dis', 'sgbm', 'sweep', 'default'} <= set(all_methods())
+
+
+def test_an_unknown_method_is_refused_before_any_work(tmp_path):
+    with pytest.raises(ModelError, match='nonsense'):
+        judged(plane_set(tmp_path), ['constant', 'nonsense'])
+
+
+def test_a_set_that_is_none_is_refused(tmp_path):
+    with pytest.raises(SequenceError, match='sequence.json'):
+        load_sets([tmp_path])
+
+
+SMALL = Camera(64, 48, 60., 60., 31.5, 23.5)   # the tiny model's size: pixels stay as they are
+
+
+@pytest.fixture
+def flight(tmp_path):
+    """Write a flight sideways, 5 cm a frame, that hovers from the middle on."""
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[..., 0], image[..., 1] = 4, 2
+
+    def frames():
+        for i in range(12):
+            place = 0.05 * (i if i < 6 else 6)
+            yield NewFrame(Frame(i * 100_000_000, image, SMALL, world.pose([place, 0, 0])),
+                           np.full((48, 64), 3.0, np.float32) if i != 2 else None)
+    return write_posed_sequence(tmp_path / 'flight', frames(), [], name='flight', max_depth=20, **ABOUT)
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Return the path of a model that reads parallax off the picture."""
+    return str(red_is_parallax(tmp_path))
+
+
+def test_a_stream_scores_every_frame_with_truth_after_the_first(flight, model):
+    result, = judged(flight, [model], ['stream'])
+    assert isinstance(result, Result)
+    assert (result.row.protocol, result.row.pairs) == ('stream', 10)
+    assert result.dropped['first_frame'] == 1
+
+
+def test_a_frame_without_depth_counts_as_unknown(flight, model):
+    result, = judged(flight, [model], ['stream'])
+    lost = sum(count for reason, count in result.dropped.items() if reason != 'first_frame')
+    assert lost > 0
+    assert result.row.scores.coverage <= 1 - (lost - 1) / 10   # one of the dropped may be without truth
+
+
+def test_methods_without_a_stream_are_said_to_have_none(flight):
+    skipped, = judged(flight, ['dis'], ['stream'])
+    assert isinstance(skipped, Skipped)
+    assert skipped.protocol == 'stream'
+
+
+def test_a_set_without_pairs_has_no_pairs_to_score(flight):
+    skipped, = judged(flight, ['constant'])
+    assert 'no pair' in skipped.why
+
+
+def test_default_and_the_model_it_stands_for_have_a_row_each(tmp_path):
+    folder = plane_set(tmp_path)
+    names = [result.row.method for result in judged(folder, ['default', 'parallaxnet'])]
+    assert sorted(names) == ['default', 'parallaxnet']
