@@ -1,6 +1,5 @@
 """The node that turns depth, from depth_node or anybody else, into a point cloud."""
 import sys
-from dataclasses import fields
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +10,7 @@ from ros_depthnet.core.cloud import CloudOptions, make_cloud
 from ros_depthnet.ros import topics
 from ros_depthnet.ros.conversions.cloud import from_points
 from ros_depthnet.ros.depth_consumer import DepthConsumer, DepthFrame
+from ros_depthnet.ros.parameters import options_from
 from ros_depthnet.ros.running import run
 
 
@@ -29,7 +29,7 @@ class CloudNode(DepthConsumer):
 
     def check(self, settings: SimpleNamespace) -> None:
         """Refuse options that contradict each other."""
-        _cloud_options(settings)
+        options_from(settings, CloudOptions)
 
     def use(self, frame: DepthFrame) -> None:
         """Publish the points of a depth image."""
@@ -37,13 +37,9 @@ class CloudNode(DepthConsumer):
         if frame.pose:
             header = Header(stamp=header.stamp, frame_id=frame.pose.odom_frame)
             T_out_cam = frame.pose.T_odom_cam
-        options = _cloud_options(self.settings)
+        options = options_from(self.settings, CloudOptions)
         cloud = make_cloud(frame.depth_hw, frame.deviation_hw, frame.rgb, frame.camera, T_out_cam, options)
         self._points.publish(from_points(cloud.points, cloud.rgb, header))
-
-
-def _cloud_options(settings: SimpleNamespace) -> CloudOptions:
-    return CloudOptions(**{field.name: getattr(settings, field.name) for field in fields(CloudOptions)})
 
 
 def main(args=None) -> None:

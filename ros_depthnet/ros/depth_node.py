@@ -2,7 +2,7 @@
 
 import sys
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -18,6 +18,7 @@ from ros_depthnet.ros.conversions.image import compressed_to_rgb, from_depth, fr
 from ros_depthnet.ros.conversions.time import to_ns
 from ros_depthnet.ros.diagnostics import Complaint
 from ros_depthnet.ros.managed import ProcessingNode, milliseconds_since
+from ros_depthnet.ros.parameters import options_from
 from ros_depthnet.ros.poses import CameraPose, CameraPoses
 from ros_depthnet.ros.running import run
 
@@ -51,8 +52,9 @@ class DepthNode(ProcessingNode):
             settings.engine_cache or None,
         )
         width, height = settings.warm_up_size
-        self._model.warm_up(Camera(width, height, width, width, width / 2, height / 2), settings.max_sources)
-        self._estimator = Estimator(self._model, _estimator_options(settings))
+        camera = Camera(width, height, width, width, width / 2, height / 2)
+        self._model.warm_up(camera, settings.max_sources, settings.ranges)
+        self._estimator = Estimator(self._model, options_from(settings, EstimatorOptions))
         self.health.facts.update(model=self._model.card.name, provider=self._model.engine.provider)
         self.get_logger().info(f'{self._model.card.name} is ready on {self._model.engine.provider}.')
         self._depth = self.advertise(topics.DEPTH, Image)
@@ -77,12 +79,12 @@ class DepthNode(ProcessingNode):
 
     def check(self, settings: SimpleNamespace) -> None:
         """Refuse what the estimator refuses."""
-        _estimator_options(settings)
+        options_from(settings, EstimatorOptions)
 
     def settings_changed(self) -> None:
         """Go on with an estimator of the new options."""
         if hasattr(self, '_estimator'):
-            self._estimator = Estimator(self._model, _estimator_options(self.settings))
+            self._estimator = Estimator(self._model, options_from(self.settings, EstimatorOptions))
 
     def process(self, job: _Job) -> None:
         """Estimate depth for one image and publish it."""
@@ -131,11 +133,6 @@ class DepthNode(ProcessingNode):
         if self._depth_rgb.wanted:
             self._depth_rgb.publish(from_rgb(estimate.image, header))
         self._depth_camera_info.publish(from_camera(estimate.camera, header))
-
-
-def _estimator_options(settings: SimpleNamespace) -> EstimatorOptions:
-    values = {field.name: getattr(settings, field.name) for field in fields(EstimatorOptions)}
-    return EstimatorOptions(**values | {'target_parallax': values['target_parallax'] or None})
 
 
 def main(args=None) -> None:

@@ -1,6 +1,6 @@
 """The node that turns depth, from depth_node or anybody else, into obstacles and distances per direction."""
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,6 +17,7 @@ from ros_depthnet.ros.conversions.markers import from_boxes
 from ros_depthnet.ros.conversions.scan import from_sectors
 from ros_depthnet.ros.depth_consumer import DepthConsumer, DepthFrame
 from ros_depthnet.ros.mounting import Mounting
+from ros_depthnet.ros.parameters import options_from
 from ros_depthnet.ros.running import run
 
 _BODY_FRAME = 'base_link'  # REP-105's name, where neither odometry nor the parameter tells another
@@ -48,7 +49,7 @@ class ObstacleNode(DepthConsumer):
 
     def check(self, settings: SimpleNamespace) -> None:
         """Refuse options that contradict each other."""
-        _obstacle_options(settings)
+        options_from(settings, ObstacleOptions)
 
     def use(self, frame: DepthFrame) -> None:
         """Publish obstacles and distances of a depth image, if they are wanted."""
@@ -72,7 +73,7 @@ class ObstacleNode(DepthConsumer):
         return _Places(np.eye(4), T_cam_body, T_cam_body, frame.header.frame_id, body_frame)
 
     def _publish_obstacles(self, frame: DepthFrame, places: '_Places') -> None:
-        options, settings = _obstacle_options(self.settings), self.settings
+        options, settings = options_from(self.settings, ObstacleOptions), self.settings
         trusted = CloudOptions(settings.stride, max_distance=options.max_distance,
                                max_relative_deviation=settings.max_relative_deviation)
         cloud = make_cloud(frame.depth_hw, frame.deviation_hw, None, frame.camera, places.T_out_cam, trusted)
@@ -82,7 +83,8 @@ class ObstacleNode(DepthConsumer):
         self._shown = len(boxes)
 
     def _publish_distances(self, frame: DepthFrame, places: '_Places') -> None:
-        options, settings, depth_hw = _obstacle_options(self.settings), self.settings, frame.depth_hw
+        options, settings = options_from(self.settings, ObstacleOptions), self.settings
+        depth_hw = frame.depth_hw
         if frame.deviation_hw is not None:
             depth_hw = trusted_depth(depth_hw, frame.deviation_hw, settings.max_relative_deviation)
         T_level_cam = inverse(places.T_out_level) @ places.T_out_cam
@@ -105,10 +107,6 @@ class _Places:
     T_out_level: np.ndarray
     out_frame: str
     body_frame: str
-
-
-def _obstacle_options(settings: SimpleNamespace) -> ObstacleOptions:
-    return ObstacleOptions(**{field.name: getattr(settings, field.name) for field in fields(ObstacleOptions)})
 
 
 def main(args=None) -> None:

@@ -7,6 +7,7 @@ Every parameter of the nodes, declared once: name, default, range, and one sente
 
 import sys
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 from ros_depthnet.core.cloud import CloudOptions
 from ros_depthnet.core.estimator import EstimatorOptions
@@ -132,6 +133,14 @@ def _options(options: type, *declarations: Parameter) -> tuple[Parameter, ...]:
     """Return parameters that set fields of an options dataclass, with its defaults; 0.0 stands for None."""
     defaults = {name: 0.0 if value is None else value for name, value in vars(options()).items()}
     return tuple(replace(declared, default=defaults[declared.name], live=True) for declared in declarations)
+
+
+def options_from(settings: SimpleNamespace, options: type):
+    """Return an options dataclass with the values that a node's parameters have; raises its ValueError."""
+    defaults = vars(options())
+    given = {name: value for name, value in vars(settings).items() if name in defaults}
+    optional = {name: value or None for name, value in given.items() if defaults[name] is None}
+    return options(**{**given, **optional})
 
 
 DEPTH_NODE = (
