@@ -2,6 +2,7 @@
 
 import time
 import traceback
+from collections.abc import Callable
 from types import SimpleNamespace
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -83,20 +84,12 @@ class ManagedNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Configure, or stay unconfigured and say why."""
-        try:
-            self.configure()
-        except (ValueError, OSError) as error:
-            self.clean_up()
-            self.health.fail(str(error))
-            return TransitionCallbackReturn.FAILURE
-        self.health.recover()
-        return super().on_configure(state)
+        return self._attempt(self.configure, self.clean_up) or super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Begin to work."""
+        """Begin to work, or stay inactive and say why."""
         result = super().on_activate(state)
-        self.activate()
-        return result
+        return self._attempt(self.activate, self.deactivate) or result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop working."""
@@ -139,6 +132,19 @@ class ManagedNode(LifecycleNode):
         if complete:
             self.settings_changed()
         return SetParametersResult(successful=True)
+
+    def _attempt(self, step: Callable[[], None], undo: Callable[[], None]) -> TransitionCallbackReturn | None:
+        """Take a step; where it fails undo it, say why, which rclpy would not, and return FAILURE."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 (see above)
+            undo()
+            expected = isinstance(error, ValueError | OSError)
+            self.health.fail(str(error) if expected else f'{type(error).__name__}: {error}')
+            self.get_logger().debug(traceback.format_exc())
+            return TransitionCallbackReturn.FAILURE
+        self.health.recover()
+        return None
 
     def _report(self) -> None:
         complaints = self.complaints()
