@@ -2,12 +2,13 @@
 import argparse
 import json
 import math
+import sys
 from pathlib import Path
 
 from ros_depthnet.cli.progress import Progress
 from ros_depthnet.cli.tables import aligned
 
-_COLUMNS = ('abs_rel', 'rmse', 'mae_log', 'delta_105', 'delta_125', 'coverage', 'ause')
+_COLUMNS = ('abs_rel', 'rmse', 'mae_log', 'delta_105', 'delta_125', 'coverage', 'ause', 'within')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--protocol', choices=('pairs', 'stream', 'both'), default='pairs',
                         help='the given pairs, or the estimator flying along and choosing its own sources '
                              '(default: pairs)')
+    parser.add_argument('--options', metavar='NAME=VALUE,...', action='append', default=[],
+                        help='fly with these options of the estimator instead of the shipped ones, as '
+                             '"ranges=2,memory=false"; once more for each further variant to compare')
+    parser.add_argument('--pose-noise', metavar='DEGREES,PERCENT',
+                        help='degrade the poses: rotation between two frames by so many degrees, the way '
+                             'between them by so many percent')
     parser.add_argument('--json', metavar='FILE', type=Path, help='write the scores there')
     parser.add_argument('--html', metavar='FOLDER', type=Path, help='write a page with pictures there')
     parser.add_argument('--bands', action='store_true',
@@ -28,14 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Score, print, and write what was asked for."""
     from ros_depthnet.evaluation import evaluate as judge
+    from ros_depthnet.evaluation.pose_noise import PoseNoise
     from ros_depthnet.evaluation.provenance import commit
 
     methods = tuple(dict.fromkeys(arguments.methods.split(','))) if arguments.methods else judge.all_methods()
     protocols = judge.PROTOCOLS if arguments.protocol == 'both' else (arguments.protocol,)
-    sequences = judge.load_sets(arguments.sets)
+    variants = [judge.Variant.parse(text) for text in arguments.options] or [judge.Variant()]
+    sequences = judge.load_sets(_folders(arguments.sets))
+    if arguments.pose_noise:
+        noise = PoseNoise.parse(arguments.pose_noise)
+        sequences = [noise.degraded(sequence) for sequence in sequences]
     results, skipped = [], []
     with Progress() as progress:
-        for outcome in judge.evaluate(sequences, methods, protocols, progress):
+        for outcome in judge.evaluate(sequences, methods, protocols, progress, variants):
             (results if isinstance(outcome, judge.Result) else skipped).append(outcome)
     print(table([result.row for result in results]))
     if arguments.bands:
@@ -53,6 +65,15 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.html:
         from ros_depthnet.evaluation.evaluation_page import write_evaluation_page
         print(f'Page: {write_evaluation_page(arguments.html, results, skipped, commit())}')
+
+
+def _folders(paths: list[Path]) -> list[Path]:
+    """Leave out plain files, which `folder/*` brings along, unless there is nothing else."""
+    folders = [path for path in paths if not path.is_file()]
+    for path in paths if folders else ():
+        if path.is_file():
+            print(f'{path} is a file, not a set, and left out.', file=sys.stderr)
+    return folders or paths
 
 
 def as_json(results, skipped, commit: str) -> dict:

@@ -9,6 +9,11 @@ import numpy as np
 from ros_depthnet.core import motion
 from ros_depthnet.core.frames import Frame
 
+_CLUSTERED = 4096        # pixels are enough to find the clusters of a depth map
+_ROUNDS = 20             # of k-means, which settles sooner
+_POSITION_NOISE = 0.1    # metres
+_ACCELERATION = 50.0     # metres per second squared
+
 
 class Drop(str, enum.Enum):
     """Why a frame gave no depth; the value is the name in diagnostics."""
@@ -20,6 +25,7 @@ class Drop(str, enum.Enum):
     FIRST_FRAME = 'first_frame'
     RESIZED = 'resized'
     TIME_JUMP = 'time_jump'
+    POSE_JUMP = 'pose_jump'
     STALE = 'stale'
     BUSY = 'busy'
     ROTATING_TOO_FAST = 'rotating_too_fast'
@@ -32,19 +38,22 @@ class PairOptions:
     """
     Choices of the pair choice; parallax in pixels at the model's input width.
 
-    max_sources: most earlier frames compared with the newest at once. target_parallax: wanted lateral
-    parallax of the scene's median depth, pixels; None: the geometric middle of what the model was trained
-    for.
-    min_parallax: under this at the median depth the baseline is too short, as when hovering; pixels.
+    ranges: the scene's depths are split into this many, each with sources of its own. max_sources: most
+    earlier frames compared with the newest at once, for each range. target_parallax: wanted lateral parallax
+    of a range's depth, pixels; None: the geometric middle of what the model was trained for.
+    min_parallax: under this the baseline is too short for a range, as when hovering; pixels.
     max_rotation: largest rotation between reference and source, radians. max_rotation_rate: faster turns blur
-    the image and bend it by rolling shutter, radians per second.
+    the image and bend it by rolling shutter, radians per second. max_speed: odometry that moves faster has
+    jumped, metres per second.
     """
 
+    ranges: int = 1
     max_sources: int = 2
     target_parallax: float | None = None
     min_parallax: float = 1.0
     max_rotation: float = 0.35
     max_rotation_rate: float = 1.0
+    max_speed: float = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +63,7 @@ class Source:
 
     displacement: (3,) metres after stabilising, reference's axes. rotation: relative to the reference,
     radians.
-    parallax: lateral parallax `f |t| / Z` at the scene's median depth, pixels.
+    parallax: lateral parallax `f |t| / Z` at the depth of its range, pixels.
     """
 
     frame: Frame
@@ -63,11 +72,11 @@ class Source:
     parallax: float
 
 
-def source_of(reference: Frame, frame: Frame, scene_depth: float) -> Source:
-    """Return an earlier frame as a source of the reference, for a median depth in metres."""
+def source_of(reference: Frame, frame: Frame, range_depth: float) -> Source:
+    """Return an earlier frame as a source of the reference, for a range around a depth in metres."""
     T_src_ref = motion.inverse(frame.T_world_cam) @ reference.T_world_cam
     displacement = motion.displacement(T_src_ref)
-    parallax = reference.camera.fx * np.linalg.norm(displacement) / scene_depth
+    parallax = reference.camera.fx * np.linalg.norm(displacement) / range_depth
     return Source(frame, displacement, motion.rotation_angle(T_src_ref), float(parallax))
 
 
@@ -113,26 +122,61 @@ class FrameBuffer:
         return 1 + int(np.argmin(gaps / (distances + self._SAME_PLACE)))
 
 
-def choose_sources(reference: Frame, candidates: Sequence[Frame], scene_depth: float,
-                   options: PairOptions) -> tuple[Source, ...] | Drop:
+def depth_ranges(depth_hw: np.ndarray, count: int) -> tuple[float, ...]:
     """
-    Choose the frames to compare the reference with, best first, or say why there is none.
+    Return the depths in metres, nearest first, that stand for at most `count` ranges of a depth map.
 
-    candidates: earlier frames, oldest first. scene_depth: median depth, metres. The first choice is the frame
-    whose lateral parallax at that depth is nearest, in ratio, to the target. Each further one aims at half
-    the target before, so that depths nearer than the median are covered too, and differs from all chosen by a
-    quarter at least.
+    They are the medians of clusters by k-means over ln(depth), the ratio being what parallax goes by (Pinard
+    2017b clusters depth). Pixels that are not finite count nowhere; without any the result is empty.
+    """
+    logs = np.sort(np.log(depth_hw[np.isfinite(depth_hw) & (depth_hw > 0)]))
+    logs = logs[::max(1, logs.size // _CLUSTERED)]
+    if not logs.size:
+        return ()
+    # In one dimension clusters are intervals, so a cut between two of them is all there is to find.
+    centres = np.unique(np.quantile(logs, (np.arange(count) + .5) / count))
+    for _ in range(_ROUNDS):
+        cuts = np.searchsorted(logs, (centres[1:] + centres[:-1]) / 2)
+        means = np.array([part.mean() for part in np.split(logs, cuts) if part.size])
+        if np.array_equal(means, centres):
+            break
+        centres = means
+    parts = np.split(logs, np.searchsorted(logs, (centres[1:] + centres[:-1]) / 2))
+    return tuple(float(np.exp(np.median(part))) for part in parts if part.size)
+
+
+def choose_sources(reference: Frame, candidates: Sequence[Frame], range_depths: Sequence[float],
+                   options: PairOptions) -> tuple[tuple[Source, ...], ...] | Drop:
+    """
+    Choose the frames to compare the reference with for each range of depths, or say why there is none.
+
+    candidates: earlier frames, oldest first. range_depths: metres. In a range the first choice, put first, is
+    the frame whose lateral parallax at that depth is nearest, in ratio, to the target. Each further one aims
+    at half the target before, so that nearer depths are covered too, and differs from all chosen by a quarter
+    at least. A range without a frame of enough parallax is left out, as is one with the frames of another.
     """
     if not candidates:
         return Drop.FIRST_FRAME
-    previous = source_of(reference, candidates[-1], scene_depth)
-    if previous.rotation > options.max_rotation_rate * (reference.stamp_ns - previous.frame.stamp_ns) / 1e9:
+    seconds = (reference.stamp_ns - candidates[-1].stamp_ns) / 1e9
+    if source_of(reference, candidates[-1], 1).rotation > options.max_rotation_rate * seconds:
         return Drop.ROTATING_TOO_FAST
-    sources = [source_of(reference, frame, scene_depth) for frame in candidates]
-    facing = [source for source in sources if source.rotation <= options.max_rotation]
-    usable = [source for source in facing if source.parallax >= options.min_parallax]
-    if not usable:
-        return Drop.BASELINE_TOO_SHORT if facing else Drop.ROTATED_TOO_FAR
+    rotations = [source_of(reference, frame, 1).rotation for frame in candidates]
+    facing = [frame for frame, rotation in zip(candidates, rotations, strict=True)
+              if rotation <= options.max_rotation]
+    if not facing:
+        return Drop.ROTATED_TOO_FAR
+    chosen = {}
+    for depth in range_depths:
+        sources = _sources_at(reference, facing, depth, options)
+        if sources:
+            chosen.setdefault(frozenset(source.frame.stamp_ns for source in sources), sources)
+    return tuple(chosen.values()) or Drop.BASELINE_TOO_SHORT
+
+
+def _sources_at(reference: Frame, frames: Sequence[Frame], depth: float,
+                options: PairOptions) -> tuple[Source, ...]:
+    sources = [source_of(reference, frame, depth) for frame in frames]
+    usable = [source for source in sources if source.parallax >= options.min_parallax]
     chosen: list[Source] = []
     while usable and len(chosen) < options.max_sources:
         wanted = options.target_parallax / 2 ** len(chosen)
@@ -141,3 +185,24 @@ def choose_sources(reference: Frame, candidates: Sequence[Frame], scene_depth: f
         usable = [source for source in usable
                   if abs(math.log(source.parallax / best.parallax)) > math.log(1.25)]
     return tuple(chosen)
+
+
+def pose_jumped(frames: Sequence[Frame], reference: Frame, max_speed: float) -> bool:
+    """
+    Tell whether odometry has teleported between the newest of earlier frames (oldest first) and this one.
+
+    No drone is faster than max_speed, metres per second, nor accelerates by more than 50 m/s^2; 10 cm are
+    allowed for the noise of each position.
+    """
+    stamps = [frame.stamp_ns / 1e9 for frame in (*frames[-2:], reference)]
+    positions = [frame.T_world_cam[:3, 3] for frame in (*frames[-2:], reference)]
+    if len(positions) < 2:
+        return False
+    seconds, step = stamps[-1] - stamps[-2], positions[-1] - positions[-2]
+    if np.linalg.norm(step) > max_speed * seconds + _POSITION_NOISE:
+        return True
+    if len(positions) < 3:
+        return False
+    ratio = seconds / (stamps[-2] - stamps[-3])
+    surprise = np.linalg.norm(step - ratio * (positions[-2] - positions[-3]))
+    return surprise > _POSITION_NOISE * (1 + ratio) + _ACCELERATION / 2 * seconds ** 2 * (1 + 1 / ratio)

@@ -8,10 +8,23 @@ from typing import Protocol
 
 import numpy as np
 
-from ros_depthnet.core import motion
-from ros_depthnet.core.baseline import Drop, FrameBuffer, PairOptions, Source, choose_sources, source_of
+from ros_depthnet.core import fusion, motion
+from ros_depthnet.core.baseline import (
+    Drop,
+    FrameBuffer,
+    PairOptions,
+    Source,
+    choose_sources,
+    depth_ranges,
+    pose_jumped,
+    source_of,
+)
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Prediction, Views
+
+# Shares of the initial depth that are tried in turn while the maps come back unknown: it may be far off.
+_GUESSES = (1.0, 0.3, 3.0, 0.1, 10.0)
+_KNOWN_SHARE = 0.05   # a map with less of it known says nothing about the scene
 
 
 class DepthModel(Protocol):
@@ -22,8 +35,8 @@ class DepthModel(Protocol):
     def input_size(self, camera: Camera) -> tuple[int, int]:
         """Return the (width, height) at which a camera's images go in."""
 
-    def predict(self, views: Views) -> Prediction:
-        """Return depth of the reference view in metres."""
+    def predict(self, ranges: Sequence[Views]) -> list[Prediction]:
+        """Return depth of each range's reference view in metres, in one batch."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +47,10 @@ class EstimatorOptions(PairOptions):
     initial_depth: median depth assumed until there is a depth map, metres. min_range, max_range: nearer depth
     is -Inf, farther is +Inf (REP-117), metres. max_relative_deviation: depth with a larger ratio of deviation
     to depth is NaN. matching_noise: one standard deviation of what matching can resolve, pixels at the
-    model's input width. buffer_size: most frames held. buffer_age: longest a frame is held, seconds.
+    model's input width. position_noise: one standard deviation of what odometry says of the way between two
+    frames, metres. buffer_size: most frames held. buffer_age: longest a frame is held, seconds. memory: carry
+    depth along the motion, so that maps improve over time and outlast hovering. memory_age: depth measured
+    longer ago is NaN, seconds.
     """
 
     initial_depth: float = 10.0
@@ -42,13 +58,16 @@ class EstimatorOptions(PairOptions):
     max_range: float = 100.0
     max_relative_deviation: float = 0.5
     matching_noise: float = 0.1
+    position_noise: float = 0.005
     buffer_size: int = 24
     buffer_age: float = 5.0
+    memory: bool = False
+    memory_age: float = 3.0
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value is not None and not value > 0:
+            if value is not None and field.name != 'memory' and not value > 0:
                 raise ValueError(f'{field.name} must be positive, not {value}.')
         if self.min_range >= self.max_range:
             raise ValueError(f'min_range ({self.min_range} m) must be below max_range ({self.max_range} m).')
@@ -64,8 +83,9 @@ class Estimate:
     depth_hw: (H, W) float32 metres along z; NaN unknown, +Inf beyond max_range, -Inf below min_range
     (REP-117, REP-118). deviation_hw: (H, W) float32, one standard deviation in metres, NaN where depth is not
     finite.
-    camera: of depth_hw's size. image: (H, W, 3) uint8 RGB, the reference at that size. milliseconds: by
-    stage.
+    camera: of depth_hw's size. image: (H, W, 3) uint8 RGB, the reference at that size. sources: of all
+    ranges. milliseconds: by stage. measured_ns: stamp of the newest frame that depth was measured from;
+    carried: why it was not this one, None if it was.
     """
 
     stamp_ns: int
@@ -76,11 +96,25 @@ class Estimate:
     T_world_cam: np.ndarray
     sources: tuple[Source, ...]
     milliseconds: dict[str, float]
+    measured_ns: int
+    carried: Drop | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Memory:
+    """The last map, and the frame it is of."""
+
+    map: fusion.DepthMap
+    frame: Frame
+
+    def seen_from(self, frame: Frame) -> fusion.DepthMap:
+        T_new_old = motion.inverse(frame.T_world_cam) @ self.frame.T_world_cam
+        return fusion.carried(self.map, frame.camera, T_new_old, (frame.stamp_ns - self.frame.stamp_ns) / 1e9)
 
 
 class Estimator:
     """
-    Depth of every frame that has a partner to be compared with.
+    Depth of every frame that has a partner to be compared with, or that shows what is remembered.
 
     Frames are added in the order of their stamps and resized to the model's input, so memory is bounded by
     `buffer_size` small images. Not thread-safe: one thread adds, or callers lock.
@@ -98,27 +132,39 @@ class Estimator:
     def reset(self) -> None:
         """Forget every frame and what is known of the scene."""
         self._buffer.clear()
-        self._scene_depth = self.options.initial_depth
+        self._memory: _Memory | None = None
+        self._guess(0)
 
     def add(self, frame: Frame) -> Estimate | Drop:
         """
         Take the newest frame and return its depth, or why there is none.
 
-        A stamp before the newest one's, or another camera, starts afresh from this frame.
+        A stamp before the newest one's, another camera, or odometry that jumped starts afresh from this
+        frame.
         """
         frame = frame.resized(*self._model.input_size(frame.camera))
         earlier = self._buffer.frames
-        afresh = earlier and _break(earlier[-1], frame)
+        afresh = earlier and _break(earlier, frame, self.options.max_speed)
         if afresh is Drop.STALE:
             return afresh
         if afresh:
             self.reset()
         self._buffer.add(frame)
-        chosen = afresh or choose_sources(frame, earlier, self._scene_depth, self.options)
+        chosen = afresh or choose_sources(frame, earlier, self._range_depths, self.options)
         if isinstance(chosen, Drop):
-            return chosen
-        estimate = self._estimate(frame, chosen)
-        self._scene_depth = self._median(estimate.depth_hw)
+            return self._remembered(frame, chosen)
+        clock = _Clock()
+        fresh = self._measured(frame, chosen, clock)
+        shown = fresh
+        if self.options.memory:
+            shown = self._carried_on(frame, fresh)
+            clock.lap('memory')
+        sources = tuple(source for sources in chosen for source in sources)
+        estimate = self._estimate(frame, shown, sources, clock, frame.stamp_ns)
+        if np.mean(~np.isnan(estimate.depth_hw)) < _KNOWN_SHARE:
+            self._guess(self._tried + 1)
+        else:
+            self._look_at(shown.depth_hw)
         return estimate
 
     def estimate(self, reference: Frame, sources: Sequence[Frame]) -> Estimate:
@@ -134,45 +180,101 @@ class Estimator:
         sources = [source.resized(*size) for source in sources]
         if any(source.camera != reference.camera for source in sources):
             raise ValueError('The reference and its sources must be of one camera.')
-        depth = self.options.initial_depth
-        return self._estimate(reference, tuple(source_of(reference, source, depth) for source in sources))
+        depth, clock = self.options.initial_depth, _Clock()
+        chosen = tuple(source_of(reference, source, depth) for source in sources)
+        fresh = self._measured(reference, [chosen], clock)
+        return self._estimate(reference, fresh, chosen, clock, reference.stamp_ns)
 
-    def _estimate(self, reference: Frame, sources: tuple[Source, ...]) -> Estimate:
-        clock = _Clock()
-        camera = reference.camera
-        stabilised = [motion.stabilise(source.frame.image, camera,
-                                       motion.inverse(source.frame.T_world_cam) @ reference.T_world_cam)
-                      for source in sources]
-        views = Views(reference.image,
-                      np.stack([view.image for view in stabilised]),
-                      np.stack([view.valid_hw for view in stabilised]),
-                      np.stack([view.displacement for view in stabilised]),
-                      camera)
+    def _measured(self, reference: Frame, ranges: Sequence[Sequence[Source]],
+                  clock: '_Clock') -> fusion.DepthMap:
+        """Return what the model sees in the ranges' sources, fused."""
+        stabilised = {source.frame.stamp_ns: motion.stabilise(
+            source.frame.image, reference.camera,
+            motion.inverse(source.frame.T_world_cam) @ reference.T_world_cam)
+            for sources in ranges for source in sources}
+        views = [_views(reference, [stabilised[source.frame.stamp_ns] for source in sources])
+                 for sources in ranges]
         clock.lap('stabilise')
-        prediction = self._model.predict(views)
+        predictions = self._model.predict(views)
         clock.lap('model')
-        depth_hw, deviation_hw = self._judged(prediction, views)
-        clock.lap('judge')
-        return Estimate(reference.stamp_ns, depth_hw, deviation_hw, reference.image, camera,
-                        reference.T_world_cam, sources, clock.milliseconds)
+        maps = [self._with_geometry(*each) for each in zip(predictions, views, strict=True)]
+        fresh = fusion.fused(maps)
+        clock.lap('fuse')
+        return fresh
 
-    def _judged(self, prediction: Prediction, views: Views) -> tuple[np.ndarray, np.ndarray]:
-        """Return depth and deviation in metres with the range limits applied and the unknown taken out."""
+    def _with_geometry(self, prediction: Prediction, views: Views) -> fusion.DepthMap:
+        """
+        Return a prediction with the deviation that matching and odometry cause at best.
+
+        Parallax beyond what the model was trained for makes it doubtful, by the ratio it is out of range.
+        """
         options, depth_hw = self.options, prediction.depth_hw
-        with np.errstate(invalid='ignore', over='ignore'):
-            deviation_hw = np.hypot(depth_hw * prediction.deviation_hw,
-                                    geometric_deviation(depth_hw, views, options.matching_noise))
-            known = deviation_hw <= options.max_relative_deviation * depth_hw
-        depth_hw = np.where(known, depth_hw, np.float32(np.nan))
+        longest = np.linalg.norm(views.displacements, axis=1).max()
+        least, most = self._model.parallax_range
+        with np.errstate(invalid='ignore', over='ignore', divide='ignore'):
+            parallax_hw = np.float32(views.camera.fx * longest) / depth_hw
+            doubt_hw = np.maximum(np.maximum(least / parallax_hw, parallax_hw / most), 1).astype(np.float32)
+            geometric = geometric_deviation(depth_hw, views, options.matching_noise) / depth_hw
+            deviation_hw = np.hypot(np.hypot(prediction.deviation_hw * doubt_hw, geometric),
+                                    np.float32(options.position_noise / longest))
+        return fusion.DepthMap.fresh(depth_hw, deviation_hw)
+
+    def _carried_on(self, frame: Frame, fresh: fusion.DepthMap) -> fusion.DepthMap:
+        """Return a fresh map fused with what is remembered, and remember that."""
+        if self._memory:
+            fresh = fusion.updated(fresh, self._young(self._memory.seen_from(frame)))
+        self._memory = _Memory(fresh, frame)
+        return fresh
+
+    def _remembered(self, frame: Frame, reason: Drop) -> Estimate | Drop:
+        """Return what is still known of a frame that nothing was measured from; the reason if nothing is."""
+        if not self._memory:
+            return reason
+        clock = _Clock()
+        old = self._young(self._memory.seen_from(frame))
+        clock.lap('memory')
+        measured_ns = self._memory.frame.stamp_ns
+        estimate = self._estimate(frame, old, (), clock, measured_ns, reason)
+        return reason if np.isnan(estimate.depth_hw).all() else estimate
+
+    def _young(self, old: fusion.DepthMap) -> fusion.DepthMap:
+        return old.where(old.age_hw <= self.options.memory_age)
+
+    def _estimate(self, frame: Frame, depth_map: fusion.DepthMap, sources: tuple[Source, ...],
+                  clock: '_Clock', measured_ns: int, carried: Drop | None = None) -> Estimate:
+        """Return a map as others may use it: range limits applied and the too uncertain taken out."""
+        options, nan = self.options, np.float32(np.nan)
+        known = depth_map.deviation_hw <= options.max_relative_deviation
+        depth_hw = np.where(known, depth_map.depth_hw, nan)
         depth_hw[depth_hw > options.max_range] = np.inf
         depth_hw[depth_hw < options.min_range] = -np.inf
-        return depth_hw, np.where(np.isfinite(depth_hw), deviation_hw, np.float32(np.nan))
+        deviation_hw = depth_map.depth_hw * depth_map.deviation_hw
+        deviation_hw = np.where(np.isfinite(depth_hw), deviation_hw, nan)
+        clock.lap('judge')
+        return Estimate(frame.stamp_ns, depth_hw, deviation_hw, frame.image, frame.camera, frame.T_world_cam,
+                        sources, clock.milliseconds, measured_ns, carried)
 
-    def _median(self, depth_hw: np.ndarray) -> float:
-        known = depth_hw[~np.isnan(depth_hw)]
-        if known.size < .05 * depth_hw.size:
-            return self.options.initial_depth
-        return float(np.clip(np.median(known), self.options.min_range, self.options.max_range))
+    def _guess(self, tried: int) -> None:
+        """Choose the next baseline without knowing the scene."""
+        self._tried = tried
+        self._range_depths = (self.options.initial_depth * _GUESSES[tried % len(_GUESSES)],)
+
+    def _look_at(self, depth_hw: np.ndarray) -> None:
+        """Choose the next baselines for what is in sight, as far as it is within range."""
+        options = self.options
+        limited = np.clip(depth_hw, options.min_range, options.max_range)
+        within = np.where(depth_hw <= options.max_range, limited, np.nan)
+        enough = np.mean(np.isfinite(within)) >= _KNOWN_SHARE
+        self._tried = 0
+        self._range_depths = depth_ranges(within if enough else limited, options.ranges)
+
+
+def _views(reference: Frame, stabilised: Sequence[motion.Stabilised]) -> Views:
+    return Views(reference.image,
+                 np.stack([view.image for view in stabilised]),
+                 np.stack([view.valid_hw for view in stabilised]),
+                 np.stack([view.displacement for view in stabilised]),
+                 reference.camera)
 
 
 def geometric_deviation(depth_hw: np.ndarray, views: Views, matching_noise: float) -> np.ndarray:
@@ -193,13 +295,16 @@ def geometric_deviation(depth_hw: np.ndarray, views: Views, matching_noise: floa
         return np.square(depth_hw) * np.float32(matching_noise) / np.sqrt(information_hw)
 
 
-def _break(newest: Frame, frame: Frame) -> Drop | None:
-    """Say why a frame does not follow on the newest one."""
+def _break(earlier: Sequence[Frame], frame: Frame, max_speed: float) -> Drop | None:
+    """Say why a frame does not follow on the earlier ones."""
+    newest = earlier[-1]
     if frame.stamp_ns == newest.stamp_ns:
         return Drop.STALE
     if frame.stamp_ns < newest.stamp_ns:
         return Drop.TIME_JUMP
-    return Drop.RESIZED if frame.camera != newest.camera else None
+    if frame.camera != newest.camera:
+        return Drop.RESIZED
+    return Drop.POSE_JUMP if pose_jumped(earlier, frame, max_speed) else None
 
 
 class _Clock:

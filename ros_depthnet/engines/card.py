@@ -23,7 +23,8 @@ class ModelCard:
     and height must be multiples of it. parallax_range: (least, most) lateral parallax it was trained for,
     pixels.
     nominal_displacement: metres, depthnet only: the displacement its output is the depth for.
-    relative_deviation: standard deviation of ln(depth) of a model that predicts none.
+    relative_deviation: standard deviation of ln(depth) of a model that predicts none. deviation_scale: the
+    model's own deviations times this are what was found on flights it was not trained on.
     sha256: of the file; '' is not checked. The rest is for people.
     """
 
@@ -36,6 +37,7 @@ class ModelCard:
     parallax_range: tuple[float, float] = (1.0, 60.0)
     nominal_displacement: float | None = None
     relative_deviation: float = 0.25
+    deviation_scale: float = 1.0
     sha256: str = ''
     normalisation: str = ''
     licence: str = ''
@@ -53,6 +55,9 @@ class ModelCard:
         low, high = self.parallax_range
         if not 0 < low < high:
             raise ModelError(f'The card of {self.name} has an impossible parallax range, [{low}, {high}].')
+        if not self.deviation_scale > 0:
+            raise ModelError(f'The card of {self.name} has an impossible deviation_scale, '
+                             f'{self.deviation_scale}.')
         if self.kind == 'depthnet' and not (self.nominal_displacement or 0) > 0:
             raise ModelError(f'The card of {self.name} lacks the nominal_displacement of a depthnet.')
 

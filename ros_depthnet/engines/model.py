@@ -1,4 +1,6 @@
 """A model ready to use: its card, its engine, and what its kind makes of images and motion."""
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -51,47 +53,76 @@ class Model:
         height = self.input_width * camera.height / camera.width
         return self.input_width, max(1, round(height / multiple)) * multiple
 
-    def predict(self, views: Views) -> Prediction:
-        """Return depth of the reference; raise ValueError if a source has not moved, or ModelError."""
-        if not np.linalg.norm(views.displacements, axis=1).min() > 0:
-            raise ValueError('A source at the same place as the reference says nothing about depth.')
-        return self._predict(views)
+    def predict(self, ranges: Sequence[Views]) -> list[Prediction]:
+        """
+        Return depth of each range's reference, all run as one batch.
 
-    def warm_up(self, camera: Camera, max_sources: int) -> None:
-        """Run once for each number of sources, so that no flight waits for allocation or engine building."""
+        The views must be of one size. Raises ValueError if a source has not moved, or ModelError.
+        """
+        if not all(np.linalg.norm(views.displacements, axis=1).min() > 0 for views in ranges):
+            raise ValueError('A source at the same place as the reference says nothing about depth.')
+        return self._predict(ranges)
+
+    def warm_up(self, camera: Camera, max_sources: int, ranges: int = 1) -> None:
+        """Run once for each shape there may be, so that no flight waits for allocation or engine building."""
         width, height = self.input_size(camera)
         for count in range(1, max_sources + 1):
-            self.predict(Views(reference=np.zeros((height, width, 3), np.uint8),
-                               sources=np.zeros((count, height, width, 3), np.uint8),
-                               valid=np.ones((count, height, width), bool),
-                               displacements=np.tile([.1, 0, 0], (count, 1)),
-                               camera=camera.resized(width, height)))
+            views = Views(reference=np.zeros((height, width, 3), np.uint8),
+                          sources=np.zeros((count, height, width, 3), np.uint8),
+                          valid=np.ones((count, height, width), bool),
+                          displacements=np.tile([.1, 0, 0], (count, 1)),
+                          camera=camera.resized(width, height))
+            for batch in range(1, ranges + 1):
+                self.predict([views] * batch)
 
-    def _parallaxnet(self, views: Views) -> Prediction:
-        camera = views.camera
-        unit = np.linalg.norm(views.displacements, axis=1).max()  # metres
+    def _parallaxnet(self, ranges: Sequence[Views]) -> list[Prediction]:
+        count = max(len(views.sources) for views in ranges)
+        ranges = [_with_sources(views, count) for views in ranges]
+        units = [np.linalg.norm(views.displacements[0]) for views in ranges]  # metres
         result = self.engine.run({
-            'reference': _planes(views.reference[None]),
-            'sources': _planes(views.sources)[None],
-            'valid': views.valid[None, :, None].astype(np.float32),
-            'displacements': (views.displacements / unit)[None].astype(np.float32),
-            'intrinsics': np.array([[camera.fx, camera.fy, camera.cx, camera.cy]], np.float32)})
+            'reference': _planes(np.stack([views.reference for views in ranges])),
+            'sources': np.stack([_planes(views.sources) for views in ranges]),
+            'valid': np.stack([views.valid for views in ranges])[:, :, None].astype(np.float32),
+            'displacements': np.stack([views.displacements / unit for views, unit
+                                       in zip(ranges, units, strict=True)]).astype(np.float32),
+            'intrinsics': np.array([[camera.fx, camera.fy, camera.cx, camera.cy] for camera
+                                    in (views.camera for views in ranges)], np.float32)})
         with np.errstate(over='ignore'):
-            return Prediction(np.float32(camera.fx * unit) * np.exp(-result['log_parallax'][0]),
-                              np.exp(result['log_deviation'][0]))
+            scale = np.float32(self.card.deviation_scale)
+            return [Prediction(np.float32(views.camera.fx * unit) * np.exp(-log_parallax),
+                               scale * np.exp(log_deviation))
+                    for views, unit, log_parallax, log_deviation in zip(
+                        ranges, units, result['log_parallax'], result['log_deviation'], strict=True)]
 
-    def _depthnet(self, views: Views) -> Prediction:
+    def _depthnet(self, ranges: Sequence[Views]) -> list[Prediction]:
         # Every source gives a map of its own; their mean in ln(depth), over the sources that see a pixel.
-        pairs = [np.concatenate([source, views.reference], -1) for source in views.sources]
+        pairs = [np.concatenate([source, views.reference], -1)
+                 for views in ranges for source in views.sources]
         pair = (_planes(np.stack(pairs)) - np.float32(.5)) / np.float32(.2)
-        nominal = self.engine.run({'pair': pair})['depth']
+        nominal = iter(self.engine.run({'pair': pair})['depth'])
+        return [self._mean_of_pairs(views, [next(nominal) for _ in views.sources]) for views in ranges]
+
+    def _mean_of_pairs(self, views: Views, nominal: Sequence[np.ndarray]) -> Prediction:
         scales = np.linalg.norm(views.displacements, axis=1) / self.card.nominal_displacement
         size = (views.camera.width, views.camera.height)
         logs = np.stack([np.log(cv2.resize(depth, size) * np.float32(scale))
                          for depth, scale in zip(nominal, scales, strict=True)])
         weights = np.where(views.valid.any(0), views.valid, True)
+        deviation = self.card.deviation_scale * self.card.relative_deviation
         return Prediction(np.exp(np.average(logs, axis=0, weights=weights)).astype(np.float32),
-                          np.full(size[::-1], self.card.relative_deviation, np.float32))
+                          np.full(size[::-1], deviation, np.float32))
+
+
+def _with_sources(views: Views, count: int) -> Views:
+    """
+    Return views with this many sources, the longest displacement first as parallaxnet wants them.
+
+    Where there are fewer they are repeated: a network that averages over sources takes no notice.
+    """
+    order = np.argsort(-np.linalg.norm(views.displacements, axis=1), kind='stable')
+    order = np.resize(order, count)
+    return replace(views, sources=views.sources[order], valid=views.valid[order],
+                   displacements=views.displacements[order])
 
 
 def _planes(images: np.ndarray) -> np.ndarray:

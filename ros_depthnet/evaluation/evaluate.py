@@ -1,7 +1,7 @@
 """The judge: every method on posed sequences, as fixed pairs and as a stream, with the same scoring."""
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -120,28 +120,69 @@ def all_methods() -> tuple[str, ...]:
     return ('constant', *CLASSICAL, *shipped_models(), 'default')
 
 
+@dataclass(frozen=True)
+class Variant:
+    """Estimator options other than the shipped ones, and how to call them in a table ('' for none)."""
+
+    label: str = ''
+    changes: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> 'Variant':
+        """Read `name=value,...`; raise ValueError with a sentence for what is no option."""
+        defaults = vars(EstimatorOptions())
+        changes = {}
+        for part in text.split(','):
+            name, _, value = part.partition('=')
+            if name not in defaults:
+                raise ValueError(f'{name!r} is none of the options {", ".join(defaults)}.')
+            try:
+                changes[name] = {'true': True, 'false': False}[value] if isinstance(defaults[name], bool) \
+                    else type(defaults[name] or 0.)(value)
+            except (KeyError, ValueError):
+                raise ValueError(f'{value!r} is no value for the option {name}.') from None
+        EstimatorOptions(**changes)
+        return cls(text, changes)
+
+    def named(self, method: str) -> str:
+        """Return what a method is called with these options."""
+        return f'{method}[{self.label}]' if self.label else method
+
+
 def evaluate(sequences: Iterable[PosedSequence], methods: Sequence[str], protocols: Sequence[str],
-             progress: Callable[[str], None]) -> Iterator[Result | Skipped]:
+             progress: Callable[[str], None],
+             variants: Sequence[Variant] = (Variant(),)) -> Iterator[Result | Skipped]:
     """
     Run methods on sequences; a name is one of `all_methods()` or the path of a model.
 
-    `progress` is told in a few words what is being done. Raises ModelError and SequenceError.
+    Streams run once with each variant of the estimator's options; pairs know of none. `progress` is told in a
+    few words what is being done. Raises ModelError and SequenceError.
     """
     models = {name: load_model(name) for name in methods if name != 'constant' and name not in CLASSICAL}
     cards = {name: model.card.name for name, model in models.items()}
     same = {name: card for name, card in cards.items() if card != name and card in cards}
     runs = [name for name in methods if name not in same]
     for sequence in sequences:
-        for protocol in protocols:
-            run = {'pairs': _pairs, 'stream': _stream}[protocol]
-            for outcome in run(sequence, runs, models, progress):
+        if 'pairs' in protocols:
+            for outcome in _pairs(sequence, runs, models, progress):
                 yield outcome
                 yield from (outcome.renamed(name) for name in methods if same.get(name) == outcome.method)
+        for variant in variants if 'stream' in protocols else ():
+            for outcome in _stream(sequence, runs, models, variant, progress):
+                yield outcome
+                yield from (outcome.renamed(variant.named(name)) for name in methods
+                            if name in same and variant.named(same[name]) == outcome.method)
 
 
-def stream_options(sequence: PosedSequence) -> EstimatorOptions:
-    """Return the shipped options with the ranges of a set: what it doesn't score is beyond range."""
-    return EstimatorOptions(min_range=_NO_RANGE, max_range=sequence.max_depth)
+def stream_options(sequence: PosedSequence, variant: Variant) -> EstimatorOptions:
+    """
+    Return the options with the ranges of a set: what it doesn't score is beyond range.
+
+    In a set without a metric scale lengths in metres mean nothing.
+    """
+    unit = {} if sequence.metric else {'max_speed': np.inf, 'position_noise': _NO_RANGE}
+    return EstimatorOptions(**{'min_range': _NO_RANGE, 'max_range': sequence.max_depth, **unit,
+                               **variant.changes})
 
 
 def _pairs(sequence: PosedSequence, names: Sequence[str], models: dict[str, Model],
@@ -180,21 +221,24 @@ def _of_pairs(estimator: Estimator) -> Method:
     return method
 
 
-def _stream(sequence: PosedSequence, names: Sequence[str], models: dict[str, Model],
+def _stream(sequence: PosedSequence, names: Sequence[str], models: dict[str, Model], variant: Variant,
             progress: Callable[[str], None]) -> Iterator[Result | Skipped]:
+    options = stream_options(sequence, variant)
     for name in names:
+        label = variant.named(name)
         if name not in models:
-            yield Skipped(sequence.name, name, 'stream', 'it compares given pairs only')
+            yield Skipped(sequence.name, label, 'stream', 'it compares given pairs only')
             continue
-        result = _flight(sequence, name, models[name], progress).result()
-        yield result or Skipped(sequence.name, name, 'stream', 'no frame but the first has true depth')
+        result = _flight(sequence, label, models[name], options, progress).result()
+        yield result or Skipped(sequence.name, label, 'stream', 'no frame but the first has true depth')
 
 
-def _flight(sequence: PosedSequence, name: str, model: Model, progress: Callable[[str], None]) -> '_Tally':
+def _flight(sequence: PosedSequence, name: str, model: Model, options: EstimatorOptions,
+            progress: Callable[[str], None]) -> '_Tally':
     """Fly the estimator along the sequence; where it gives nothing for a frame, all is unknown."""
     tally = _Tally(sequence, name, 'stream')
-    estimator = Estimator(model, stream_options(sequence))
-    model.warm_up(sequence.camera, estimator.options.max_sources)
+    estimator = Estimator(model, options)
+    model.warm_up(sequence.camera, options.max_sources, options.ranges)
     nothing = DepthAndDeviation(np.full((sequence.camera.height, sequence.camera.width), np.nan))
     for i, entry in enumerate(sequence.frames):
         progress(f'{sequence.name}: {name}, frame {i + 1} of {len(sequence.frames)}')
@@ -206,6 +250,8 @@ def _flight(sequence: PosedSequence, name: str, model: Model, progress: Callable
             tally.drop(outcome)
             seconds = np.nan
         else:
+            if outcome.carried:
+                tally.drop(outcome.carried)
             estimate = DepthAndDeviation(outcome.depth_hw, outcome.deviation_hw)
             displacements = [source.displacement for source in outcome.sources]
         if entry.depth_path is not None and outcome is not Drop.FIRST_FRAME:

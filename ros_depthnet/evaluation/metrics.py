@@ -23,7 +23,8 @@ class Scores:
     """
     What one estimate, or the mean of many, scores; all without unit but `rmse` (metres).
 
-    NaN: `ause` without a deviation; the means over estimates where there is no estimate at all.
+    within: share of estimates that are off by less than their deviation; .68 where errors are normal.
+    NaN: `ause` and `within` without a deviation; the means over estimates where there is no estimate at all.
     """
 
     abs_rel: float
@@ -33,6 +34,7 @@ class Scores:
     delta_125: float
     coverage: float
     ause: float
+    within: float
 
 
 def resample(estimate: DepthAndDeviation, width: int, height: int) -> DepthAndDeviation:
@@ -96,7 +98,8 @@ class PixelErrors:
         return Scores(
             abs_rel=_mean(relative), rmse=_mean((depth - truth) ** 2) ** 0.5, mae_log=_mean(log),
             delta_105=_share(log < np.log(1.05)), delta_125=_share(log < np.log(1.25)),
-            coverage=_share(np.isfinite(depth)), ause=_ause(relative, self.deviation[chosen] / depth))
+            coverage=_share(np.isfinite(depth)), ause=_ause(relative, self.deviation[chosen] / depth),
+            within=_within(np.abs(depth - truth), self.deviation[chosen]))
 
     @classmethod
     def joined(cls, parts: Sequence['PixelErrors']) -> 'PixelErrors':
@@ -118,6 +121,11 @@ def _mean(values: np.ndarray) -> float:
 
 def _share(flags: np.ndarray) -> float:
     return float(flags.mean()) if flags.size else float('nan')
+
+
+def _within(errors: np.ndarray, deviations: np.ndarray) -> float:
+    both = np.isfinite(errors) & np.isfinite(deviations)
+    return _share(errors[both] < deviations[both])
 
 
 def _ause(relative: np.ndarray, relative_deviation: np.ndarray) -> float:

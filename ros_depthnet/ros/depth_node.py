@@ -53,7 +53,7 @@ class DepthNode(ProcessingNode):
         )
         width, height = settings.warm_up_size
         camera = Camera(width, height, width, width, width / 2, height / 2)
-        self._model.warm_up(camera, settings.max_sources)
+        self._model.warm_up(camera, settings.max_sources, settings.ranges)
         self._estimator = Estimator(self._model, options_from(settings, EstimatorOptions))
         self.health.facts.update(model=self._model.card.name, provider=self._model.engine.provider)
         self.get_logger().info(f'{self._model.card.name} is ready on {self._model.engine.provider}.')

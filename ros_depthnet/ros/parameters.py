@@ -177,11 +177,16 @@ DEPTH_NODE = (
     *_POSES,
     *_options(
         EstimatorOptions,
-        Parameter('max_sources', 0, 'Most earlier images compared with the newest at once.', 1, 8),
+        Parameter(
+            'ranges', 0, 'Ranges of depth that get earlier images of their own, in one batch.', 1, 4
+        ),
+        Parameter(
+            'max_sources', 0, 'Most earlier images compared with the newest at once, for each range.', 1, 8
+        ),
         Parameter(
             'target_parallax',
             0,
-            "Wanted parallax of the scene's median depth, pixels at the model's input; 0 is the model's own.",
+            "Wanted parallax of a range's depth, pixels at the model's input; 0 is the model's own.",
             0,
             1000,
         ),
@@ -195,6 +200,9 @@ DEPTH_NODE = (
             'Turning faster than this blurs images, so they are dropped, radians per second.',
             0.001,
             100,
+        ),
+        Parameter(
+            'max_speed', 0, 'Odometry that moves faster has jumped, metres per second.', 0.01, 10000
         ),
         Parameter(
             'initial_depth', 0, 'Median depth assumed before the first depth image, metres.', 0.01, 10000
@@ -211,8 +219,17 @@ DEPTH_NODE = (
             0.001,
             100,
         ),
+        Parameter(
+            'position_noise',
+            0,
+            'What odometry says of the way between two images is off by this standard deviation, metres.',
+            1e-6,
+            100,
+        ),
         Parameter('buffer_size', 0, 'Most images held to compare with.', 2, 1000),
         Parameter('buffer_age', 0, 'Longest an image is held, seconds.', 0.01, 1000),
+        Parameter('memory', False, 'Carry depth along the motion: it improves maps and outlasts hovering.'),
+        Parameter('memory_age', 0, 'Depth measured longer ago is NaN, seconds.', 0.01, 1000),
     ),
 )
 CLOUD_NODE = (

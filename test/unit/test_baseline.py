@@ -21,7 +21,9 @@ def flight(rate, speed, duration=2.):
 
 
 def chosen(frames, depth=10., options=OPTIONS):
-    return choose_sources(frames[-1], frames[:-1], depth, options)
+    """Return the sources of the only range, or why there are none."""
+    ranges = choose_sources(frames[-1], frames[:-1], [depth], options)
+    return ranges if isinstance(ranges, Drop) else ranges[0]
 
 
 @pytest.mark.parametrize('image', [np.zeros((0, 16, 3), np.uint8), np.zeros((16, 16, 3), np.float32),
@@ -38,7 +40,7 @@ def test_a_frame_without_a_proper_pose_is_refused():
 
 def test_a_source_knows_its_displacement_in_the_axes_of_the_reference():
     reference, source = frame(1, x=2, yaw=.2), frame(0, x=1.5, yaw=.1)
-    result = source_of(reference, source, scene_depth=4)
+    result = source_of(reference, source, range_depth=4)
     point_ref = np.array([.5, .3, 4])
     # The same world point in both cameras, the source's turned into the reference's axes by hand.
     point_world = reference.T_world_cam[:3, :3] @ point_ref + reference.T_world_cam[:3, 3]

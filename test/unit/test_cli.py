@@ -125,10 +125,16 @@ def test_evaluate_writes_the_rows_and_the_commit(plane, tmp_path, capsys):
     assert content['commit']
     constant, dis = content['rows']
     assert list(dis) == ['set', 'method', 'protocol', 'pairs', 'abs_rel', 'rmse', 'mae_log', 'delta_105',
-                         'delta_125', 'coverage', 'ause', 'ms_per_pair']
+                         'delta_125', 'coverage', 'ause', 'within', 'ms_per_pair']
     assert constant['ause'] is None   # JSON has no NaN
     assert dis['delta_125'] > 0.9
     assert 'dis' in capsys.readouterr().out
+
+
+def test_a_file_among_the_sets_is_left_out(plane, tmp_path, capsys):
+    (tmp_path / 'README.md').touch()
+    assert cli.main(['evaluate', str(plane), str(tmp_path / 'README.md'), '--methods', 'constant']) == 0
+    assert 'README.md' in capsys.readouterr().err
 
 
 def test_evaluate_writes_a_page_with_pictures(plane, tmp_path):

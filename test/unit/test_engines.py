@@ -138,19 +138,20 @@ def test_another_input_width_must_be_a_multiple(tmp_path):
 
 def test_parallax_becomes_metres_by_focal_length_and_baseline(tmp_path):
     # Z = f |t| / rho with the longest displacement
-    result = load_model(red_is_parallax(tmp_path)).predict(views(12, [[.3, 0, .4], [.1, 0, .2]]))
+    result = load_model(red_is_parallax(tmp_path)).predict([views(12, [[.3, 0, .4], [.1, 0, .2]])])[0]
     np.testing.assert_allclose(result.depth_hw, 60 * .5 / 12, rtol=1e-5)
     np.testing.assert_allclose(result.deviation_hw, .10, rtol=1e-5)
 
 
 def test_displacements_go_in_as_parts_of_the_longest(tmp_path):
-    # The graph answers rho = red * x * fx with x of the first displacement: here half the unit, 2 m.
-    result = load_model(displacement_is_parallax(tmp_path)).predict(views(51, [[1, 0, 0], [0, 0, 2]]))
-    np.testing.assert_allclose(result.depth_hw, 60 * 2 / (51 / 255 * .5 * 60), rtol=1e-5)
+    # The graph answers rho = red * x * fx with x of the first displacement: here .6 of the unit, 2 m.
+    model, case = load_model(displacement_is_parallax(tmp_path)), views(51, [[1, 0, 0], [1.2, 0, 1.6]])
+    result = model.predict([case])[0]
+    np.testing.assert_allclose(result.depth_hw, 60 * 2 / (51 / 255 * .6 * 60), rtol=1e-5)
 
 
 def test_depthnet_scales_with_the_displacement(tmp_path):
-    result = load_model(red_is_depth(tmp_path)).predict(views(30, [[0, .15, 0]]))
+    result = load_model(red_is_depth(tmp_path)).predict([views(30, [[0, .15, 0]])])[0]
     assert result.depth_hw.shape == (48, 64)
     np.testing.assert_allclose(result.depth_hw, 30 * .15 / .3, rtol=1e-4)
 
@@ -158,14 +159,14 @@ def test_depthnet_scales_with_the_displacement(tmp_path):
 def test_depthnet_averages_over_the_sources_that_see_a_pixel(tmp_path):
     valid = np.ones((2, 48, 64), bool)
     valid[1, :, :32] = False
-    result = load_model(red_is_depth(tmp_path)).predict(views(30, [[0, .3, 0], [0, 1.2, 0]], valid))
+    result = load_model(red_is_depth(tmp_path)).predict([views(30, [[0, .3, 0], [0, 1.2, 0]], valid)])[0]
     np.testing.assert_allclose(result.depth_hw[:, :32], 30, rtol=1e-4)
     np.testing.assert_allclose(result.depth_hw[:, 32:], np.sqrt(30 * 120), rtol=1e-4)
 
 
 def test_a_source_that_did_not_move_says_nothing(tmp_path):
     with pytest.raises(ValueError, match='same place'):
-        load_model(red_is_parallax(tmp_path)).predict(views(12, [[.3, 0, 0], [0, 0, 0]]))
+        load_model(red_is_parallax(tmp_path)).predict([views(12, [[.3, 0, 0], [0, 0, 0]])])
 
 
 def test_warm_up_runs_each_number_of_sources(tmp_path):
@@ -193,5 +194,5 @@ def test_a_torch_module_answers_like_its_onnx_file(tmp_path):
     torch_model = Model(onnx_model.card, TorchEngine(RedIsParallax(), ('log_parallax', 'log_deviation')))
     case = views(np.arange(1, 65), [[.1, .2, .3]])
     for name in ('depth_hw', 'deviation_hw'):
-        expected, got = (getattr(model.predict(case), name) for model in (onnx_model, torch_model))
+        expected, got = (getattr(model.predict([case])[0], name) for model in (onnx_model, torch_model))
         np.testing.assert_allclose(got, expected, rtol=1e-5)

@@ -40,10 +40,18 @@ def test_depth_is_in_metres(model):
     assert result.deviation_hw.dtype == np.float32
 
 
-def test_deviation_joins_the_models_and_the_geometrys(model):
-    # Sideways by .5 m at 2.5 m: sigma_Z = Z^2 s / (f D), and 4 % of the model's.
-    result = estimate(model, matching_noise=.5)
-    np.testing.assert_allclose(result.deviation_hw, np.hypot(2.5 * .04, 2.5 ** 2 * .5 / (60 * .5)), rtol=1e-4)
+def test_deviation_joins_the_models_matchings_and_odometrys(model):
+    # Sideways by .5 m at 2.5 m: 4 % of the model's, sigma_Z = Z^2 s / (f D), and .02 of .5 m.
+    result = estimate(model, matching_noise=.5, position_noise=.02)
+    expected = np.linalg.norm([2.5 * .04, 2.5 ** 2 * .5 / (60 * .5), 2.5 * .02 / .5])
+    np.testing.assert_allclose(result.deviation_hw, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize('red, doubt', [(2, 2), (4, 1), (30, 1), (120, 3)])
+def test_parallax_out_of_the_models_range_is_doubted(tmp_path, red, doubt):
+    model = load_model(red_is_parallax(tmp_path, parallax_range=[4, 40]))
+    result = estimate(model, red=red, matching_noise=1e-9, position_noise=1e-9, min_range=.01)
+    np.testing.assert_allclose(result.deviation_hw / result.depth_hw, .04 * doubt, rtol=1e-4)
 
 
 @pytest.mark.parametrize('displacement', [(.5, 0, 0), (.1, -.2, .3), (0, 0, -.4)])
@@ -135,7 +143,7 @@ def test_an_estimate_says_what_it_is_of(model):
     assert result.stamp_ns == 1_000_000_000
     assert result.T_world_cam[0, 3] == .5
     assert [source.frame.stamp_ns for source in result.sources] == [0]
-    assert set(result.milliseconds) == {'stabilise', 'model', 'judge'}
+    assert set(result.milliseconds) == {'stabilise', 'model', 'fuse', 'judge'}
 
 
 @pytest.mark.parametrize('sources', [[], [frame(0, .5)],

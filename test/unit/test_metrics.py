@@ -93,7 +93,7 @@ def test_a_pair_without_any_estimate_lowers_delta_but_not_the_means():
 
 def test_scores_have_the_names_of_the_published_table():
     assert list(Scores.__dataclass_fields__) == [
-        'abs_rel', 'rmse', 'mae_log', 'delta_105', 'delta_125', 'coverage', 'ause']
+        'abs_rel', 'rmse', 'mae_log', 'delta_105', 'delta_125', 'coverage', 'ause', 'within']
 
 
 def test_resampling_keeps_a_plane_a_plane():
