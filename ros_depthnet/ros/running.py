@@ -1,5 +1,6 @@
 """How every node runs as a process: start, spin, and a clean end on Ctrl-C, SIGTERM or when it is done."""
 
+import logging
 import signal
 import sys
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Callable, Sequence
 import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.signals import SignalHandlerOptions
 
 from ros_depthnet.ros.managed import ManagedNode
@@ -26,8 +28,11 @@ def run(create_node: Callable[[], ManagedNode], args: Sequence[str] | None = Non
     enlarge_shared_memory()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     executor, node = SingleThreadedExecutor(), None
+    logger = logging.getLogger('ros_depthnet')
+    logger.setLevel(logging.INFO)
     try:
         node = create_node()
+        logger.addHandler(_RosHandler(node.get_logger()))
         executor.add_node(node)
         node.start()
         while not stop.is_set() and node.exit_code is None:
@@ -45,3 +50,20 @@ def run(create_node: Callable[[], ManagedNode], args: Sequence[str] | None = Non
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+
+
+class _RosHandler(logging.Handler):
+    """Passes on what rooms without ROS log, such as falling back to the CPU."""
+
+    def __init__(self, logger: RcutilsLogger):
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # One call each, as rclpy holds the severity of a place in the source for fixed.
+        if record.levelno >= logging.ERROR:
+            self._logger.error(record.getMessage())
+        elif record.levelno >= logging.WARNING:
+            self._logger.warning(record.getMessage())
+        else:
+            self._logger.info(record.getMessage())

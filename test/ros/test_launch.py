@@ -9,9 +9,9 @@ launch_ros = pytest.importorskip(
     'launch_ros', reason='launch_ros is not on PyPI: this test runs where a ROS distribution is installed'
 )
 
-from launch import LaunchContext, LaunchService  # noqa: E402
+from launch import LaunchContext  # noqa: E402
 from launch.actions import DeclareLaunchArgument  # noqa: E402
-from launch.utilities import perform_substitutions  # noqa: E402
+from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions  # noqa: E402
 
 from ros_depthnet.resources import share_path  # noqa: E402
 
@@ -34,7 +34,7 @@ def nodes(description, **arguments):
             context.launch_configurations[entity.name] = perform_substitutions(context, entity.default_value)
     context.launch_configurations.update(arguments)
     return {
-        perform_substitutions(context, node._Node__node_executable): node
+        perform_substitutions(context, normalize_to_list_of_substitutions(node.node_executable)): node
         for node in description.entities
         if isinstance(node, launch_ros.actions.Node)
         and (node.condition is None or node.condition.evaluate(context))
@@ -78,8 +78,3 @@ def test_every_executable_is_an_entry_point_of_the_package(description):
         if script.value.startswith('ros_depthnet.')
     }
     assert scripts >= set(EXECUTABLES)
-
-
-def test_it_describes_itself_to_launch(description):
-    assert LaunchService().context is not None
-    assert description.get_launch_arguments()

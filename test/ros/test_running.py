@@ -49,6 +49,13 @@ def test_a_signal_ends_a_node_without_a_trace(bench, spawn, model, tmp_path, nam
     assert 'rror' not in errors
 
 
+def test_what_rooms_without_ros_log_is_in_the_nodes_log(bench, spawn, model):
+    process = spawn('depth_node', f'model:={model}')
+    bench.status('depth_node', lambda status: value(status, 'state') == 'active')
+    process.send_signal(signal.SIGINT)
+    assert '[depth_node]: red_is_parallax.onnx runs on cpu.' in process.communicate(timeout=10)[1]
+
+
 def test_vga_images_reach_a_best_effort_subscriber(bench, spawn, tmp_path):
     frames = 20
     flight = wall_flight(tmp_path / 'wall', frames, width=640, height=480)
