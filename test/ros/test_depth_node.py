@@ -43,7 +43,7 @@ def test_odometry_is_interpolated_to_the_images_stamp(drone):
 
 def test_deviation_says_what_the_model_says_plus_the_geometry(drone):
     deviations = drone.bench.collect(Image, 'depth/deviation')
-    drone.start()
+    drone.start(position_noise=1e-6)
     drone.await_depth()
     drone.bench.until(lambda: deviations)
     geometric = DEPTH**2 * 0.1 / (FOCAL * 0.5)

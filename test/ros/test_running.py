@@ -32,8 +32,16 @@ def spawn():
         process.communicate()
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize('name', ['depth_node', 'cloud_node', 'obstacle_node', 'replay_node'])
+@pytest.mark.parametrize(
+    'name, number',
+    [
+        ('depth_node', signal.SIGINT),
+        ('depth_node', signal.SIGTERM),
+        ('cloud_node', signal.SIGTERM),
+        ('obstacle_node', signal.SIGINT),
+        ('replay_node', signal.SIGTERM),
+    ],
+)
 def test_a_signal_ends_a_node_without_a_trace(bench, spawn, model, tmp_path, name, number):
     parameters = {
         'depth_node': [f'model:={model}'],
