@@ -29,6 +29,7 @@ class CloudNode(DepthConsumer):
 
     def check(self, settings: SimpleNamespace) -> None:
         """Refuse options that contradict each other."""
+        super().check(settings)
         options_from(settings, CloudOptions)
 
     def use(self, frame: DepthFrame) -> None:

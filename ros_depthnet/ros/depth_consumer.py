@@ -1,6 +1,7 @@
 """What cloud_node and obstacle_node share: anybody's depth, what belongs to it, and the camera's pose."""
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo, Image
@@ -14,6 +15,7 @@ from ros_depthnet.ros.conversions.camera_info import NoCamera, to_camera
 from ros_depthnet.ros.conversions.image import to_depth, to_rgb
 from ros_depthnet.ros.conversions.time import to_ns
 from ros_depthnet.ros.managed import ProcessingNode, milliseconds_since
+from ros_depthnet.ros.mounting import check_mounting
 from ros_depthnet.ros.poses import CameraPose, CameraPoses
 from ros_depthnet.ros.synchroniser import ExactSynchroniser
 
@@ -53,6 +55,10 @@ class DepthConsumer(ProcessingNode):
 
     def use(self, frame: DepthFrame) -> None:
         """Compute and publish."""
+
+    def check(self, settings: SimpleNamespace) -> None:
+        """Refuse tf where there is none."""
+        check_mounting(settings)
 
     def connect(self) -> None:
         """Subscribe to depth and, for output in the odometry's frame, odometry."""

@@ -18,6 +18,7 @@ from ros_depthnet.ros.conversions.image import compressed_to_rgb, from_depth, fr
 from ros_depthnet.ros.conversions.time import to_ns
 from ros_depthnet.ros.diagnostics import Complaint
 from ros_depthnet.ros.managed import ProcessingNode, milliseconds_since
+from ros_depthnet.ros.mounting import check_mounting
 from ros_depthnet.ros.parameters import options_from
 from ros_depthnet.ros.poses import CameraPose, CameraPoses
 from ros_depthnet.ros.running import run
@@ -78,7 +79,8 @@ class DepthNode(ProcessingNode):
         self._estimator.reset()
 
     def check(self, settings: SimpleNamespace) -> None:
-        """Refuse what the estimator refuses."""
+        """Refuse what the estimator refuses, and tf where there is none."""
+        check_mounting(settings)
         options_from(settings, EstimatorOptions)
 
     def settings_changed(self) -> None:

@@ -1,6 +1,7 @@
 """Where the camera sits on the body: from tf where it knows, else from the parameters."""
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 from rclpy.time import Time
@@ -17,18 +18,20 @@ except ImportError:
 _PATIENCE = 2.0  # seconds that `auto` waits for a static transform
 
 
+def check_mounting(settings: SimpleNamespace) -> None:
+    """Raise ValueError with a sentence when tf is demanded but not installed."""
+    if settings.camera_mounting == 'tf' and tf2_ros is None:
+        raise ValueError('camera_mounting is tf, but tf2_ros is not installed: install it, or set camera_xyz, '
+                         'camera_rpy, and camera_mounting to parameters.')
+
+
 class Mounting:
     """Tells T_body_cam, decided once: a mounting that changes in flight would bend every baseline."""
 
     def __init__(self, node: ManagedNode):
-        """Read the node's `camera_*` parameters; raises ValueError when tf is demanded but not installed."""
+        """Read the node's `camera_*` parameters, which `check_mounting` has found good."""
         self._node = node
         settings = node.settings
-        if settings.camera_mounting == 'tf' and tf2_ros is None:
-            raise ValueError(
-                'camera_mounting is tf, but tf2_ros is not installed: install it, or set camera_xyz and '
-                'camera_rpy and camera_mounting to parameters.'
-            )
         self._T_body_cam: np.ndarray | None = None
         self._waiting_since: float | None = None
         if tf2_ros is None or settings.camera_mounting == 'parameters':

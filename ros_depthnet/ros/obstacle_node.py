@@ -49,6 +49,7 @@ class ObstacleNode(DepthConsumer):
 
     def check(self, settings: SimpleNamespace) -> None:
         """Refuse options that contradict each other."""
+        super().check(settings)
         options_from(settings, ObstacleOptions)
 
     def use(self, frame: DepthFrame) -> None:
