@@ -21,8 +21,8 @@ _PATIENCE = 2.0  # seconds that `auto` waits for a static transform
 def check_mounting(settings: SimpleNamespace) -> None:
     """Raise ValueError with a sentence when tf is demanded but not installed."""
     if settings.camera_mounting == 'tf' and tf2_ros is None:
-        raise ValueError('camera_mounting is tf, but tf2_ros is not installed: install it, or set camera_xyz, '
-                         'camera_rpy, and camera_mounting to parameters.')
+        raise ValueError('camera_mounting is tf, but tf2_ros is not installed: install it, or set camera_xyz '
+                         'and camera_rpy, and camera_mounting to parameters.')
 
 
 class Mounting:
