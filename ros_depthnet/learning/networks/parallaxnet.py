@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-MIN_PARALLAX = 0.05
+MIN_PARALLAX = 0.1
 _LAPLACE_LOG_DEVIATION = 0.5 * math.log(2)
 
 
@@ -173,6 +173,11 @@ class _Vote(nn.Module):
         return -(weights[0] * apart + weights[1] * around).sum(1)
 
 
+def _softly_positive(rho):
+    """Return rho where it is well above 0.1 px, and never 0, so that its logarithm always has a slope."""
+    return rho.clamp_min(0) + torch.log(1 + torch.exp(-8 * rho.abs())) / 8
+
+
 def _twice(x):
     return F.interpolate(x, scale_factor=2.0, mode='bilinear', align_corners=False)
 
@@ -278,8 +283,8 @@ class ParallaxNet(nn.Module):
         both = torch.cat([q, self.log_scale(hidden)], 1)
         q, log_scale = self._upsample(both, self.mixing(torch.cat([hidden, context2], 1))).unbind(1)
         stages.append((1, q))
-        log_parallax = (q.exp() - 1).clamp_min(MIN_PARALLAX).log()
-        return Prediction(log_parallax, log_scale.clamp(-5, 2) + _LAPLACE_LOG_DEVIATION, tuple(stages))
+        log_parallax = _softly_positive(q.exp() - 1).log()
+        return Prediction(log_parallax, log_scale.clamp(-4, 2) + _LAPLACE_LOG_DEVIATION, tuple(stages))
 
     @staticmethod
     def _pyramid(reference, sources, valid, displacements, intrinsics, stride):
