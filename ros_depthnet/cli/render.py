@@ -42,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     training_set.add_argument('--seed', type=int, default=1, help='the set is a function of it (1)')
     training_set.add_argument('--workers', type=int, default=2, help='processes (2)')
+    training_set.add_argument(
+        '--classic',
+        action='store_true',
+        help='the Still Box of the DepthNet paper, 128 x 128 pixels, 0.1 m a frame; for --recipe depthnet',
+    )
     training_set.set_defaults(render=_set)
 
     sheet = products.add_parser('sheet', help='one picture with scenes of every preset, to look at')
@@ -86,15 +91,15 @@ def _flight(arguments) -> None:
     print(f'{arguments.out}: {number} frames, {len(with_truth)} with depth')
 
 
-def _shards(folder, seed, shards) -> None:
+def _shards(folder, seed, shards, classic) -> None:
     import torch
 
     from ros_depthnet.learning.dataset import render_shards
-    from ros_depthnet.learning.still_box.sequences import SequenceOptions
+    from ros_depthnet.learning.still_box.sequences import CLASSIC, SequenceOptions
     from ros_depthnet.learning.still_box.textures import shared_atlas
 
     torch.set_num_threads(1)
-    render_shards(folder, seed, shards, SequenceOptions(), shared_atlas())
+    render_shards(folder, seed, shards, CLASSIC if classic else SequenceOptions(), shared_atlas())
 
 
 def _set(arguments) -> None:
@@ -103,7 +108,10 @@ def _set(arguments) -> None:
     shards = range(-(-arguments.flights // SHARD))
     context = multiprocessing.get_context('spawn')
     workers = [
-        context.Process(target=_shards, args=(arguments.out, arguments.seed, shards[i :: arguments.workers]))
+        context.Process(
+            target=_shards,
+            args=(arguments.out, arguments.seed, shards[i :: arguments.workers], arguments.classic),
+        )
         for i in range(arguments.workers)
     ]
     for worker in workers:

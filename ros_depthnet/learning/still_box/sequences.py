@@ -22,10 +22,12 @@ class SequenceOptions:
     What to draw flights from.
 
     `width`, `height`: pixels; `focal`: focal length over the width, (low, high); `step_parallax`: the
-    lateral parallax of the scene's median depth between neighbouring frames, pixels, (low, high).
+    lateral parallax of the scene's median depth between neighbouring frames, pixels, (low, high);
+    `step_metres`: travel between neighbouring frames instead of that, whatever the scene's depth.
 
-    `forward` is the share of flights along the optical axis, give or take 15 degrees; a quarter of the rest
-    go sideways, the others anywhere. `turned`: the camera is pitched and rolled a little against the scene.
+    `forward` is the share of flights along the optical axis, give or take 15 degrees; of the rest the share
+    `sideways` go across it, the others anywhere. `turned`: the camera is pitched and rolled a little against
+    the scene.
     """
 
     width: int = 192
@@ -42,9 +44,25 @@ class SequenceOptions:
     )
     focal: tuple[float, float] = (0.5, 1.15)
     step_parallax: tuple[float, float] = (0.6, 22.0)
+    step_metres: float | None = None
     forward: float = 0.5
+    sideways: float = 0.5
     turned: bool = True
     samples: int = 2
+
+
+CLASSIC = SequenceOptions(
+    width=128,
+    height=128,
+    frames=7,
+    presets={Preset.BOXES: 1.0},
+    focal=(0.5, 0.5),
+    step_metres=0.1,
+    forward=0.0,
+    sideways=0.0,
+    samples=1,
+)
+"""Pinard 2017a: 90 degrees of view, 0.1 m a frame in any direction, pairs up to six frames apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,11 +80,11 @@ class Sequence:
     positions: np.ndarray
 
 
-def _direction(rng: np.random.Generator, forward: float) -> np.ndarray:
+def _direction(rng: np.random.Generator, forward: float, sideways: float) -> np.ndarray:
     draw = rng.random()
     if draw < forward:
         d = np.array([0, 0, 1.0]) + rng.normal(0, 0.15, 3) * (1, 1, 0)
-    elif draw < forward + (1 - forward) / 2:
+    elif draw < forward + (1 - forward) * sideways:
         angle = rng.uniform(0, 2 * np.pi) if rng.random() < 0.4 else rng.choice([0, np.pi])
         d = np.array([np.cos(angle), np.sin(angle), rng.normal(0, 0.12)])
     else:
@@ -101,7 +119,7 @@ def random_sequence(seed, atlas: TextureAtlas, options: SequenceOptions, device=
         scene = random_scene(preset, rng, atlas.count, device)
         pitch_roll = rng.normal(0, (0.12, 0.05)) if options.turned else (0.0, 0.0)
         R_world_cam = rotation(0, *pitch_roll)
-        direction = _direction(rng, options.forward)
+        direction = _direction(rng, options.forward, options.sideways)
         parallax = np.exp(rng.uniform(*np.log(options.step_parallax)))
         R = torch.tensor(R_world_cam, dtype=torch.float32, device=device)[None]
         K_probe = K / _PROBE
@@ -113,8 +131,11 @@ def random_sequence(seed, atlas: TextureAtlas, options: SequenceOptions, device=
         if len(finite) < 0.25 * probe.depth.numel():
             continue
         nearest, middle = float(finite.min()), float(finite.median())
-        travel = (options.frames - 1) * parallax * middle / focal
-        step = min(travel, 0.75 * nearest) / (options.frames - 1) * direction
+        step = options.step_metres
+        if step is None:
+            travel = (options.frames - 1) * parallax * middle / focal
+            step = min(travel, 0.75 * nearest) / (options.frames - 1)
+        step = step * direction
         positions = np.arange(options.frames)[:, None] * step
         origins = torch.tensor(positions @ R_world_cam.T, dtype=torch.float32, device=device)
         if not _stays_on_its_side(scene.solids, origins):
