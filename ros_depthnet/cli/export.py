@@ -18,11 +18,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--score', type=Path, nargs='*', default=[], metavar='SET', help='posed sequences for the card'
     )
+    parser.add_argument(
+        '--split', type=Path, metavar='SET', help='rendered set, never trained on, to score every stage on'
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Export, check, score and write the card."""
     from ros_depthnet.learning.export import export_run
 
-    card, difference = export_run(arguments.training_run, arguments.recipe, arguments.out, arguments.score)
+    card, difference = export_run(
+        arguments.training_run, arguments.recipe, arguments.out, arguments.score, arguments.split
+    )
     print(f'{arguments.out}: torch and ONNX Runtime differ by at most {difference:.1e}; card {card}')

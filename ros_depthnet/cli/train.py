@@ -18,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', type=Path, required=True, help='folder of checkpoint and curves')
     parser.add_argument('--device', default='cpu', help='cpu or cuda (cpu)')
     parser.add_argument('--threads', type=int, default=0, help='threads of the CPU; 0: all (0)')
+    parser.add_argument(
+        '--loaders', type=int, default=1, help='processes that prepare batches; 0: none apart (1)'
+    )
     parser.add_argument('--minutes', type=float, default=float('inf'), help='stop, resumable, after so long')
 
 
@@ -27,7 +30,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     from ros_depthnet.learning.curves import draw_curves
     from ros_depthnet.learning.dataset import RenderedFlights
-    from ros_depthnet.learning.training import Recipe, recipe_path, train
+    from ros_depthnet.learning.recipe import Recipe, recipe_path
+    from ros_depthnet.learning.training import train
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -39,7 +43,8 @@ def run(arguments: argparse.Namespace) -> None:
             RenderedFlights.open(arguments.validation),
             arguments.out,
             arguments.device,
+            arguments.loaders,
             stop_after=60 * arguments.minutes,
             progress=show,
         )
-    print(draw_curves(arguments.out / 'curve.csv'))
+    print(draw_curves(arguments.out / 'curve.csv', recipe.task.curves))

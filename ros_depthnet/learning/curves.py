@@ -6,8 +6,12 @@ import csv
 from pathlib import Path
 
 
-def draw_curves(table: Path) -> Path:
-    """Draw loss terms and validation scores of a `curve.csv` over the steps; returns the picture's path."""
+def draw_curves(table: Path, scores: tuple[str, ...]) -> Path:
+    """
+    Draw loss terms and validation scores of a `curve.csv` over the steps; return the picture's path.
+
+    `scores` are the columns to show as such, the first of the table's scores first: the losses are before it.
+    """
     import matplotlib
 
     matplotlib.use('Agg')
@@ -16,8 +20,8 @@ def draw_curves(table: Path) -> Path:
     with table.open(newline='') as file:
         rows = list(csv.DictReader(file))
     steps = [int(row['step']) for row in rows]
-    scores = ('mae_log', 'delta_125', 'delta_105', 'within_one_deviation')
-    losses = [name for name in rows[0] if name not in (*scores, 'step', 'seconds')]
+    names = list(rows[0])
+    losses = [name for name in names[: names.index(scores[0])] if name not in ('step', 'seconds')]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), layout='constrained')
     for axes, names, title in ((left, losses, 'loss terms, training'), (right, scores, 'validation')):
         for name in names:

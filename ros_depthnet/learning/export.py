@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import hashlib
-import importlib.metadata
 import platform
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 import yaml
+from torch.nn import Conv2d, ConvTranspose2d
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ros_depthnet.evaluation.evaluate import evaluate, load_sets
+from ros_depthnet.learning.dataset import RenderedFlights
+from ros_depthnet.learning.depth_task import NOMINAL_DISPLACEMENT
+from ros_depthnet.learning.networks.depthnet import MULTIPLE, DepthNet
 from ros_depthnet.learning.networks.parallaxnet import ParallaxNet
-from ros_depthnet.learning.training import Recipe, recipe_path
+from ros_depthnet.learning.recipe import Recipe, recipe_path
+from ros_depthnet.learning.still_box.sequences import CLASSIC
+from ros_depthnet.learning.task import Task
+from ros_depthnet.resources import share_path
 
 _INPUTS = ('reference', 'sources', 'valid', 'displacements', 'intrinsics')
 _OUTPUTS = ('log_parallax', 'log_deviation')
@@ -71,57 +81,173 @@ def export_parallaxnet(network: ParallaxNet, path: Path) -> float:
 
 
 @torch.no_grad()
-def difference(network: ParallaxNet, path: Path, inputs: dict[str, torch.Tensor]) -> float:
+def difference(network: torch.nn.Module, path: Path, inputs: dict[str, torch.Tensor]) -> float:
     """Return the largest absolute difference of the outputs of torch and of ONNX Runtime on the CPU."""
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
-    found = session.run(list(_OUTPUTS), {name: value.numpy() for name, value in inputs.items()})
+    found = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    expected = network(**inputs)
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    return max(float(np.abs(e.numpy() - f).max()) for e, f in zip(expected, found))
+
+
+def halve(network: DepthNet) -> DepthNet:
+    """
+    Return a copy for inference whose weights need only half precision.
+
+    Batch norm is folded into the convolutions, and every weight is rounded to what a 16 bit float can say.
+    """
+    network = copy.deepcopy(network).cpu().eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.Sequential) and isinstance(module[0], (Conv2d, ConvTranspose2d)):
+            transposed = isinstance(module[0], ConvTranspose2d)
+            module[0] = fuse_conv_bn_eval(module[0], module[1], transposed)
+            module[1] = torch.nn.Identity()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(parameter.half().float())
+    return network
+
+
+def export_depthnet(network: DepthNet, path: Path) -> float:
+    """
+    Write a network that `halve` returned to `path`, with dynamic batch, height and width.
+
+    Weights are stored in 16 bits and computed with in 32. Returns the largest difference, in metres, between
+    torch and ONNX Runtime over two shapes other than the traced one.
+    """
+    torch.onnx.export(
+        network,
+        (torch.zeros(2, 6, 64, 64),),
+        str(path),
+        input_names=['pair'],
+        output_names=['depth'],
+        dynamic_axes={
+            'pair': {0: 'batch', 2: 'height', 3: 'width'},
+            'depth': {0: 'batch', 1: 'quarter_height', 2: 'quarter_width'},
+        },
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    _store_in_half(path)
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((1, 6, 96, 128), (3, 6, 128, 128))
     return max(
-        float(np.abs(expected.numpy() - value).max()) for expected, value in zip(network(**inputs), found)
+        difference(network, path, {'pair': torch.randn(shape, generator=generator)}) for shape in shapes
     )
 
 
-def export_run(folder: Path, recipe: str, path: Path, scored: list[Path]) -> tuple[Path, float]:
+def _store_in_half(path: Path) -> None:
+    """Store the float initialisers of an ONNX file in 16 bits, each cast back where it is used."""
+    model = onnx.load(path)
+    graph = model.graph
+    for tensor in [t for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT]:
+        values = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+        graph.initializer.remove(tensor)
+        graph.initializer.append(onnx.numpy_helper.from_array(values, f'{tensor.name}.half'))
+        cast = onnx.helper.make_node(
+            'Cast', [f'{tensor.name}.half'], [tensor.name], to=onnx.TensorProto.FLOAT
+        )
+        graph.node.insert(0, cast)
+    onnx.save(model, path)
+
+
+def export_run(
+    folder: Path, recipe: str, path: Path, scored: list[Path], split: Path | None = None
+) -> tuple[Path, float]:
     """
     Export the last checkpoint of a training run with its card; returns the card's path and the difference.
 
-    The card's scores are those of `evaluate` on the posed sequences in `scored`.
+    The card's scores are those of the last validation; with `split`, a rendered set, those of the task on it
+    at the end of each finished stage and of the exported network; and those of `evaluate` on the posed
+    sequences in `scored`.
     """
     recipe_file = recipe_path(recipe)
     loaded = Recipe.load(recipe_file)
-    state = torch.load(folder / 'last.pt', map_location='cpu', weights_only=True)
-    network = ParallaxNet(loaded.network)
-    network.load_state_dict(state['network'])
+    task = loaded.task
+    network, state = _trained(task, folder / 'last.pt')
     path.parent.mkdir(parents=True, exist_ok=True)
-    largest = export_parallaxnet(network, path)
     with (folder / 'curve.csv').open(newline='') as file:
         last = list(csv.DictReader(file))[-1]
-    validation = {
-        name: float(last[name]) for name in ('mae_log', 'delta_125', 'delta_105', 'within_one_deviation')
+    if task.kind == 'depthnet':
+        network = halve(network)
+        largest = export_depthnet(network, path)
+        about = _about_depthnet(loaded.stage(state['step'] - 1).crop, float(last['rms_log']))
+    else:
+        largest = export_parallaxnet(network, path)
+        about = _ABOUT_PARALLAXNET
+    names = list(last)
+    scores = {
+        'validation': {name: float(last[name]) for name in names[names.index(task.curves[0]) :]}
     }
+    if split is not None:
+        scores['test'] = _scores_by_stage(loaded, folder, network, state['step'], RenderedFlights.open(split))
     card = {
         'name': path.stem,
-        'kind': 'parallaxnet',
-        'version': importlib.metadata.version('ros_depthnet'),
+        'kind': task.kind,
+        'version': ElementTree.parse(share_path('package.xml')).findtext('version'),
         'licence': 'Apache-2.0',
-        'input': {'width': 256, 'height': 192, 'multiple': 16},
-        'parallax_range': [0.5, 60.0],
-        'normalisation': 'RGB in 0..1',
-        'data': 'Still Box, rendered by `depthnet render set` with seed 1; validation with seed 2',
+        **about,
         'training': {
             'recipe': yaml.safe_load(recipe_file.read_text(encoding='utf-8')),
             'steps': state['step'],
             'minutes': round(state['seconds'] / 60),
             'hardware': platform.processor() or platform.machine(),
-            'parameters': sum(parameter.numel() for parameter in network.parameters()),
-            'torch': torch.__version__,
+            'parameters': sum(parameter.numel() for parameter in task.build().parameters()),
+            'torch': str(torch.__version__),
         },
-        'scores': {'validation': validation},
+        'scores': scores,
     }
     card_path = write_card(path, card)
     if scored:
-        card['scores'].update(_scores(path, scored))
+        scores.update(_scores(path, scored))
         card_path = write_card(path, card)
     return card_path, largest
+
+
+_ABOUT_PARALLAXNET = {
+    'input': {'width': 256, 'height': 192, 'multiple': 16},
+    'parallax_range': [0.5, 60.0],
+    'normalisation': 'RGB in 0..1',
+    'data': 'Still Box, rendered by `depthnet render set` with seed 1; validation with seed 2',
+}
+
+
+def _about_depthnet(size: tuple[int, int], rms_log: float) -> dict:
+    width, height = size
+    pixel_metres = width * CLASSIC.focal[0] * NOMINAL_DISPLACEMENT
+    return {
+        'input': {'width': width, 'height': height, 'multiple': MULTIPLE},
+        'parallax_range': [round(pixel_metres / depth, 2) for depth in (40, 1)],
+        'nominal_displacement': NOMINAL_DISPLACEMENT,
+        'relative_deviation': round(rms_log, 3),
+        'normalisation': '(RGB in 0..1 - 0.5) / 0.2, stabilised source then reference',
+        'data': 'Still Box, rendered by `depthnet render set --classic` with seed 11; validation with seed '
+        '12, test with seed 13',
+        'weights': 'stored in 16 bits, computed with in 32',
+    }
+
+
+def _trained(task: Task, checkpoint: Path) -> tuple[torch.nn.Module, dict]:
+    """Return the network of a checkpoint, and the checkpoint."""
+    state = torch.load(checkpoint, map_location='cpu', weights_only=True)
+    network = task.build()
+    network.load_state_dict(state['network'])
+    return network, state
+
+
+def _scores_by_stage(recipe: Recipe, folder: Path, exported, steps: int, split: RenderedFlights) -> dict:
+    """Score the end of each finished stage at its size, and the exported network at the size it ended at."""
+    task, found = recipe.task, {}
+    for number, stage in enumerate(recipe.stages, 1):
+        checkpoint = folder / f'stage{number}.pt'
+        if checkpoint.exists() and stage.until < steps:
+            network, _ = _trained(task, checkpoint)
+            found[f'stage {number}, {stage.crop[0]} x {stage.crop[1]}'] = task.validate(
+                network.eval(), split, stage.crop
+            )
+    crop = recipe.stage(steps - 1).crop
+    found[f'exported, {crop[0]} x {crop[1]}'] = task.validate(exported, split, crop)
+    return found
 
 
 def _scores(path: Path, scored: list[Path]) -> dict[str, dict[str, float]]:

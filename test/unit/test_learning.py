@@ -17,9 +17,12 @@ from ros_depthnet.learning.networks.parallaxnet import (  # noqa: E402
     descriptors,
     matching_cost,
 )
+from ros_depthnet.learning.parallax_task import ParallaxTask, loss_terms, stack  # noqa: E402
+from ros_depthnet.learning.recipe import Recipe  # noqa: E402
 from ros_depthnet.learning.still_box.sequences import SequenceOptions  # noqa: E402
 from ros_depthnet.learning.still_box.textures import TextureAtlas  # noqa: E402
-from ros_depthnet.learning.training import Recipe, Stage, loss_terms, stack, train  # noqa: E402
+from ros_depthnet.learning.task import Stage  # noqa: E402
+from ros_depthnet.learning.training import train  # noqa: E402
 
 UNSPOILT = AugmentOptions(
     exposure=0, noise=0, blur=0, grey=0, stabilised=0, rotation_noise=0, direction_noise=0
@@ -99,7 +102,8 @@ def test_a_perfect_prediction_has_the_least_loss(flights):
 
 
 def test_training_that_was_stopped_ends_like_training_through(flights, tmp_path):
-    recipe = Recipe((Stage(2, (48, 32), 16, 2), Stage(4, (64, 48), 32, 2)), network=SMALL, warmup=2, decay=2)
+    stages = Stage(2, (48, 32), 16, 2), Stage(4, (64, 48), 32, 2)
+    recipe = Recipe(stages, ParallaxTask(SMALL), warmup=2, decay=2)
     options = {'validation': flights, 'loaders': 0, 'save_every': 1}
     through = train(recipe, flights, folder=tmp_path / 'through', **options)
     train(recipe, flights, folder=tmp_path / 'stopped', stop_after=0, **options)

@@ -1,0 +1,52 @@
+"""What a recipe teaches, as the training loop sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from ros_depthnet.learning.dataset import RenderedFlights
+
+
+@dataclass(frozen=True)
+class Stage:
+    """
+    Up to step `until`, train on the first `flights` of the set, `batch` samples a step.
+
+    `crop` (width, height) pixels: what parallaxnet cuts out of the images; depthnet, which knows one field of
+    view only, gets whole images scaled to it.
+    """
+
+    until: int
+    crop: tuple[int, int]
+    flights: int
+    batch: int = 8
+
+
+class Task(Protocol):
+    """A network, the samples it sees, and what counts as loss and as score."""
+
+    kind: str
+    curves: tuple[str, ...]
+    """Names of the scores worth a curve."""
+
+    def build(self) -> torch.nn.Module:
+        """Return the untrained network."""
+
+    def draw(
+        self, flights: RenderedFlights, stage: Stage, rng: np.random.Generator
+    ) -> dict[str, torch.Tensor]:
+        """Return a batch of samples."""
+
+    def loss_terms(
+        self, network: torch.nn.Module, batch: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Return the terms whose sum is the loss."""
+
+    def validate(
+        self, network: torch.nn.Module, flights: RenderedFlights, crop: tuple[int, int]
+    ) -> dict[str, float]:
+        """Return scores on fixed samples."""
