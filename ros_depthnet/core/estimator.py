@@ -143,14 +143,10 @@ class Estimator:
         frame.
         """
         frame = frame.resized(*self._model.input_size(frame.camera))
-        earlier = self._buffer.frames
-        afresh = earlier and _break(earlier, frame, self.options.max_speed)
+        afresh = self._join(frame)
         if afresh is Drop.STALE:
             return afresh
-        if afresh:
-            self.reset()
-        self._buffer.add(frame)
-        chosen = afresh or choose_sources(frame, earlier, self._range_depths, self.options)
+        chosen = afresh or choose_sources(frame, self._buffer.frames[:-1], self._range_depths, self.options)
         if isinstance(chosen, Drop):
             return self._remembered(frame, chosen)
         clock = _Clock()
@@ -166,6 +162,27 @@ class Estimator:
         else:
             self._look_at(shown.depth_hw)
         return estimate
+
+    def hold(self, frame: Frame) -> None:
+        """
+        Take a frame there is no time to look at, so that later ones can be compared with it.
+
+        Without these, a slow computer would have only frames too far apart. One that is not newer than all is
+        ignored.
+        """
+        newest = self._buffer.frames[-1:]
+        if not newest or frame.stamp_ns > newest[0].stamp_ns:
+            self._join(frame.resized(*self._model.input_size(frame.camera)))
+
+    def _join(self, frame: Frame) -> Drop | None:
+        """Buffer a frame of the model's size; say what broke with the frames before, if anything did."""
+        earlier = self._buffer.frames
+        afresh = _break(earlier, frame, self.options.max_speed) if earlier else None
+        if afresh is not Drop.STALE:
+            if afresh:
+                self.reset()
+            self._buffer.add(frame)
+        return afresh
 
     def estimate(self, reference: Frame, sources: Sequence[Frame]) -> Estimate:
         """

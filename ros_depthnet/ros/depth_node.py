@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -66,6 +67,7 @@ class DepthNode(ProcessingNode):
     def connect(self) -> None:
         """Subscribe to camera and odometry."""
         self._camera_info: CameraInfo | None = None
+        self._passed_over: deque[_Job] = deque(maxlen=self.settings.buffer_size)
         if self.settings.image_transport == 'compressed':
             self._image_input = self.subscribe(topics.COMPRESSED, CompressedImage, self._on_image, qos.IMAGES)
         else:
@@ -89,23 +91,30 @@ class DepthNode(ProcessingNode):
             self._estimator = Estimator(self._model, options_from(self.settings, EstimatorOptions))
 
     def process(self, job: _Job) -> None:
-        """Estimate depth for one image and publish it."""
-        message = job.image
-        try:
-            rgb = compressed_to_rgb(message) if isinstance(message, CompressedImage) else to_rgb(message)
-            frame = Frame(to_ns(message.header.stamp), rgb, to_camera(job.camera_info), job.pose.T_odom_cam)
-        except BadImage as error:
-            self.health.dropped(Drop.BAD_IMAGE, str(error))
-            return
-        except NoCamera as error:
-            self.health.dropped(Drop.NO_CAMERA_INFO, str(error))
+        """Estimate depth for one image and publish it; keep those passed over as its possible partners."""
+        while self._passed_over:
+            if frame := self._frame(self._passed_over.popleft()):
+                self._estimator.hold(frame)
+        frame = self._frame(job)
+        if frame is None:
             return
         result = self._estimator.add(frame)
         if isinstance(result, Drop):
             self.health.dropped(result)
             return
-        self._publish(result, message.header)
+        self._publish(result, job.image.header)
         self.health.published(milliseconds_since(job.arrived))
+
+    def _frame(self, job: _Job) -> Frame | None:
+        """Return the frame of a job; None, and the reason counted, if it has no usable image or camera."""
+        message = job.image
+        try:
+            rgb = compressed_to_rgb(message) if isinstance(message, CompressedImage) else to_rgb(message)
+            return Frame(to_ns(message.header.stamp), rgb, to_camera(job.camera_info), job.pose.T_odom_cam)
+        except BadImage as error:
+            self.health.dropped(Drop.BAD_IMAGE, str(error))
+        except NoCamera as error:
+            self.health.dropped(Drop.NO_CAMERA_INFO, str(error))
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._camera_info = message
@@ -122,7 +131,9 @@ class DepthNode(ProcessingNode):
             return
 
         def work(pose: CameraPose) -> None:
-            if self.work_on(_Job(arrived, message, camera_info, pose)):
+            passed_over = self.work_on(_Job(arrived, message, camera_info, pose))
+            if passed_over:
+                self._passed_over.append(passed_over)
                 self.health.dropped(Drop.BUSY)
 
         self._poses.request(to_ns(message.header.stamp), message.header.frame_id, work)

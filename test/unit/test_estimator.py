@@ -180,8 +180,27 @@ def test_a_map_of_nothing_falls_back_to_the_initial_depth(model):
     assert np.linalg.norm(judge.add(frame(2, 3)).sources[0].displacement) == pytest.approx(3)
 
 
+def test_frames_held_without_a_look_are_partners_of_later_ones(model):
+    # Time for one look in ten frames at 3 m/s: 12 px at 10 m want 2 m, not the 3 m since the last look.
+    judge = estimator(model, target_parallax=12, max_sources=1)
+    judge.add(frame(0))
+    for tenth in range(1, 10):
+        judge.hold(frame(tenth / 10, x=.3 * tenth))
+    result = judge.add(frame(1, x=3))
+    assert np.linalg.norm(result.sources[0].displacement) == pytest.approx(2.1)
+
+
+def test_a_held_frame_that_comes_late_changes_nothing(model):
+    punctual, late = estimator(model), estimator(model)
+    fly(punctual)
+    fly(late)
+    late.hold(frame(.05, x=50))
+    one, other = (judge.add(frame(2, x=4)).sources for judge in (punctual, late))
+    assert [source.displacement[0] for source in one] == [source.displacement[0] for source in other]
+
+
 def test_hovering_never_makes_up_depth(model):
-    judge = estimator(model)
+    judge = estimator(model, memory=True)
     noise = np.random.default_rng(0).normal(0, .002, 100)
     results = [judge.add(frame(i / 10, noise[i])) for i in range(100)]
     assert set(results) == {Drop.FIRST_FRAME, Drop.BASELINE_TOO_SHORT}
@@ -212,7 +231,7 @@ def test_another_camera_starts_afresh(model):
 
 
 def test_turning_fast_is_named(model):
-    judge = estimator(model)
+    judge = estimator(model, memory=False)
     fly(judge)
     assert judge.add(frame(2, 4, yaw=.15)) is Drop.ROTATING_TOO_FAST
     assert isinstance(judge.add(frame(2.1, 4.2, yaw=.16)), Estimate)
@@ -223,6 +242,101 @@ def test_reset_forgets(model):
     fly(judge)
     judge.reset()
     assert judge.add(frame(2, 4)) is Drop.FIRST_FRAME
+
+
+@pytest.mark.parametrize('initial_depth', [.3, 30.])
+def test_an_initial_depth_ten_times_off_does_not_last(model, initial_depth):
+    # The scene is at 3 m and the maps are unknown unless parallax is where a matcher sees it, 4 to 40 px.
+    judge = estimator(model, initial_depth=initial_depth, max_sources=1, max_relative_deviation=.5)
+    judge.add(frame(0))
+    for i in range(1, 60):
+        before = [held.T_world_cam[0, 3] for held in judge._buffer.frames]
+        place = .1 * i
+        parallax = judge.options.target_parallax * judge._range_depths[0] / 3
+        nearest = min(before, key=lambda x: abs(np.log((place - x) * 60 / 3 / parallax)))
+        shown = 60 * (place - nearest) / 3
+        result = judge.add(frame(i / 10, place, red=round(shown) or 1, green=5 if 4 < shown < 40 else 99))
+        if isinstance(result, Estimate) and np.isfinite(result.depth_hw).all():
+            break
+    assert isinstance(result, Estimate)
+    np.testing.assert_allclose(result.depth_hw, 3, rtol=.15)
+
+
+def test_each_range_is_served_and_they_are_fused(model):
+    # The picture says 20 px whatever the pair, so each range answers with its own baseline over 20 px.
+    judge = estimator(model, ranges=2, max_sources=1, matching_noise=1e-6, position_noise=1e-6)
+    judge._range_depths = (1., 1.15)
+    judge._buffer.add(frame(0, 0))
+    judge._buffer.add(frame(.5, .02))
+    result = judge.add(frame(1, .16, red=20, green=10))
+    ways = [np.linalg.norm(source.displacement) for source in result.sources]
+    assert sorted(ways) == pytest.approx([.14, .16])
+    np.testing.assert_allclose(result.depth_hw, 60 / 20 * np.sqrt(.14 * .16), rtol=1e-4)
+
+
+def hover(judge, seconds, start=1., x=.5):
+    noise = np.random.default_rng(0).normal(0, .001, 200)
+    times = np.arange(start + .1, start + seconds, .1)
+    return [judge.add(frame(t, x + noise[i])) for i, t in enumerate(times)]
+
+
+def measured(model, **options):
+    """Return an estimator that has measured a wall at 2.5 m and is out of frames to compare with."""
+    judge = estimator(model, **{'memory': True, 'min_parallax': 2., 'initial_depth': 2.5, 'buffer_age': 1.05,
+                                'max_relative_deviation': .5, **options})
+    judge.add(frame(0))
+    return judge, judge.add(frame(1, .5))
+
+
+def test_while_hovering_the_map_is_remembered_and_ages(model):
+    judge, first = measured(model)
+    still = hover(judge, 3)
+    assert all(isinstance(result, Estimate) for result in still)
+    assert {result.carried for result in still} == {Drop.BASELINE_TOO_SHORT}
+    assert {result.measured_ns for result in still} == {first.stamp_ns}
+    assert all(not result.sources for result in still)
+    np.testing.assert_allclose(still[-1].depth_hw[:, 1:-1], 2.5, rtol=.01)
+    deviations = [first.deviation_hw[24, 32]] + [result.deviation_hw[24, 32] for result in still]
+    assert (np.diff(deviations) > 0).all()
+    assert deviations[-1] > 2 * deviations[0]
+
+
+def test_what_is_too_old_is_forgotten(model):
+    judge, _ = measured(model, memory_age=1.)
+    results = hover(judge, 3)
+    assert all(isinstance(result, Estimate) for result in results[:9])
+    assert set(results[11:]) == {Drop.BASELINE_TOO_SHORT}
+
+
+def test_memory_lets_errors_of_single_maps_average_out(model):
+    rng = np.random.default_rng(0)
+    errors = {}
+    for memory in (False, True):
+        judge = estimator(model, memory=memory, max_sources=1, initial_depth=3., matching_noise=1e-6)
+        judge.add(frame(0))
+        errors[memory] = []
+        for i in range(1, 40):
+            # A wall at 3 m; .2 m a frame is 4 px a frame, and the target 8 px: two frames back.
+            red = np.clip(rng.normal(4 * min(i, 2) * 2, 1.2, (48, 64)), 1, 255)
+            result = judge.add(frame(i / 10, .2 * i, red=np.round(red), green=15))
+            errors[memory].append(np.nanmean(np.abs(np.log(result.depth_hw / np.median(result.depth_hw)))))
+    assert np.mean(errors[True][10:]) < .85 * np.mean(errors[False][10:])
+
+
+def test_odometry_that_teleports_starts_afresh(model):
+    judge = estimator(model, memory=True)
+    fly(judge)
+    assert judge.add(frame(2, 9)) is Drop.POSE_JUMP
+    result = judge.add(frame(2.1, 9.2))
+    assert [source.frame.stamp_ns for source in result.sources] == [2_000_000_000]
+
+
+def test_what_memory_knows_in_a_fast_turn_says_so(model):
+    judge = estimator(model, memory=True)
+    fly(judge)
+    result = judge.add(frame(2, 4, yaw=.15))
+    assert (result.carried, result.measured_ns) == (Drop.ROTATING_TOO_FAST, 1_900_000_000)
+    assert .5 < np.isfinite(result.depth_hw).mean() < 1   # what has come into view is unknown
 
 
 @pytest.mark.parametrize('options', [{'max_sources': 0}, {'initial_depth': -1}, {'buffer_size': 1},
