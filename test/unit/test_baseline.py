@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from ros_depthnet.core import motion
-from ros_depthnet.core.baseline import Drop, FrameBuffer, PairOptions, choose_sources, source_of
+from ros_depthnet.core.baseline import (
+    Drop,
+    FrameBuffer,
+    PairOptions,
+    choose_sources,
+    depth_ranges,
+    pose_jumped,
+    source_of,
+)
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import BadImage, Frame
 
@@ -124,3 +132,82 @@ def test_hovering_does_not_push_out_the_frames_of_the_approach():
     baselines = np.array([2 - held.T_world_cam[0, 3] for held in buffer.frames])
     for wanted in (.3, .6, 1.2, 2):
         assert np.abs(np.log(np.maximum(baselines, 1e-3) / wanted)).min() < np.log(1.5)
+
+
+def bimodal(near, far, share, rng):
+    logs = np.where(rng.random((60, 80)) < share, rng.normal(np.log(near), .1, (60, 80)),
+                    rng.normal(np.log(far), .2, (60, 80)))
+    return np.exp(logs).astype(np.float32)
+
+
+@pytest.mark.parametrize('near, far, share', [(2, 20, .5), (3, 9, .2), (1, 40, .9)])
+def test_two_ranges_are_the_best_cut_of_all(near, far, share):
+    depth = bimodal(near, far, share, np.random.default_rng(0))
+    # Brute force: of all places to cut the sorted logarithms, the one with the least squares.
+    logs = np.sort(np.log(depth), axis=None)
+    cuts = np.arange(50, logs.size - 50, 10)
+    cut = min(cuts, key=lambda k: logs[:k].var() * k + logs[k:].var() * (logs.size - k))
+    expected = np.exp([np.median(logs[:cut]), np.median(logs[cut:])])
+    np.testing.assert_allclose(depth_ranges(depth, 2), expected, rtol=.02)
+
+
+def test_one_range_is_the_median():
+    depth = bimodal(2, 20, .3, np.random.default_rng(0))
+    assert depth_ranges(depth, 1) == pytest.approx((np.median(depth),), rel=.01)
+
+
+def test_ranges_know_nothing_of_what_has_no_depth():
+    depth = np.full((10, 10), np.nan, np.float32)
+    assert depth_ranges(depth, 2) == ()
+    depth[:5] = np.inf
+    depth[7:] = 4
+    assert depth_ranges(depth, 3) == pytest.approx((4,))
+
+
+def test_every_range_gets_the_frame_that_puts_it_on_target():
+    frames = flight(60, 2)
+    one = PairOptions(**{**vars(OPTIONS), 'max_sources': 1})
+    near, far = choose_sources(frames[-1], frames[:-1], [2.5, 20], one)
+    for depth, (source,) in ((2.5, near), (20, far)):
+        # Brute force over all frames: parallax 100 px * way / depth against the target of 8 px.
+        ways = np.array([frames[-1].T_world_cam[0, 3] - each.T_world_cam[0, 3] for each in frames[:-1]])
+        best = np.abs(np.log(100 * ways / depth / 8)).argmin()
+        assert source.frame is frames[best]
+        assert source.parallax == pytest.approx(100 * ways[best] / depth)
+
+
+def test_ranges_with_the_same_frames_are_one():
+    frames = [frame(0, 0), frame(1, .5)]
+    assert len(choose_sources(frames[-1], frames[:-1], [5, 6], OPTIONS)) == 1
+
+
+def test_a_range_too_far_for_any_baseline_is_left_out():
+    frames = [frame(0, 0), frame(1, .5)]
+    (source, ), = choose_sources(frames[-1], frames[:-1], [5, 400], OPTIONS)
+    assert source.parallax == pytest.approx(10)
+
+
+@pytest.mark.parametrize('rate', [5, 30, 200])
+def test_odometry_that_teleports_is_noticed(rate):
+    frames = flight(rate, speed=8, duration=1)
+    *earlier, last = frames
+    assert not pose_jumped(earlier, last, max_speed=30)
+    allowed = .2 + 50 / rate ** 2   # 10 cm for each position, and what 50 m/s^2 do twice
+    for jump, jumped in ((.9 * allowed, False), (1.1 * allowed, True)):
+        moved = frame(last.stamp_ns / 1e9, last.T_world_cam[0, 3] + jump)
+        assert pose_jumped(earlier, moved, max_speed=1000) == jumped
+
+
+def test_no_drone_is_faster_than_the_limit():
+    assert pose_jumped([frame(0, 0)], frame(1, 31), max_speed=30)
+    assert not pose_jumped([frame(0, 0)], frame(1, 29), max_speed=30)
+    assert not pose_jumped([], frame(1, 29), max_speed=30)
+
+
+@pytest.mark.parametrize('rate', [5, 30])
+def test_hard_manoeuvres_and_noisy_odometry_are_no_jumps(rate):
+    rng = np.random.default_rng(0)
+    seconds = np.arange(0, 4, 1 / rate)
+    places = 10 * seconds ** 2 + rng.normal(0, .02, seconds.size)   # 2 g of acceleration, 2 cm of noise
+    frames = [frame(t, x) for t, x in zip(seconds, places, strict=True)]
+    assert not any(pose_jumped(frames[:i], frames[i], max_speed=200) for i in range(len(frames)))
