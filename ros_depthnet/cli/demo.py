@@ -14,8 +14,6 @@ from ros_depthnet.cli.progress import Progress
 from ros_depthnet.resources import share_path
 
 _SETTLE = 1.5    # seconds of silence after which nothing more will come; diagnostics come once a second
-_LEFT_BY_A_RUN = ('strip.png', 'depth.mp4', 'depth.avi', 'cloud.ply', 'cloud.png', 'report.html',
-                  'summary.json', 'logs', '.moments')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,12 +36,12 @@ def run(arguments: argparse.Namespace) -> None:
     flight = arguments.flight or shipped_flight()
     sequence, topics = _examine(flight)
 
-    from ros_depthnet.evaluation.flight_report import fresh_folder
+    from ros_depthnet.evaluation.flight_report import MOMENTS, fresh_folder
     from ros_depthnet.ros.isolation import isolate
     from ros_depthnet.ros.processes import Flight, ProcessError
     from ros_depthnet.ros.recorder import Recorder
     from ros_depthnet.ros.topics import IMAGE
-    out = fresh_folder(arguments.out, _LEFT_BY_A_RUN)
+    out = fresh_folder(arguments.out, 'logs')
     isolate()
     os.environ['ROS_LOG_DIR'] = str((out / 'logs').resolve())
     compressed = IMAGE not in topics
@@ -53,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     if sequence:
         parameters['depth_node']['warm_up_size'] = [sequence.camera.width, sequence.camera.height]
     print(f'Flying {flight}{f" ({len(sequence.frames)} frames)" if sequence else ""} through the nodes.')
-    with Recorder(out / '.moments', compressed) as recorder, Progress() as progress:
+    with Recorder(out / MOMENTS, compressed) as recorder, Progress() as progress:
         progress('Starting the nodes and loading the model ...')
         started = time.monotonic()
         with contextlib.ExitStack() as stack:
@@ -119,7 +117,7 @@ def _settle(recorder) -> None:
 
 
 def _report(out: Path, flight: Path, sequence, recorder) -> None:
-    from ros_depthnet.evaluation.flight_report import remove, write_flight_report
+    from ros_depthnet.evaluation.flight_report import MOMENTS, remove, write_flight_report
     from ros_depthnet.evaluation.provenance import commit
 
     moments, counts = recorder.finish(), recorder.counts()
@@ -127,7 +125,7 @@ def _report(out: Path, flight: Path, sequence, recorder) -> None:
     (out / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n', encoding='utf-8')
     page_path = write_flight_report(out, f'Flight {summary["flight"]}', moments, recorder.cloud,
                                     _facts(summary), summary)
-    remove(out / '.moments')
+    remove(out / MOMENTS)
     _say(summary, page_path)
 
 
@@ -184,5 +182,5 @@ def _say(summary: dict, page_path: Path) -> None:
         print(f'Against the truth: {100 * summary["delta_125"]:.1f} % of pixels within 25 %, '
               f'mean relative error {error}.')
     print(f'Look at {page_path}')
-    for name in ('strip.png', 'depth.mp4', 'cloud.ply', 'summary.json'):
+    for name in ('strip.png', 'depth.webm', 'cloud.ply', 'summary.json'):
         print(f'        {page_path.parent / name}')

@@ -7,9 +7,6 @@ from pathlib import Path
 
 from ros_depthnet.cli.progress import Progress
 
-_LEFT_BY_A_RUN = ('depth', 'deviation', 'strip.png', 'depth.mp4', 'cloud.ply', 'cloud.png', 'report.html',
-                  'summary.json', '.moments')
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this subcommand."""
@@ -22,17 +19,17 @@ def run(arguments: argparse.Namespace) -> None:
     """Estimate every frame and write depth (uint16 PNG, millimetres), cloud, pictures and report."""
     from ros_depthnet.core.estimator import Estimator
     from ros_depthnet.engines.model import load_model
-    from ros_depthnet.evaluation.flight_report import fresh_folder, remove, write_flight_report
+    from ros_depthnet.evaluation.flight_report import MOMENTS, fresh_folder, remove, write_flight_report
     from ros_depthnet.evaluation.moments import Moments
-    from ros_depthnet.evaluation.processing import process_flight
+    from ros_depthnet.evaluation.processing import FOLDERS, process_flight
     from ros_depthnet.evaluation.provenance import commit
 
     left_out: Counter[str] = Counter()
     frames = _frames(arguments.flight, lambda reason: left_out.update([reason]))
     model = load_model(arguments.model)
-    out = fresh_folder(arguments.out, _LEFT_BY_A_RUN)
+    out = fresh_folder(arguments.out, *FOLDERS)
     with Progress() as progress:
-        done = process_flight(frames, Estimator(model), out, Moments(out / '.moments'), progress)
+        done = process_flight(frames, Estimator(model), out, Moments(out / MOMENTS), progress)
         if not done.frames:
             raise ValueError(f'{arguments.flight} has no frame that can be used ({_listed(left_out)}).')
         dropped = {**left_out, **done.dropped}
@@ -48,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
                  'frames per second': f'{rate:.1f}'}
         report = write_flight_report(out, f'Flight {summary["flight"]}', done.moments, done.cloud, facts,
                                      summary)
-        remove(out / '.moments')
+        remove(out / MOMENTS)
     print(f'{done.frames} frames ({done.flight_seconds:.1f} s of flight), {summary["depth_maps"]} depth maps '
           f'in {done.estimator_seconds:.1f} s; dropped: {_listed(dropped)}.')
     print(f'Look at {report}; {out / "depth"} and {out / "deviation"} are in millimetres.')

@@ -8,6 +8,8 @@ from ros_depthnet.evaluation.pictures import UNKNOWN
 
 _BITS = 21   # of each axis in a voxel's key: two million voxels along an axis
 _SEEN_TWICE_FROM = 20   # clouds from which on a voxel must be in two of them, against wild points
+_DOT = 0.1       # metres: edge of a point in the picture
+_LAYERS = 40     # of points drawn after one another in the picture
 _MERGE_AT = 2_000_000   # points waiting before they are merged, so memory stays bounded by the map
 
 
@@ -77,12 +79,18 @@ def cloud_picture(points: np.ndarray, rgb: np.ndarray, T_world_cam: np.ndarray, 
     ahead = points_cam[:, 2] > 0.1
     points_cam, rgb = points_cam[ahead], rgb[ahead]
     order = np.argsort(-points_cam[:, 2])
-    x, y = (width * 0.7 * points_cam[order, :2].T / points_cam[order, 2]).round().astype(int)
-    x, y, colours = x + width // 2, y + height // 2, rgb[order]
-    for dy in (0, 1):
-        for dx in (0, 1):
-            inside = (x + dx >= 0) & (x + dx < width) & (y + dy >= 0) & (y + dy < height)
-            picture[y[inside] + dy, x[inside] + dx] = colours[inside]
+    focal = 0.7 * width
+    for chosen in np.array_split(order, _LAYERS):   # far to near, so that what is near hides what is far
+        if not len(chosen):
+            continue
+        depths = points_cam[chosen, 2]
+        x, y = (focal * points_cam[chosen, :2].T / depths).round().astype(int)
+        side = int(np.clip(focal * _DOT / np.median(depths), 1, 9))
+        for dy in range(side):
+            for dx in range(side):
+                column, row = x + width // 2 + dx - side // 2, y + height // 2 + dy - side // 2
+                inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+                picture[row[inside], column[inside]] = rgb[chosen[inside]]
     return picture
 
 

@@ -1,6 +1,8 @@
 """What a flight leaves for people: picture strip, depth video, cloud, and a page that shows them."""
+import contextlib
+import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -23,17 +25,22 @@ from ros_depthnet.evaluation.pictures import (
     strip,
 )
 
-_WIDTH = 320         # pixels of one picture
+_WIDTH = 320         # pixels of one picture of the strip
+MOMENTS = '.moments'   # sub-folder for what is needed only until the report is written
+_FILES = ('strip.png', 'depth.webm', 'depth.mp4', 'depth.avi', 'cloud.ply', 'cloud.png', 'report.html',
+          'summary.json', MOMENTS)
+_VIDEO_WIDTH = 400   # pixels of one picture of the video
+_VIDEO_FRAMES = 600  # at most; a longer flight shows every n-th
 _STRIP_MOMENTS = 5
 _RANGE_MOMENTS = 12  # looked at to choose the colour scale
-# VP9 plays in browsers; the others only in players.
-_CODECS = (('vp09', 'mp4'), ('mp4v', 'mp4'), ('MJPG', 'avi'))
+# VP8 plays in browsers, and is four times faster to make than VP9; the others need a player.
+_CODECS = (('VP80', 'webm'), ('mp4v', 'mp4'), ('MJPG', 'avi'))
 
 
 def write_flight_report(folder: Path, title: str, moments: Sequence[Moment], cloud: CloudMap,
                         facts: dict[str, str], summary: dict) -> Path:
     """
-    Write strip.png, depth.mp4, cloud.ply, cloud.png and report.html; return the page's path.
+    Write strip.png, depth.webm, cloud.ply, cloud.png and report.html; return the page's path.
 
     cloud: in the world frame. facts: numbers for the head of the page. summary: all numbers, with `commit`.
     """
@@ -83,25 +90,40 @@ def write_video(stem: Path, moments: Sequence[Moment], scale: Range) -> Path:
     """
     Write image and depth side by side, in real time, and return the file's path.
 
-    VP9 in an mp4 where OpenCV has it, which its wheels do; else what it has.
+    VP8 in WebM where OpenCV has it, which its wheels do; else what it has.
     """
-    stamps = [moments[0].stamp_ns, moments[-1].stamp_ns]
-    rate = (len(moments) - 1) / max((stamps[1] - stamps[0]) / 1e9, 1e-3) if len(moments) > 1 else 1.0
-    rate = float(np.clip(rate, 1, 60))
-    first = _video_frame(moments[0], scale)
+    shown = range(0, len(moments), -(-len(moments) // _VIDEO_FRAMES))
+    first, last = moments[0], moments[shown[-1]]
+    seconds = max((last.stamp_ns - first.stamp_ns) / 1e9, 1e-3)
+    rate = float(np.clip((len(shown) - 1) / seconds, 1, 60))
+    size = _video_frame(first, scale).shape[1::-1]
     for codec, extension in _CODECS:
         path = stem.with_suffix(f'.{extension}')
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, first.shape[1::-1])
+        with _silent_ffmpeg():
+            writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, size)
         if writer.isOpened():
-            for moment in moments:
-                writer.write(cv2.cvtColor(_video_frame(moment, scale), cv2.COLOR_RGB2BGR))
+            for i in shown:
+                writer.write(cv2.cvtColor(_video_frame(moments[i], scale), cv2.COLOR_RGB2BGR))
             writer.release()
             return path
     raise OSError(f'OpenCV can write no video to {stem.parent}: install opencv-python-headless with pip.')
 
 
+@contextlib.contextmanager
+def _silent_ffmpeg() -> Iterator[None]:
+    """Keep FFmpeg, which writes past Python's stderr, from its remark that WebM has no tag for VP8."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
 def _video_frame(moment: Moment, scale: Range) -> np.ndarray:
-    image = fitted(moment.image, 2 * _WIDTH)
+    image = fitted(moment.image, _VIDEO_WIDTH)
     sheet = strip([Column('image', [image]), Column('depth', [_depth(moment, scale, image)],
                                                     depth_scale(scale, image.shape[1]))])
     height, width = (size - size % 2 for size in sheet.shape[:2])   # video codecs halve the colours' size
@@ -132,10 +154,10 @@ def _spread(count: int, most: int) -> list[int]:
     return [int((i + 0.5) * count / number) for i in range(number)]
 
 
-def fresh_folder(folder: Path, names: Iterable[str]) -> Path:
-    """Make a folder without what an earlier run left there under these names."""
+def fresh_folder(folder: Path, *others: str) -> Path:
+    """Make a folder without what an earlier report, with these other names, left there."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in names:
+    for name in (*_FILES, *others):
         remove(folder / name)
     return folder
 

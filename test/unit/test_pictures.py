@@ -207,7 +207,7 @@ def test_a_report_shows_what_lies_beside_it(moments, tmp_path):
                                {'commit': 'abc', 'depth_hz': 5})
     text = page.read_text()
     assert 'A &lt;flight&gt;' in text and 'http' not in text
-    for name in ('strip.png', 'depth.mp4', 'cloud.png', 'cloud.ply'):
+    for name in ('strip.png', 'depth.webm', 'cloud.png', 'cloud.ply'):
         assert f'"{name}"' in text
         assert (tmp_path / 'out' / name).stat().st_size > 0
 
