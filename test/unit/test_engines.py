@@ -164,12 +164,36 @@ def test_depthnet_averages_over_the_sources_that_see_a_pixel(tmp_path):
     np.testing.assert_allclose(result.depth_hw[:, 32:], np.sqrt(30 * 120), rtol=1e-4)
 
 
+def test_ranges_are_answered_in_one_batch_each_in_its_own_unit(tmp_path):
+    class Counting(OnnxEngine):
+        calls = 0
+
+        def run(self, inputs):
+            self.calls += 1
+            return super().run(inputs)
+
+    for path, near, far in ((red_is_parallax(tmp_path), 60 * .5 / 12, 60 * 2 / 12),
+                            (red_is_depth(tmp_path), 12 * np.sqrt(.3 * .5) / .3, 12 * 2 / .3)):
+        card = ModelCard.read(path.with_suffix('.yaml'))
+        engine = Counting(card.file, 'cpu')
+        ranges = [views(12, [[.3, 0, 0], [.5, 0, 0]]), views(12, [[0, 2, 0]])]
+        answers = Model(card, engine).predict(ranges)
+        for answer, depth in zip(answers, (near, far), strict=True):
+            np.testing.assert_allclose(answer.depth_hw, depth, rtol=1e-4)
+        assert engine.calls == 1
+
+
+def test_the_card_corrects_the_deviation(tmp_path):
+    result, = load_model(red_is_parallax(tmp_path, deviation_scale=.5)).predict([views(12, [[.3, 0, 0]])])
+    np.testing.assert_allclose(result.deviation_hw, .05, rtol=1e-5)
+
+
 def test_a_source_that_did_not_move_says_nothing(tmp_path):
     with pytest.raises(ValueError, match='same place'):
         load_model(red_is_parallax(tmp_path)).predict([views(12, [[.3, 0, 0], [0, 0, 0]])])
 
 
-def test_warm_up_runs_each_number_of_sources(tmp_path):
+def test_warm_up_runs_each_number_of_sources_and_ranges(tmp_path):
     shapes = []
 
     class Recording(OnnxEngine):
@@ -178,8 +202,9 @@ def test_warm_up_runs_each_number_of_sources(tmp_path):
             return super().run(inputs)
 
     card = ModelCard.read(red_is_parallax(tmp_path).with_suffix('.yaml'))
-    Model(card, Recording(card.file, 'cpu')).warm_up(Camera(640, 480, 500., 500., 320., 240.), max_sources=3)
-    assert shapes == [(1, count, 3, 48, 64) for count in (1, 2, 3)]
+    camera = Camera(640, 480, 500., 500., 320., 240.)
+    Model(card, Recording(card.file, 'cpu')).warm_up(camera, max_sources=3, ranges=2)
+    assert shapes == [(batch, count, 3, 48, 64) for count in (1, 2, 3) for batch in (1, 2)]
 
 
 def test_a_torch_module_answers_like_its_onnx_file(tmp_path):

@@ -7,7 +7,7 @@ from tiny_models import red_is_parallax
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.engines.card import ModelError
-from ros_depthnet.evaluation.evaluate import Result, Skipped, all_methods, evaluate, load_sets
+from ros_depthnet.evaluation.evaluate import Result, Skipped, Variant, all_methods, evaluate, load_sets
 from ros_depthnet.evaluation.posed_sequence import NewFrame, SequenceError, write_posed_sequence
 
 POSES = (world.pose([0, 0, 0]), world.pose([0.4, 0, 0], world.turn(y=0.05)), world.pose([0.1, 0, 0.6]))
@@ -124,6 +124,31 @@ def test_a_frame_without_depth_counts_as_unknown(flight, model):
     lost = sum(count for reason, count in result.dropped.items() if reason != 'first_frame')
     assert lost > 0
     assert result.row.scores.coverage <= 1 - (lost - 1) / 10   # one of the dropped may be without truth
+
+
+def test_variants_of_the_options_fly_side_by_side(flight, model):
+    same = 'initial_depth=3,buffer_age=0.35'
+    variants = [Variant.parse(f'memory=false,{same}'), Variant.parse(f'memory=true,{same}')]
+    without, carried = evaluate(load_sets([flight]), [model], ['stream'], lambda text: None, variants)
+    assert without.row.method == f'{model}[memory=false,{same}]'
+    assert carried.row.method == f'{model}[memory=true,{same}]'
+    assert carried.row.scores.coverage > without.row.scores.coverage
+    assert carried.dropped['baseline_too_short'] > 0   # known from before, but counted as not measured
+
+
+@pytest.mark.parametrize('text, sentence', [('speed=3', "'speed' is none of the options"),
+                                            ('memory=maybe', "'maybe' is no value for the option memory"),
+                                            ('ranges=1.5', 'no value for the option ranges'),
+                                            ('ranges=0', 'ranges must be positive')])
+def test_options_that_do_not_exist_are_refused_with_a_sentence(text, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Variant.parse(text)
+
+
+def test_options_are_read_as_what_they_are():
+    changes = Variant.parse('ranges=2,memory=true,target_parallax=6,max_range=80').changes
+    assert changes == {'ranges': 2, 'memory': True, 'target_parallax': 6., 'max_range': 80.}
+    assert type(changes['ranges']) is int
 
 
 def test_methods_without_a_stream_are_said_to_have_none(flight):
