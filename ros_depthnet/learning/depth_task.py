@@ -10,15 +10,15 @@ import torch
 import torch.nn.functional as F
 
 from ros_depthnet.learning.dataset import RenderedFlights
-from ros_depthnet.learning.networks.depthnet import DepthNet, DepthNetConfig
+from ros_depthnet.learning.networks.depthnet import NEAREST, DepthNet, DepthNetConfig
 from ros_depthnet.learning.still_box.sequences import Sequence
 from ros_depthnet.learning.task import Stage
 
 NOMINAL_DISPLACEMENT = 0.3
 """Metres between the two frames whose depth the network gives."""
 NOMINAL_FRAMES = 3
-NEAREST, FARTHEST = 0.1, 100.0
-"""Truth is clipped to this range, in metres."""
+FARTHEST = 100.0
+"""Metres to which truth is clipped."""
 _BATCH = 32
 
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import csv
+import os
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.recipe import Recipe
+from ros_depthnet.learning.task import Task
 
 
 class _BatchesByStep(torch.utils.data.Dataset):
-    """Batch number `step` is a function of the recipe's seed and the step alone."""
+    """
+    Batch number `step` is a function of the recipe's seed and the step alone.
+
+    Of several processes, each takes every so-manieth sample of it.
+    """
 
     def __init__(self, recipe: Recipe, flights: RenderedFlights):
         self.recipe, self.flights = recipe, flights
@@ -27,7 +35,28 @@ class _BatchesByStep(torch.utils.data.Dataset):
                 f'The recipe wants {stage.flights} flights and the set has {len(self.flights)}: render more.'
             )
         rng = np.random.default_rng([recipe.seed, step])
-        return recipe.task.draw(self.flights, stage, rng)
+        batch = recipe.task.draw(self.flights, stage, rng)
+        return {name: rows[_rank() :: _processes()] for name, rows in batch.items()}
+
+
+def _processes() -> int:
+    """Return how many processes train together: those torchrun has started."""
+    return int(os.environ.get('WORLD_SIZE', 1))
+
+
+def _rank() -> int:
+    return int(os.environ.get('RANK', 0))
+
+
+class _Lesson(torch.nn.Module):
+    """The loss as a module's output, which is where DistributedDataParallel waits for gradients."""
+
+    def __init__(self, task: Task, network: torch.nn.Module):
+        super().__init__()
+        self.task, self.network = task, network
+
+    def forward(self, batch):
+        return self.task.loss_terms(self.network, batch)
 
 
 def cv2_threads_off() -> None:
@@ -51,11 +80,16 @@ def train(
     """
     Run the recipe, from the last checkpoint in `folder` if there is one; stop after `stop_after` seconds.
 
+    Under torchrun the processes share every batch and average their gradients; batch norm sees each
+    process's share alone. The first of them validates and writes. Each must divide every batch.
+
     Leaves in the folder `last.pt` (resumable), `stage1.pt`, ... (the same at the end of each stage) and
     `curve.csv`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
+    if _processes() > 1:
+        device = _join(recipe, device)
     network = recipe.task.build().to(device, memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -75,12 +109,15 @@ def train(
         prefetch_factor=4 if loaders else None,
     )
     network.train()
+    lesson = _Lesson(recipe.task, network)
+    if dist.is_initialized():
+        lesson = DistributedDataParallel(lesson)
     start, running = time.monotonic(), []
     for step, batch in enumerate(batches, first):
         batch = {key: value.to(device) for key, value in batch.items()}
         for group in optimiser.param_groups:
             group['lr'] = recipe.rate(step)
-        terms = recipe.task.loss_terms(network, batch)
+        terms = lesson(batch)
         loss = sum(terms.values())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -90,8 +127,8 @@ def train(
         done, seconds = step + 1, spent + time.monotonic() - start
         progress(f'step {done} of {recipe.steps}, loss {sum(running[-1].values()):.3f}')
         stage_number = next((n for n, stage in enumerate(recipe.stages, 1) if done == stage.until), None)
-        stopping = seconds - spent > stop_after or done == recipe.steps
-        if done % save_every == 0 or stage_number or stopping:
+        stopping = _any(seconds - spent > stop_after) or done == recipe.steps
+        if _rank() == 0 and (done % save_every == 0 or stage_number or stopping):
             row = {
                 'step': done,
                 'seconds': round(seconds),
@@ -112,7 +149,32 @@ def train(
                 torch.save(state, folder / f'stage{stage_number}.pt')
         if stopping:
             break
+    if dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
     return network
+
+
+def _join(recipe: Recipe, device: str) -> str:
+    """Meet the other processes of torchrun; return this one's own device."""
+    if any(stage.batch % _processes() for stage in recipe.stages):
+        raise ValueError(f'{_processes()} processes cannot share the batches of the recipe equally.')
+    if device == 'cpu':
+        dist.init_process_group('gloo')
+        return device
+    dist.init_process_group('nccl')
+    device = f'cuda:{os.environ["LOCAL_RANK"]}'
+    torch.cuda.set_device(device)
+    return device
+
+
+def _any(wish: bool) -> bool:
+    """Tell whether any of the processes wishes it."""
+    if not dist.is_initialized():
+        return wish
+    votes = torch.tensor(float(wish), device='cuda' if dist.get_backend() == 'nccl' else 'cpu')
+    dist.all_reduce(votes, dist.ReduceOp.MAX)
+    return bool(votes)
 
 
 def _append(path: Path, row: dict) -> None:

@@ -1,11 +1,16 @@
 """Samples, the network's geometry, the loss, resumable training and export."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip('torch', reason='the learning room needs the `train` extra')
+
+import line_task  # noqa: E402
 
 from ros_depthnet.learning.augment import AugmentOptions, sample  # noqa: E402
 from ros_depthnet.learning.dataset import SHARD, RenderedFlights, render_shards  # noqa: E402
@@ -126,3 +131,14 @@ def test_a_recipe_with_an_unknown_key_is_refused(tmp_path):
     path.write_text('stages: [{until: 1, crop: [64, 48], flights: 2}]\nlearning_rat: 0.1\n')
     with pytest.raises(TypeError, match='learning_rat'):
         Recipe.load(path)
+
+
+def test_two_processes_learn_what_one_does(tmp_path):
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node=2']
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path), 'OMP_NUM_THREADS': '1'}
+    command += [line_task.__file__, str(tmp_path / 'two')]
+    subprocess.run(command, env=environment, check=True, timeout=300)
+    together = torch.load(tmp_path / 'two' / 'last.pt', weights_only=True)['network']
+    alone = line_task.learn_the_line(tmp_path / 'one')
+    assert all(torch.allclose(together[name], alone[name], atol=1e-4) for name in alone)
+    assert abs(float(alone['weight']) - 3) < 2

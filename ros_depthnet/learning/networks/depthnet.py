@@ -15,6 +15,8 @@ from torch import nn
 
 MULTIPLE = 16
 """Width and height of the input are multiples of it."""
+NEAREST = 0.1
+"""Metres: Still Box has nothing nearer."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,8 @@ class DepthNet(nn.Module):
         self.offset = nn.Parameter(torch.full((len(joined),), config.mean_depth))
 
     def forward(self, pair: torch.Tensor) -> torch.Tensor:
-        """Return the finest depth (B, H / 4, W / 4)."""
-        return self.scales(pair)[0]
+        """Return the finest depth (B, H / 4, W / 4), nothing nearer than the nearest there is."""
+        return self.scales(pair)[0].clamp_min(NEAREST)
 
     def scales(self, pair: torch.Tensor) -> list[torch.Tensor]:
         """Return depth at strides 4, 8, 16, 32 and 64, (B, H / stride, W / stride) rounded up, metres."""
