@@ -229,7 +229,7 @@ def _frame(entry: _Index, folder: Path) -> SequenceFrame:
     depth_path = folder / entry.value('depth', str, 'a file name') if has_depth else None
     for path in filter(None, (image_path, depth_path)):
         if not path.is_file():
-            raise entry.error(f'names {path.relative_to(folder)}, which is not there')
+            raise entry.error(f'names {path}, which is not there')
     return SequenceFrame(image_path, round(entry.number('stamp') * 1e9), _pose(entry), depth_path)
 
 
