@@ -33,8 +33,8 @@ def flight(tmp_path_factory):
             T_world_cam[1, 3] = -0.1 * i
             yield NewFrame(Frame(i * 10**9 // RATE, image, camera, T_world_cam), np.full((48, 64), 3.0))
     folder = tmp_path_factory.mktemp('flight') / 'wall'
-    return write_posed_sequence(folder, frames(), [], name='wall', source='', licence='Apache-2.0', kind='wall',
-                                max_depth=20.0)
+    about = {'name': 'wall', 'source': '', 'licence': 'Apache-2.0', 'kind': 'wall'}
+    return write_posed_sequence(folder, frames(), [], max_depth=20.0, **about)
 
 
 @pytest.fixture(scope='module')
