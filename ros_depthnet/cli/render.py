@@ -44,8 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     training_set.add_argument('--workers', type=int, default=2, help='processes (2)')
     training_set.add_argument(
         '--classic',
-        action='store_true',
-        help='the Still Box of the DepthNet paper, 128 x 128 pixels, 0.1 m a frame; for --recipe depthnet',
+        type=int,
+        metavar='PIXELS',
+        help='the Still Box of the DepthNet paper, square images, 0.1 m a frame; for --recipe depthnet',
     )
     training_set.set_defaults(render=_set)
 
@@ -99,7 +100,8 @@ def _shards(folder, seed, shards, classic) -> None:
     from ros_depthnet.learning.still_box.textures import shared_atlas
 
     torch.set_num_threads(1)
-    render_shards(folder, seed, shards, CLASSIC if classic else SequenceOptions(), shared_atlas())
+    options = dataclasses.replace(CLASSIC, width=classic, height=classic) if classic else SequenceOptions()
+    render_shards(folder, seed, shards, options, shared_atlas())
 
 
 def _set(arguments) -> None:

@@ -221,8 +221,8 @@ def _about_depthnet(size: tuple[int, int], rms_log: float) -> dict:
         'nominal_displacement': NOMINAL_DISPLACEMENT,
         'relative_deviation': round(rms_log, 3),
         'normalisation': '(RGB in 0..1 - 0.5) / 0.2, stabilised source then reference',
-        'data': 'Still Box, rendered by `depthnet render set --classic` with seed 11; validation with seed '
-        '12, test with seed 13',
+        'data': 'Still Box, rendered by `depthnet render set --classic 128` with seed 11; validation with '
+        'seed 12, test with seed 13',
         'weights': 'stored in 16 bits, computed with in 32',
     }
 
