@@ -24,6 +24,7 @@ from ros_depthnet.core.frames import Frame, Prediction, Views
 
 # Shares of the initial depth that are tried in turn while the maps come back unknown: it may be far off.
 _GUESSES = (1.0, 0.3, 3.0, 0.1, 10.0)
+_ON_TARGET = 4.0      # ratio of parallax to the target up to which a range is relied upon
 _KNOWN_SHARE = 0.05   # a map with less of it known says nothing about the scene
 
 
@@ -223,11 +224,14 @@ class Estimator:
         """
         Return a prediction with the deviation that matching and odometry cause at best.
 
-        Parallax beyond what the model was trained for makes it doubtful, by the ratio it is out of range.
+        Parallax out of the model's range, or far from the target of the pair choice, makes it doubtful by the
+        ratio it is out: another range will know better.
         """
         options, depth_hw = self.options, prediction.depth_hw
         longest = np.linalg.norm(views.displacements, axis=1).max()
         least, most = self._model.parallax_range
+        target = options.target_parallax
+        least, most = max(least, target / _ON_TARGET), min(most, target * _ON_TARGET)
         with np.errstate(invalid='ignore', over='ignore', divide='ignore'):
             parallax_hw = np.float32(views.camera.fx * longest) / depth_hw
             doubt_hw = np.maximum(np.maximum(least / parallax_hw, parallax_hw / most), 1).astype(np.float32)

@@ -47,10 +47,18 @@ def test_deviation_joins_the_models_matchings_and_odometrys(model):
     np.testing.assert_allclose(result.deviation_hw, expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize('red, doubt', [(2, 2), (4, 1), (30, 1), (120, 3)])
+@pytest.mark.parametrize('red, doubt', [(3, 2), (6, 1), (40, 1), (120, 3)])
 def test_parallax_out_of_the_models_range_is_doubted(tmp_path, red, doubt):
-    model = load_model(red_is_parallax(tmp_path, parallax_range=[4, 40]))
+    model = load_model(red_is_parallax(tmp_path, parallax_range=[6, 40]))
     result = estimate(model, red=red, matching_noise=1e-9, position_noise=1e-9, min_range=.01)
+    np.testing.assert_allclose(result.deviation_hw / result.depth_hw, .04 * doubt, rtol=1e-4)
+
+
+@pytest.mark.parametrize('red, doubt', [(2, 2), (4, 1), (64, 1), (128, 2)])
+def test_parallax_far_from_the_target_is_doubted(tmp_path, red, doubt):
+    model = load_model(red_is_parallax(tmp_path, parallax_range=[.1, 1000]))
+    result = estimate(model, red=red, target_parallax=16, matching_noise=1e-9, position_noise=1e-9,
+                      min_range=.01)
     np.testing.assert_allclose(result.deviation_hw / result.depth_hw, .04 * doubt, rtol=1e-4)
 
 
@@ -101,7 +109,8 @@ def test_too_uncertain_is_nan(model):
 
 
 def test_the_focus_of_expansion_is_nan(model):
-    result = estimate(model, red=1, x=0., z=.5, max_relative_deviation=.5, max_range=1000.)
+    result = estimate(model, red=1, x=0., z=.5, max_relative_deviation=.5, max_range=1000.,
+                      target_parallax=4., position_noise=1e-6)
     v, u = np.mgrid[:48, :64]
     # Relative deviation s / rho_perpendicular, which is 1 px times the tangent of the angle off the flight
     radius = np.hypot(u - 31.5, v - 23.5)
