@@ -81,6 +81,8 @@ def as_json(results, skipped, commit: str) -> dict:
     return {
         'rows': [result.row.as_dict() for result in results],
         'commit': commit,
+        'calibration': [{'set': result.row.set, 'method': result.method, 'protocol': result.row.protocol,
+                         'within': result.row.scores.within} for result in results],
         'bands': [vars(band) for result in results for band in result.bands],
         'dropped': [{'set': result.row.set, 'method': result.method, 'protocol': result.row.protocol,
                      **result.dropped} for result in results if result.dropped],

@@ -1,4 +1,5 @@
 """`depthnet demo` as a user runs it: what it leaves, what it says, and that Ctrl-C leaves nothing behind."""
+
 import json
 import os
 import signal
@@ -23,15 +24,16 @@ FRAMES, RATE = 24, 8
 @pytest.fixture(scope='module')
 def flight(tmp_path_factory):
     """Write a flight past a wall 3 m away, to the right at .8 m/s, looking at it."""
-    camera, image = Camera(64, 48, 60., 60., 31.5, 23.5), np.full((48, 64, 3), 120, np.uint8)
-    image[..., :2] = 6, 2   # 6 px of parallax are 3 m after .3 m: three frames
-    turned = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1.]])   # z of the world is up
+    camera, image = Camera(64, 48, 60.0, 60.0, 31.5, 23.5), np.full((48, 64, 3), 120, np.uint8)
+    image[..., :2] = 6, 2  # 6 px of parallax are 3 m after .3 m: three frames
+    turned = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])  # z of the world is up
 
     def frames():
         for i in range(FRAMES):
             T_world_cam = turned.copy()
             T_world_cam[1, 3] = -0.1 * i
             yield NewFrame(Frame(i * 10**9 // RATE, image, camera, T_world_cam), np.full((48, 64), 3.0))
+
     folder = tmp_path_factory.mktemp('flight') / 'wall'
     about = {'name': 'wall', 'source': '', 'licence': 'Apache-2.0', 'kind': 'wall'}
     return write_posed_sequence(folder, frames(), [], max_depth=20.0, **about)
@@ -44,8 +46,18 @@ def model(tmp_path_factory):
 
 
 def command(flight, model, out):
-    return [sys.executable, '-m', 'ros_depthnet.cli.main', 'demo', '--flight', str(flight),
-            '--model', str(model), '--out', str(out)]
+    return [
+        sys.executable,
+        '-m',
+        'ros_depthnet.cli.main',
+        'demo',
+        '--flight',
+        str(flight),
+        '--model',
+        str(model),
+        '--out',
+        str(out),
+    ]
 
 
 def environment():
@@ -67,8 +79,9 @@ def nodes_of(out):
 def flown(flight, model, tmp_path_factory):
     """Return the finished process and its folder."""
     out = tmp_path_factory.mktemp('demo')
-    return subprocess.run(command(flight, model, out), capture_output=True, text=True, env=environment(),
-                          timeout=180), out
+    return subprocess.run(
+        command(flight, model, out), capture_output=True, text=True, env=environment(), timeout=180
+    ), out
 
 
 def test_the_demo_counts_what_the_nodes_published(flown):
@@ -107,10 +120,16 @@ def test_the_demo_leaves_no_process(flown):
 
 @pytest.mark.parametrize('seconds', [2, 6])
 def test_ctrl_c_ends_the_demo_with_130_and_without_a_trace(flight, model, tmp_path, seconds):
-    process = subprocess.Popen(command(flight, model, tmp_path), stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True)
+    process = subprocess.Popen(
+        command(flight, model, tmp_path),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+    )
     time.sleep(seconds)
-    os.killpg(process.pid, signal.SIGINT)   # as a terminal does: to all at once
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all at once
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert 'Traceback' not in errors
@@ -118,8 +137,13 @@ def test_ctrl_c_ends_the_demo_with_130_and_without_a_trace(flight, model, tmp_pa
 
 
 def test_a_model_that_is_none_is_one_sentence(flight, tmp_path):
-    process = subprocess.run(command(flight, '/no/such.onnx', tmp_path), capture_output=True, text=True,
-                             env=environment(), timeout=120)
+    process = subprocess.run(
+        command(flight, '/no/such.onnx', tmp_path),
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=120,
+    )
     assert process.returncode == 1
     assert '/no/such.onnx' in process.stderr.strip().splitlines()[-1]
     assert 'Traceback' not in process.stderr
