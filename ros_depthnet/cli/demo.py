@@ -156,7 +156,8 @@ def _summary(flight: Path, sequence, moments, counts, commit: str) -> dict:
         'flight': sequence.name if sequence else flight.name,
         # A replay that ended well published all; of a bag only what arrived is known.
         'frames_published': len(sequence.frames) if sequence else counts.frames,
-        'depth_messages': counts.depth, 'cloud_messages': counts.clouds, 'obstacle_messages': counts.obstacles, 'dropped': counts.dropped, 'latency_ms': latency,
+        'depth_messages': counts.depth, 'cloud_messages': counts.clouds,
+        'obstacle_messages': counts.obstacles, 'dropped': counts.dropped, 'latency_ms': latency,
         'depth_hz': round(counts.depth_hz, 2), 'abs_rel': score('abs_rel'), 'mae_log': score('mae_log'),
         'delta_125': score('delta_125'), 'coverage': score('coverage'), 'scored_frames': len(scores),
         'model': counts.facts.get('model'), 'provider': counts.facts.get('provider'), 'commit': commit}
