@@ -40,14 +40,14 @@ class PairOptions:
 
     ranges: the scene's depths are split into this many, each with sources of its own. max_sources: most
     earlier frames compared with the newest at once, for each range. target_parallax: wanted lateral parallax
-    of a range's depth, pixels; None: the geometric middle of what the model was trained for.
+    of a range's depth, pixels; None: what suits the model.
     min_parallax: under this the baseline is too short for a range, as when hovering; pixels.
     max_rotation: largest rotation between reference and source, radians. max_rotation_rate: faster turns blur
     the image and bend it by rolling shutter, radians per second. max_speed: odometry that moves faster has
     jumped, metres per second.
     """
 
-    ranges: int = 1
+    ranges: int = 2
     max_sources: int = 2
     target_parallax: float | None = None
     min_parallax: float = 1.0

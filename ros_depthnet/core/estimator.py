@@ -1,6 +1,5 @@
 """The whole of depth from motion: frames with poses in, depth with its deviation out."""
 import dataclasses
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,7 +50,8 @@ class EstimatorOptions(PairOptions):
     model's input width. position_noise: one standard deviation of what odometry says of the way between two
     frames, metres. buffer_size: most frames held. buffer_age: longest a frame is held, seconds. memory: carry
     depth along the motion, so that maps improve over time and outlast hovering. memory_age: depth measured
-    longer ago is NaN, seconds.
+    longer ago is NaN, seconds. ranges_in_turn: with memory, measure one range a frame and remember the
+    others, which costs no more than one range.
     """
 
     initial_depth: float = 10.0
@@ -62,13 +62,14 @@ class EstimatorOptions(PairOptions):
     position_noise: float = 0.005
     buffer_size: int = 24
     buffer_age: float = 5.0
-    memory: bool = False
+    memory: bool = True
     memory_age: float = 3.0
+    ranges_in_turn: bool = True
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value is not None and field.name != 'memory' and not value > 0:
+            if value is not None and not isinstance(value, bool) and not value > 0:
                 raise ValueError(f'{field.name} must be positive, not {value}.')
         if self.min_range >= self.max_range:
             raise ValueError(f'min_range ({self.min_range} m) must be below max_range ({self.max_range} m).')
@@ -124,7 +125,7 @@ class Estimator:
     def __init__(self, model: DepthModel, options: EstimatorOptions | None = None):
         """Use a model; unset options follow from what it was trained for."""
         options = options or EstimatorOptions()
-        target = options.target_parallax or math.sqrt(math.prod(model.parallax_range))
+        target = options.target_parallax or wanted_parallax(*model.parallax_range)
         self.options = dataclasses.replace(options, target_parallax=target)
         self._model = model
         self._buffer = FrameBuffer(options.buffer_size, options.buffer_age)
@@ -134,6 +135,7 @@ class Estimator:
         """Forget every frame and what is known of the scene."""
         self._buffer.clear()
         self._memory: _Memory | None = None
+        self._turn = 0
         self._guess(0)
 
     def add(self, frame: Frame) -> Estimate | Drop:
@@ -150,6 +152,9 @@ class Estimator:
         chosen = afresh or choose_sources(frame, self._buffer.frames[:-1], self._range_depths, self.options)
         if isinstance(chosen, Drop):
             return self._remembered(frame, chosen)
+        if self.options.memory and self.options.ranges_in_turn:
+            self._turn += 1
+            chosen = (chosen[self._turn % len(chosen)],)
         clock = _Clock()
         fresh = self._measured(frame, chosen, clock)
         shown = fresh
@@ -288,6 +293,16 @@ class Estimator:
         enough = np.mean(np.isfinite(within)) >= _KNOWN_SHARE
         self._tried = 0
         self._range_depths = depth_ranges(within if enough else limited, options.ranges)
+
+
+def wanted_parallax(least: float, most: float) -> float:
+    """
+    Return where in a model's range the middle of a range of depths does best, pixels.
+
+    Three fifths of the way, in ratio: matching is off by pixels, so more parallax is better, but the nearest
+    things have several times that of the middle.
+    """
+    return least ** .4 * most ** .6
 
 
 def _views(reference: Frame, stabilised: Sequence[motion.Stabilised]) -> Views:

@@ -10,8 +10,6 @@ import numpy as np
 
 from ros_depthnet.core.camera import Camera
 
-# Maps from the same images and the same network err alike: fusing them helps less than if they did not.
-CORRELATION = 0.5
 GATE = 3.0                # combined deviations: what differs by more shows something else
 SAME_SURFACE = 1.1        # ratio of depths up to which points that fall on one pixel are averaged
 TRANSLATION_NOISE = 0.05  # share of the way that odometry is off
@@ -49,8 +47,9 @@ def fused(maps: Sequence[DepthMap]) -> DepthMap:
     """
     Return the mean of maps of one view, weighted by inverse variance of ln(depth).
 
-    Where they contradict each other, those that agree with the most certain one count. The deviation is that
-    of a weighted mean of errors with the correlation CORRELATION; the age is that of the youngest.
+    Where they contradict each other, those that agree with the most certain one count. The deviation is the
+    mean of theirs: maps from the same network and much the same images err alike, so that many of them are
+    not as much more certain as independent ones would be. The age is that of the youngest.
     """
     if len(maps) == 1:
         return maps[0]
@@ -65,10 +64,9 @@ def fused(maps: Sequence[DepthMap]) -> DepthMap:
     with np.errstate(invalid='ignore'):
         weights = weights / total
         mean = np.where(agree, weights * logs, 0).sum(0)
-    parts = np.where(agree, weights * deviations, 0)
-    variance = (1 - CORRELATION) * np.square(parts).sum(0) + CORRELATION * np.square(parts.sum(0))
+    deviation = np.where(agree, weights * deviations, 0).sum(0)
     age = np.where(agree, ages, np.inf).min(0)
-    return DepthMap(np.exp(mean), np.sqrt(variance), age).where(total > 0)
+    return DepthMap(np.exp(mean), deviation, age).where(total > 0)
 
 
 def updated(new: DepthMap, old: DepthMap) -> DepthMap:

@@ -178,7 +178,7 @@ DEPTH_NODE = (
     *_options(
         EstimatorOptions,
         Parameter(
-            'ranges', 0, 'Ranges of depth that get earlier images of their own, in one batch.', 1, 4
+            'ranges', 0, 'Ranges of depth that get earlier images of their own to be compared with.', 1, 4
         ),
         Parameter(
             'max_sources', 0, 'Most earlier images compared with the newest at once, for each range.', 1, 8
@@ -230,6 +230,11 @@ DEPTH_NODE = (
         Parameter('buffer_age', 0, 'Longest an image is held, seconds.', 0.01, 1000),
         Parameter('memory', False, 'Carry depth along the motion: it improves maps and outlasts hovering.'),
         Parameter('memory_age', 0, 'Depth measured longer ago is NaN, seconds.', 0.01, 1000),
+        Parameter(
+            'ranges_in_turn',
+            False,
+            'With memory, measure one range for each image and remember the others; else all at once.',
+        ),
     ),
 )
 CLOUD_NODE = (

@@ -172,7 +172,7 @@ def test_silent_inputs_are_named(drone):
 
 
 def test_hovering_gives_no_depth(drone):
-    drone.start(buffer_age=0.25)
+    drone.start(buffer_age=0.25, memory=False)
     drone.await_depth()
     place, hover_ns = drone.flown, drone.time_ns + 3 * PERIOD_NS
     for time_ns in range(hover_ns, hover_ns + 8 * PERIOD_NS, PERIOD_NS):

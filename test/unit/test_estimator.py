@@ -26,7 +26,8 @@ def frame(seconds, x=0., z=0., red=12, green=4, camera=CAMERA, yaw=0.):
 
 
 def estimator(model, **options):
-    return Estimator(model, EstimatorOptions(**{'max_relative_deviation': 100, **options}))
+    simple = {'max_relative_deviation': 100, 'target_parallax': 8, 'memory': False}
+    return Estimator(model, EstimatorOptions(**{**simple, **options}))
 
 
 def estimate(model, red=12, green=4, x=.5, z=0., **options):
@@ -50,7 +51,8 @@ def test_deviation_joins_the_models_matchings_and_odometrys(model):
 @pytest.mark.parametrize('red, doubt', [(3, 2), (6, 1), (40, 1), (120, 3)])
 def test_parallax_out_of_the_models_range_is_doubted(tmp_path, red, doubt):
     model = load_model(red_is_parallax(tmp_path, parallax_range=[6, 40]))
-    result = estimate(model, red=red, matching_noise=1e-9, position_noise=1e-9, min_range=.01)
+    result = estimate(model, red=red, target_parallax=16, matching_noise=1e-9, position_noise=1e-9,
+                      min_range=.01)
     np.testing.assert_allclose(result.deviation_hw / result.depth_hw, .04 * doubt, rtol=1e-4)
 
 
@@ -253,6 +255,11 @@ def test_reset_forgets(model):
     assert judge.add(frame(2, 4)) is Drop.FIRST_FRAME
 
 
+def test_the_target_left_open_is_in_the_upper_part_of_the_models_range(tmp_path):
+    model = load_model(red_is_parallax(tmp_path, parallax_range=[1, 32]))
+    assert Estimator(model).options.target_parallax == pytest.approx(8)   # 2^0 to 2^5: three fifths is 2^3
+
+
 @pytest.mark.parametrize('initial_depth', [.3, 30.])
 def test_an_initial_depth_ten_times_off_does_not_last(model, initial_depth):
     # The scene is at 3 m and the maps are unknown unless parallax is where a matcher sees it, 4 to 40 px.
@@ -281,6 +288,20 @@ def test_each_range_is_served_and_they_are_fused(model):
     ways = [np.linalg.norm(source.displacement) for source in result.sources]
     assert sorted(ways) == pytest.approx([.14, .16])
     np.testing.assert_allclose(result.depth_hw, 60 / 20 * np.sqrt(.14 * .16), rtol=1e-4)
+
+
+def test_ranges_in_turn_are_served_one_a_frame(model):
+    judge = estimator(model, ranges=2, max_sources=1, memory=True)
+    ways = []
+    for i in range(30):
+        judge._range_depths = (3., 12.)   # want 8 px * 3 m / 60 px = .4 m, and 1.6 m
+        result = judge.add(frame(i / 10, .1 * i))
+        if i > 20:
+            ways.append([np.linalg.norm(source.displacement) for source in result.sources])
+    near, far = sorted(ways[:2])
+    assert (near, far) == (pytest.approx([.4], abs=.06), pytest.approx([1.6], abs=.25))
+    assert ways[2::2] == pytest.approx(np.array([ways[0]] * len(ways[2::2])), rel=.2)
+    assert ways[1::2] == pytest.approx(np.array([ways[1]] * len(ways[1::2])), rel=.2)
 
 
 def hover(judge, seconds, start=1., x=.5):
