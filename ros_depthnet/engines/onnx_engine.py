@@ -62,6 +62,8 @@ class OnnxEngine:
                              'pip install onnxruntime-gpu, or choose provider cpu.')
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self._threads
+        # Waiting threads would otherwise spin, which on a shared computer takes the cores from the others.
+        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
         options.log_severity_level = 4  # its errors also arrive as exceptions
         wanted = {'tensorrt': [(name, self._tensorrt_options()), PROVIDERS['cuda'], PROVIDERS['cpu']],
                   'cuda': [name, PROVIDERS['cpu']], 'cpu': [name]}[provider]

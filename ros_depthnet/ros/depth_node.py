@@ -33,6 +33,10 @@ class _Job:
     pose: CameraPose
 
 
+def _stamp_ns(job: _Job) -> int:
+    return to_ns(job.image.header.stamp)
+
+
 class DepthNode(ProcessingNode):
     """Images, camera_info and odometry in; depth with its deviation out."""
 
@@ -92,7 +96,7 @@ class DepthNode(ProcessingNode):
 
     def process(self, job: _Job) -> None:
         """Estimate depth for one image and publish it; keep those passed over as its possible partners."""
-        while self._passed_over:
+        while self._passed_over and _stamp_ns(self._passed_over[0]) < _stamp_ns(job):
             if frame := self._frame(self._passed_over.popleft()):
                 self._estimator.hold(frame)
         frame = self._frame(job)
@@ -110,7 +114,7 @@ class DepthNode(ProcessingNode):
         message = job.image
         try:
             rgb = compressed_to_rgb(message) if isinstance(message, CompressedImage) else to_rgb(message)
-            return Frame(to_ns(message.header.stamp), rgb, to_camera(job.camera_info), job.pose.T_odom_cam)
+            return Frame(_stamp_ns(job), rgb, to_camera(job.camera_info), job.pose.T_odom_cam)
         except BadImage as error:
             self.health.dropped(Drop.BAD_IMAGE, str(error))
         except NoCamera as error:
