@@ -9,6 +9,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 
+from ros_depthnet.ros.replay_node import ReplayNode
+
 PATIENCE = 15  # seconds; discovery and a busy machine may take some
 
 
@@ -34,6 +36,9 @@ class Bench:
 
     def start(self, node_class, start=True, **parameters):
         """Return a node with these parameters, started as its process would."""
+        if start and node_class is not ReplayNode:
+            # `auto` would wait for tf where that is installed.
+            parameters = {'camera_mounting': 'parameters', **parameters}
         node = node_class(
             parameter_overrides=[Parameter(name, value=value) for name, value in parameters.items()]
         )

@@ -43,7 +43,7 @@ def test_the_parameters_place_the_camera(bench):
 
 
 def test_auto_takes_the_parameters_where_tf_knows_nothing(bench):
-    points = cloud_of_wall(bench, camera_xyz=[2.0, 0.0, 0.0])
+    points = cloud_of_wall(bench, camera_mounting='auto', camera_xyz=[2.0, 0.0, 0.0])
     np.testing.assert_allclose(points[:, 0], 2 + WALL, atol=1e-4)
     bench.status('cloud_node', lambda status: value(status, 'camera_mounting') == 'parameters')
 
