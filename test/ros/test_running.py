@@ -10,6 +10,7 @@ from bench import value
 from sensor_msgs.msg import Image
 from wall import wall_flight
 
+from ros_depthnet.ros import qos
 from ros_depthnet.ros.transport import enlarge_shared_memory
 
 
@@ -67,13 +68,13 @@ def test_what_rooms_without_ros_log_is_in_the_nodes_log(bench, spawn, model):
 def test_vga_images_reach_a_best_effort_subscriber(bench, spawn, tmp_path):
     frames = 20
     flight = wall_flight(tmp_path / 'wall', frames, width=640, height=480)
-    images = bench.collect(Image, 'image_raw')
+    images = bench.collect(Image, 'image_raw', qos.sensor(frames))  # deep, as a busy machine may spin late
     bare = {
         name: setting for name, setting in os.environ.items() if not name.endswith('DEFAULT_PROFILES_FILE')
     }
     process = spawn('replay_node', f'path:={flight}', 'images:=raw', 'wait_for_subscribers:=3.0', env=bare)
     bench.until(lambda: process.poll() is not None, 30)
-    assert len(images) >= 0.9 * frames
+    assert len(images) >= 0.75 * frames  # without the shipped profile it is one in thirty
 
 
 @pytest.mark.parametrize('variable', ['FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'])
