@@ -96,6 +96,9 @@ class Flight:
         """
         names = (*processing_nodes, 'replay_node')
         self._parameters = {name: dict((parameters or {}).get(name, {})) for name in names}
+        for name in processing_nodes:
+            # No tf is played, so where tf2_ros is installed there is nothing to wait for.
+            self._parameters[name].setdefault('camera_mounting', 'parameters')
         self._parameters['replay_node']['path'] = str(Path(recording).resolve())
         self._namespace = '/' + namespace.strip('/')
         self._given_folder = folder
