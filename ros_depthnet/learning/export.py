@@ -251,7 +251,7 @@ def _scores_by_stage(recipe: Recipe, folder: Path, exported, steps: int, split: 
 
 
 def _scores(path: Path, scored: list[Path]) -> dict[str, dict[str, float]]:
-    results = evaluate(load_sets(scored), (str(path),), ('pairs',))
+    results = evaluate(load_sets(scored), (str(path),), ('pairs',), print)
     return {
         result.row.set: {
             name: round(result.row.as_dict()[name], 4) for name in ('mae_log', 'delta_125', 'delta_105')
