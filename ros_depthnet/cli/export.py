@@ -19,6 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--score', type=Path, nargs='*', default=[], metavar='SET', help='posed sequences for the card'
     )
     parser.add_argument(
+        '--deviation-scale',
+        type=float,
+        default=1.0,
+        help="what makes 68 %% of errors lie within one deviation, see `evaluate`'s column within (1)",
+    )
+    parser.add_argument(
         '--split', type=Path, metavar='SET', help='rendered set, never trained on, to score every stage on'
     )
 
@@ -28,6 +34,11 @@ def run(arguments: argparse.Namespace) -> None:
     from ros_depthnet.learning.export import export_run
 
     card, difference = export_run(
-        arguments.training_run, arguments.recipe, arguments.out, arguments.score, arguments.split
+        arguments.training_run,
+        arguments.recipe,
+        arguments.out,
+        arguments.score,
+        arguments.split,
+        arguments.deviation_scale,
     )
     print(f'{arguments.out}: torch and ONNX Runtime differ by at most {difference:.1e}; card {card}')

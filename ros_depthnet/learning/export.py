@@ -152,14 +152,19 @@ def _store_in_half(path: Path) -> None:
 
 
 def export_run(
-    folder: Path, recipe: str, path: Path, scored: list[Path], split: Path | None = None
+    folder: Path,
+    recipe: str,
+    path: Path,
+    scored: list[Path],
+    split: Path | None = None,
+    deviation_scale: float = 1.0,
 ) -> tuple[Path, float]:
     """
     Export the last checkpoint of a training run with its card; returns the card's path and the difference.
 
     The card's scores are those of the last validation; with `split`, a rendered set, those of the task on it
     at the end of each finished stage and of the exported network; and those of `evaluate` on the posed
-    sequences in `scored`.
+    sequences in `scored`. `deviation_scale` is what users of the model multiply its deviations by.
     """
     recipe_file = recipe_path(recipe)
     loaded = Recipe.load(recipe_file)
@@ -187,6 +192,7 @@ def export_run(
         'version': ElementTree.parse(share_path('package.xml')).findtext('version'),
         'licence': 'Apache-2.0',
         **about,
+        'deviation_scale': deviation_scale,
         'training': {
             'recipe': yaml.safe_load(recipe_file.read_text(encoding='utf-8')),
             'steps': state['step'],
