@@ -11,8 +11,8 @@ from pathlib import Path
 
 import rclpy
 import yaml
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 
@@ -20,8 +20,15 @@ from ros_depthnet.ros.transport import enlarge_shared_memory
 
 PROCESSING_NODES = ('depth_node', 'cloud_node', 'obstacle_node')
 _START_LIMIT = 60.0  # seconds for a node to appear, and for each of its transitions
+_ANSWER_LIMIT = 3.0  # seconds after which a request may be lost: DDS loses some just after discovery
 _STOP_LIMIT = 10.0  # seconds after SIGINT
 _LOG_STAMP = re.compile(r'^\[[A-Z]+\] \[[\d.]+\] \[[\w.]+\]: ')
+
+
+_BRING_UP = (
+    (Transition.TRANSITION_CONFIGURE, State.PRIMARY_STATE_UNCONFIGURED, 'configured'),
+    (Transition.TRANSITION_ACTIVATE, State.PRIMARY_STATE_INACTIVE, 'activated'),
+)
 
 
 class ProcessError(RuntimeError):
@@ -167,25 +174,35 @@ class _Manager:
 
     def bring_up(self, process: NodeProcess) -> None:
         """Configure and activate a node."""
-        name = f'{self._namespace.rstrip("/")}/{process.name}/change_state'
-        client = self._node.create_client(ChangeState, name)
-        self._wait(process, client.service_is_ready, 'did not appear')
-        for transition, word in ((Transition.TRANSITION_CONFIGURE, 'configured'),
-                                 (Transition.TRANSITION_ACTIVATE, 'activated')):
-            request = ChangeState.Request()
-            request.transition.id = transition
-            answer = client.call_async(request)
-            self._wait(process, answer.done, f'was not {word}')
+        name = f'{self._namespace.rstrip("/")}/{process.name}'
+        change = self._node.create_client(ChangeState, f'{name}/change_state')
+        state = self._node.create_client(GetState, f'{name}/get_state')
+        clients = (change, state)
+        if not self._spin(process, lambda: all(c.service_is_ready() for c in clients), _START_LIMIT):
+            raise ProcessError(
+                f'{process.name} did not appear within {_START_LIMIT:.0f} s: {process.last_words}')
+        for transition, before, word in _BRING_UP:
+            request = ChangeState.Request(transition=Transition(id=transition))
+            until = time.monotonic() + _START_LIMIT
+            answer = change.call_async(request)
+            while not self._spin(process, answer.done, _ANSWER_LIMIT):
+                if time.monotonic() > until:
+                    raise ProcessError(
+                        f'{process.name} was not {word} within {_START_LIMIT:.0f} s: {process.last_words}')
+                # A node in a transition does not answer; one that is where it was has not heard the request.
+                asked = state.call_async(GetState.Request())
+                if self._spin(process, asked.done, 1.0) and asked.result().current_state.id == before:
+                    answer = change.call_async(request)
             if not answer.result().success:
                 raise ProcessError(f'{process.name} cannot be {word}: {process.last_words}')
-        self._node.destroy_client(client)
+        for client in clients:
+            self._node.destroy_client(client)
 
-    def _wait(self, process: NodeProcess, condition, otherwise: str) -> None:
-        until = time.monotonic() + _START_LIMIT
-        while not condition():
+    def _spin(self, process: NodeProcess, condition, seconds: float) -> bool:
+        """Spin until the condition holds, at most for so long; tell whether it does."""
+        until = time.monotonic() + seconds
+        while not condition() and time.monotonic() < until:
             if process.exit_status is not None:
                 raise process.ended()
-            if time.monotonic() > until:
-                raise ProcessError(
-                    f'{process.name} {otherwise} within {_START_LIMIT:.0f} s: {process.last_words}')
             self._executor.spin_once(timeout_sec=0.1)
+        return condition()
