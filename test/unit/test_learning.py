@@ -75,8 +75,7 @@ def test_descriptors_agree_best_at_the_true_parallax(flights, seed):
         for factor in (0.5, 1.0, 2.0)
     ]
     near = (truth > 0.7)[0]
-    if near.float().mean() < 0.1:
-        pytest.skip('this flight is all sky: nothing moves')
+    assert near.float().mean() > 0.1, 'this flight is all sky: choose another seed'
     half, exact, double = (float(c[0, 0][near].mean()) for c in cost)
     assert exact < half and exact < double
 
