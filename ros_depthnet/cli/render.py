@@ -143,7 +143,8 @@ def _sheet(arguments) -> None:
     for preset in Preset:
         options = SequenceOptions(presets={preset: 1.0}, samples=4)
         flights = [random_sequence((arguments.seed, number), shared_atlas(), options) for number in range(4)]
-        depths = [depth_picture(f.depth[0], *np.percentile(f.depth[0], (2, 60))) for f in flights]
+        limits = [np.percentile(f.depth[0][np.isfinite(f.depth[0])], (2, 90)) for f in flights]
+        depths = [depth_picture(f.depth[0], *limit) for f, limit in zip(flights, limits)]
         rows.append(np.hstack([np.vstack([f.images[0], depth]) for f, depth in zip(flights, depths)]))
     if not cv2.imwrite(str(arguments.out), np.vstack(rows)[..., ::-1]):
         raise OSError(f'{arguments.out} cannot be written.')

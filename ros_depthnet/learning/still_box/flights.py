@@ -75,7 +75,9 @@ def scene_poses(options: FlightOptions) -> tuple[np.ndarray, np.ndarray, np.ndar
 def _scene(options: FlightOptions, atlas: TextureAtlas, device) -> Scene:
     if options.scene == 'park':
         return park(atlas, device)
-    return random_scene(Preset(options.scene), np.random.default_rng(options.seed), atlas.count, device)
+    return random_scene(
+        Preset(options.scene), np.random.default_rng(options.seed), atlas.count, device=device
+    )
 
 
 def flight(options: FlightOptions, atlas: TextureAtlas, device='cpu') -> Iterator[Moment]:

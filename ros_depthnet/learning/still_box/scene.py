@@ -75,23 +75,30 @@ def random_rotation(rng: np.random.Generator) -> np.ndarray:
 class SceneBuilder:
     """Collects solids with random looks. `textured` is the share of solids that have a texture at all."""
 
-    def __init__(self, rng: np.random.Generator, textures: int, textured: float = 0.75):
+    def __init__(self, rng: np.random.Generator, textures: int, textured: float):
         self.rng, self.textures, self.textured = rng, textures, textured
         self._solids: list[tuple] = []
         self._looks: list[tuple] = []
 
-    def add(self, kind: Kind, centre, size, R_world_local=None, period=None, textured=None) -> None:
-        """Place one solid: half extents `size` and `centre` in metres; `period` metres per texture tile."""
+    def add(
+        self, kind: Kind, centre, size, R_world_local=None, period=None, textured=None, look=None
+    ) -> None:
+        """
+        Place one solid: half extents `size` and `centre` in metres; `period` metres per texture tile.
+
+        `look` is (texture index, tint (3,)) for solids that look alike.
+        """
         rng = self.rng
         size = np.maximum(size, 1e-3)
         if textured is None:
             textured = rng.random() < self.textured
-        contrast = rng.uniform(0.4, 1.0) if textured else rng.choice([0.0, 0.06])
+        contrast = rng.uniform(0.25, 1.0) if textured else rng.choice([0.0, 0.05, 0.1])
         if period is None:
             period = float(np.median(size)) * np.exp(rng.uniform(np.log(0.5), np.log(6)))
         tint = np.clip(rng.uniform(0.35, 1.15) + rng.normal(0, 0.12, 3), 0.05, 1.3)
+        texture, tint = look or (rng.integers(self.textures), tint)
         self._solids.append((kind, np.eye(3) if R_world_local is None else R_world_local, size, centre))
-        self._looks.append((rng.integers(self.textures), period, contrast, tint))
+        self._looks.append((texture, period, contrast, tint))
 
     def build(self, device) -> Scene:
         """Return the scene with a random light."""
@@ -109,7 +116,7 @@ class SceneBuilder:
             Surface(torch.tensor(texture, device=device), tensor(period), tensor(contrast), tensor(tint)),
             Light(
                 tensor(towards / np.linalg.norm(towards)),
-                float(rng.uniform(0.3, 0.8)),
+                float(rng.uniform(0.4, 0.85)),
                 tensor(sky[0]),
                 tensor(sky[1]),
                 int(rng.integers(self.textures)),
@@ -146,11 +153,16 @@ def _room(builder: SceneBuilder) -> None:
     half = np.array([rng.uniform(1.5, 5), rng.uniform(1.1, 1.8), rng.uniform(2, 6)])
     heading = rotation(rng.uniform(-0.8, 0.8))
     centre = heading @ (half * (rng.uniform(-0.5, 0.5), rng.uniform(-0.3, 0.2), rng.uniform(0.2, 0.8)))
-    builder.add(Kind.BOX, centre, half, heading, period=rng.uniform(1, 4), textured=rng.random() < 0.6)
+    builder.add(Kind.BOX, centre, half, heading, period=rng.uniform(1, 4), textured=rng.random() < 0.75)
     floor = centre[1] + half[1]
     builder.add(
         Kind.BOX, (centre[0], floor, centre[2]), (half[0], 0.01, half[2]), heading, period=rng.uniform(0.5, 3)
     )
+    for _ in range(int(rng.integers(0, 5))):
+        x, z = rng.uniform(-0.8, 0.8) * half[0], rng.uniform(0.0, 0.9) * half[2]
+        place = centre + heading @ (x, 0, z)
+        if place[2] > 1.2:
+            _table(builder, (place[0], floor, place[2]))
     for _ in range(int(rng.integers(6, 14))):
         size = np.exp(rng.uniform(np.log(0.06), np.log(0.7), 3))
         x, z = rng.uniform(-0.9, 0.9) * half[0], rng.uniform(-0.3, 0.95) * half[2]
@@ -177,13 +189,30 @@ def _room(builder: SceneBuilder) -> None:
         builder.add(Kind.BOX, position, size, heading, period=rng.uniform(0.3, 1.5))
 
 
+def _table(builder: SceneBuilder, foot) -> None:
+    """A table or a chair: a top on four thin legs, the chair with a back; `foot` is on the floor."""
+    rng = builder.rng
+    heading = rotation(rng.uniform(-3, 3))
+    chair = rng.random() < 0.6
+    half = np.array((0.22, 0.02, 0.22) if chair else (rng.uniform(0.3, 1), 0.02, rng.uniform(0.3, 0.6)))
+    tall, leg = rng.uniform(0.4, 0.5) if chair else rng.uniform(0.6, 0.8), rng.uniform(0.012, 0.035)
+    builder.add(Kind.BOX, np.subtract(foot, (0, tall, 0)), half, heading, period=rng.uniform(0.3, 1.5))
+    for x in (-0.9, 0.9):
+        for z in (-0.9, 0.9):
+            centre = np.subtract(foot, (0, tall / 2, 0)) + heading @ (x * half[0], 0, z * half[2])
+            builder.add(Kind.CYLINDER, centre, (leg, tall / 2, leg), textured=False)
+    if chair:
+        centre = np.subtract(foot, (0, 1.6 * tall, 0)) + heading @ (0, 0, half[2])
+        builder.add(Kind.BOX, centre, (half[0], rng.uniform(0.1, 0.25), 0.02), heading, period=0.5)
+
+
 def _corridor(builder: SceneBuilder) -> None:
     """A long passage, white more often than not, with doors, lamps and things standing about."""
     rng = builder.rng
     half = np.array([rng.uniform(0.9, 2.2), rng.uniform(1.1, 1.6), rng.uniform(8, 25)])
     heading = rotation(rng.uniform(-0.25, 0.25))
     centre = heading @ (rng.uniform(-0.5, 0.5) * half[0], rng.uniform(-0.3, 0.2), half[2] - 1.5)
-    builder.add(Kind.BOX, centre, half, heading, period=rng.uniform(1, 3), textured=rng.random() < 0.5)
+    builder.add(Kind.BOX, centre, half, heading, period=rng.uniform(1, 3), textured=rng.random() < 0.6)
     floor = centre[1] + half[1]
     builder.add(
         Kind.BOX, (centre[0], floor, centre[2]), (half[0], 0.01, half[2]), heading, period=rng.uniform(0.4, 2)
@@ -247,16 +276,58 @@ def _forest(builder: SceneBuilder) -> None:
             )
     for _ in range(int(rng.integers(2, 8))):
         z, size = np.exp(rng.uniform(np.log(2.5), np.log(40))), rng.uniform(0.2, 1.5, 3)
-        builder.add(
-            Kind.ELLIPSOID,
-            (rng.uniform(-1, 1) * z, height - 0.6 * size[1], z),
-            size,
-            period=rng.uniform(0.3, 2),
-        )
+        centre = (rng.uniform(-1, 1) * z, height - 0.6 * size[1], z)
+        if rng.random() < 0.35:
+            _foliage(builder, centre, size)
+        else:
+            builder.add(Kind.ELLIPSOID, centre, size, period=rng.uniform(0.3, 2))
+    if rng.random() < 0.4:
+        _stones(builder, height)
     if rng.random() < 0.4:
         _wires(builder, height)
     for _ in range(int(rng.integers(0, 3))):
         _house(builder, height)
+
+
+def _foliage(builder: SceneBuilder, centre, size) -> None:
+    """Leaves and twigs that fill an ellipsoid of half extents `size`, most of it air."""
+    rng = builder.rng
+    texture, period = int(rng.integers(builder.textures)), float(rng.uniform(0.1, 0.6))
+    tint = np.clip(rng.uniform(0.5, 1.1) + rng.normal(0, 0.1, 3), 0.05, 1.3)
+    for _ in range(int(rng.integers(20, 45))):
+        direction = rng.normal(size=3)
+        place = centre + size * direction / np.linalg.norm(direction) * rng.random() ** 0.4
+        leaf = size.mean() * np.array([rng.uniform(0.1, 0.3), 0.01, rng.uniform(0.04, 0.16)])
+        builder.add(Kind.ELLIPSOID, place, leaf, random_rotation(rng), period, True, (texture, tint))
+    for _ in range(int(rng.integers(0, 6))):
+        twig = size.mean() * np.array([0.012, rng.uniform(0.5, 1.2), 0.012])
+        builder.add(Kind.CYLINDER, centre, twig, random_rotation(rng), textured=False)
+
+
+def _stones(builder: SceneBuilder, height: float) -> None:
+    """Stones of all sizes half in the ground."""
+    rng = builder.rng
+    for _ in range(int(rng.integers(8, 20))):
+        z = np.exp(rng.uniform(np.log(1.5), np.log(15)))
+        size = rng.uniform(0.05, 0.6) * rng.uniform(0.5, 1.2, 3)
+        builder.add(
+            rng.choice([Kind.ELLIPSOID, Kind.ELLIPSOID, Kind.BOX]),
+            (rng.uniform(-1, 1) * z, height - 0.3 * size[1], z),
+            size,
+            random_rotation(rng),
+            period=rng.uniform(0.2, 1),
+        )
+
+
+def _stairs(builder: SceneBuilder, height: float) -> None:
+    """Steps that lead up, seen from any side."""
+    rng = builder.rng
+    heading, foot = rotation(rng.uniform(-3, 3)), np.array([rng.uniform(-4, 4), height, rng.uniform(4, 12)])
+    run, rise = rng.uniform(0.25, 0.5), rng.uniform(0.12, 0.25)
+    wide, period = rng.uniform(0.6, 2.5), rng.uniform(0.4, 2)
+    for step in range(int(rng.integers(3, 9))):
+        centre = foot + heading @ (0, -rise * (step + 1) / 2, run * step)
+        builder.add(Kind.BOX, centre, (wide, rise * (step + 1) / 2, run / 2), heading, period, True)
 
 
 def _wires(builder: SceneBuilder, height: float) -> None:
@@ -300,6 +371,10 @@ def _street(builder: SceneBuilder) -> None:
                     period=rng.uniform(2, 8),
                 )
             z += length + rng.exponential(2)
+    if rng.random() < 0.3:
+        _stairs(builder, height)
+    if rng.random() < 0.3:
+        _stones(builder, height)
     for _ in range(int(rng.integers(3, 10))):
         z, x = rng.uniform(3, 50), rng.choice([-1, 1]) * half * rng.uniform(0.25, 0.9)
         kind = rng.integers(3)
@@ -326,9 +401,14 @@ _PRESETS = {
 }
 
 
-def random_scene(preset: Preset, rng: np.random.Generator, textures: int, device='cpu') -> Scene:
-    """Return a scene of the family, wholly decided by the generator's state."""
-    textured = 0.5 if preset == Preset.BOXES else 0.8
+def random_scene(
+    preset: Preset, rng: np.random.Generator, textures: int, textured: float = 0.85, device='cpu'
+) -> Scene:
+    """
+    Return a scene of the family, wholly decided by the generator's state.
+
+    `textures` is how many there are to choose from, `textured` the share of solids that have one.
+    """
     builder = SceneBuilder(rng, textures, textured)
     _PRESETS[preset](builder)
     return builder.build(device)

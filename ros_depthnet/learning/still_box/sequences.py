@@ -26,12 +26,13 @@ class SequenceOptions:
     `step_metres`: travel between neighbouring frames instead of that, whatever the scene's depth.
 
     `forward` is the share of flights along the optical axis, give or take 15 degrees; of the rest the share
-    `sideways` go across it, the others anywhere. `turned`: the camera is pitched and rolled a little against
+    `sideways` go across it, the others anywhere. `textured` is the share of solids that are not plain.
+    `turned`: the camera is pitched and rolled a little against
     the scene.
     """
 
-    width: int = 192
-    height: int = 144
+    width: int = 256
+    height: int = 192
     frames: int = 4
     presets: dict = field(
         default_factory=lambda: {
@@ -47,6 +48,7 @@ class SequenceOptions:
     step_metres: float | None = None
     forward: float = 0.5
     sideways: float = 0.5
+    textured: float = 0.85
     turned: bool = True
     samples: int = 2
 
@@ -60,6 +62,7 @@ CLASSIC = SequenceOptions(
     step_metres=0.1,
     forward=0.0,
     sideways=0.0,
+    textured=0.5,
     samples=1,
 )
 """Pinard 2017a: 90 degrees of view, 0.1 m a frame in any direction, pairs up to six frames apart."""
@@ -116,7 +119,7 @@ def random_sequence(seed, atlas: TextureAtlas, options: SequenceOptions, device=
             dtype=torch.float32,
             device=device,
         )
-        scene = random_scene(preset, rng, atlas.count, device)
+        scene = random_scene(preset, rng, atlas.count, options.textured, device)
         pitch_roll = rng.normal(0, (0.12, 0.05)) if options.turned else (0.0, 0.0)
         R_world_cam = rotation(0, *pitch_roll)
         direction = _direction(rng, options.forward, options.sideways)
