@@ -66,7 +66,7 @@ def export_parallaxnet(network: ParallaxNet, path: Path) -> float:
     }
     torch.onnx.export(
         network,
-        tuple(example_inputs(2, 3, 96, 128).values()),
+        tuple(example_inputs(2, 3, 96, 160).values()),
         str(path),
         input_names=list(_INPUTS),
         output_names=list(_OUTPUTS),
@@ -181,9 +181,7 @@ def export_run(
         largest = export_parallaxnet(network, path)
         about = _ABOUT_PARALLAXNET
     names = list(last)
-    scores = {
-        'validation': {name: float(last[name]) for name in names[names.index(task.curves[0]) :]}
-    }
+    scores = {'validation': {name: float(last[name]) for name in names[names.index(task.curves[0]) :]}}
     if split is not None:
         scores['test'] = _scores_by_stage(loaded, folder, network, state['step'], RenderedFlights.open(split))
     card = {

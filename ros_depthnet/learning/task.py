@@ -41,9 +41,7 @@ class Task(Protocol):
     ) -> dict[str, torch.Tensor]:
         """Return a batch of samples."""
 
-    def loss_terms(
-        self, network: torch.nn.Module, batch: dict[str, torch.Tensor]
-    ) -> dict[str, torch.Tensor]:
+    def loss_terms(self, network: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return the terms whose sum is the loss."""
 
     def validate(
