@@ -84,8 +84,8 @@ class ParallaxTask:
     def validate(
         self, network: ParallaxNet, flights: RenderedFlights, crop: tuple[int, int]
     ) -> dict[str, float]:
-        """Return scores on fixed, cleanly augmented samples; see `validate`."""
-        return validate(network, flights, crop)
+        """Return scores on fixed samples, at whatever size the flights have; see `validate`."""
+        return validate(network, flights)
 
 
 def stack(samples: list[Sample]) -> dict[str, torch.Tensor]:
@@ -131,14 +131,14 @@ def _cross_entropy(log_shares, hypotheses, truth, weight):
 
 
 @torch.no_grad()
-def validate(network: ParallaxNet, flights: RenderedFlights, crop: tuple[int, int]) -> dict[str, float]:
+def validate(network: ParallaxNet, flights: RenderedFlights) -> dict[str, float]:
     """Return scores on fixed samples, over pixels whose parallax is 2 to 60 px: what matching can tell."""
     network.eval()
-    scores = []
+    scores, size = [], flights[0].depth.shape[:0:-1]
     for index in range(0, min(96, len(flights)), 8):
         rng = np.random.default_rng([9, index])
         rows = [
-            sample(flights[i], 1 + index // 8 % 2, crop, rng, AugmentOptions())
+            sample(flights[i], 1 + index // 8 % 2, size, rng, AugmentOptions())
             for i in range(index, index + 8)
         ]
         batch = stack(rows)

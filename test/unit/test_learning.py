@@ -133,11 +133,11 @@ def test_flights_in_which_nothing_moves_enough_are_refused(flights):
 def test_training_that_was_stopped_ends_like_training_through(flights, tmp_path):
     stages = Stage(2, (64, 32), 16, 2), Stage(4, (64, 64), 32, 2)
     recipe = Recipe(stages, ParallaxTask(SMALL, median_parallax=(0.1, 100.0)), warmup=2, decay=2)
-    options = {'validation': flights, 'loaders': 0, 'save_every': 1}
-    through = train(recipe, flights, folder=tmp_path / 'through', **options)
-    train(recipe, flights, folder=tmp_path / 'stopped', stop_after=0, **options)
-    train(recipe, flights, folder=tmp_path / 'stopped', stop_after=0, **options)
-    resumed = train(recipe, flights, folder=tmp_path / 'stopped', **options)
+    options = {'sets': [flights], 'validation': flights, 'loaders': 0, 'save_every': 1}
+    through = train(recipe, folder=tmp_path / 'through', **options)
+    train(recipe, folder=tmp_path / 'stopped', stop_after=0, **options)
+    train(recipe, folder=tmp_path / 'stopped', stop_after=0, **options)
+    resumed = train(recipe, folder=tmp_path / 'stopped', **options)
     for a, b in zip(through.state_dict().values(), resumed.state_dict().values()):
         assert torch.equal(a, b)
 
