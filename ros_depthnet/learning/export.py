@@ -164,10 +164,10 @@ def export_run(
     """
     Export the last checkpoint of a training run with its card; returns the card's path and the difference.
 
-    The card's scores are those of the last validation; with `split`, a rendered set, those of the task on it
-    at the end of each finished stage and of the exported network (depthnet), or by the protocol of depthnet at
-    its first two sizes (parallaxnet); and those of `evaluate` on the posed
-    sequences in `scored`. `deviation_scale` is what users of the model multiply its deviations by.
+    The card's scores are those of the last validation; with `split`, a rendered set, those of depthnet's task
+    on it at the end of each finished stage and of the exported network, or parallaxnet's `split_scores`; and
+    those of `evaluate` on the posed sequences in `scored`. `deviation_scale` is what users of the model
+    multiply its deviations by.
     """
     recipe_file = recipe_path(recipe)
     loaded = Recipe.load(recipe_file)
@@ -202,7 +202,7 @@ def export_run(
         },
         'scores': scores,
     }
-    card_path = write_card(path, card)
+    write_card(path, card)
     if split is not None:
         flights = RenderedFlights.open(split)
         if task.kind == 'depthnet':
