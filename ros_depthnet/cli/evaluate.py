@@ -91,11 +91,16 @@ def as_json(results, skipped, commit: str) -> dict:
 
 
 def table(rows) -> str:
-    """Return the scores as text."""
-    lines = [['set', 'method', 'protocol', 'pairs', *_COLUMNS, 'ms']]
+    """Return the scores as text, with those on common pixels where there are any."""
+    from ros_depthnet.evaluation.evaluate import COMMON_SCORES
+
+    shared = COMMON_SCORES if any(row.common for row in rows) else ()
+    lines = [['set', 'method', 'protocol', 'pairs', *_COLUMNS, *(f'{name}_common' for name in shared), 'ms']]
     for row in rows:
+        common = (getattr(row.common, name, math.nan) for name in shared)
         lines.append([row.set, row.method, row.protocol, str(row.pairs),
-                      *(_number(getattr(row.scores, name)) for name in _COLUMNS), f'{row.ms_per_pair:.0f}'])
+                      *(_number(getattr(row.scores, name)) for name in _COLUMNS), *map(_number, common),
+                      f'{row.ms_per_pair:.0f}'])
     return aligned(lines, words=3)
 
 

@@ -18,6 +18,7 @@ from ros_depthnet.evaluation.posed_sequence import PosedSequence
 from ros_depthnet.resources import share_path
 
 PROTOCOLS = ('pairs', 'stream')
+COMMON_SCORES = ('mae_log', 'ause')   # those of `Row.common` that are reported
 LIMIT_NOISE = 0.1   # pixels: matching noise of the physical limit shown beside the scores
 _PICTURED = 3       # examples a set and method contribute to the HTML page
 _DEPTH_EDGES = (0, 1, 2, 4, 8, 16, 32, 64, 128, np.inf)   # metres
@@ -27,7 +28,12 @@ _NO_RANGE = 1e-6    # metres: sets in other units than metres have no natural sh
 
 @dataclass(frozen=True)
 class Row:
-    """The scores of one method on one set; `pairs` counts frames where the protocol is `stream`."""
+    """
+    The scores of one method on one set; `pairs` counts frames where the protocol is `stream`.
+
+    common: the scores on those pixels alone of which every flight along the set in this run gave a depth;
+    None where nothing flew beside it.
+    """
 
     set: str
     method: str
@@ -35,13 +41,16 @@ class Row:
     pairs: int
     scores: Scores
     ms_per_pair: float
+    common: Scores | None = None
 
     def as_dict(self) -> dict:
         """Return one flat JSON object."""
         scores = asdict(self.scores)
         del scores['within']   # it says how well the deviation is calibrated, not how good the depth is
+        common = {} if self.common is None else {
+            f'{name}_common': getattr(self.common, name) for name in COMMON_SCORES}
         return {'set': self.set, 'method': self.method, 'protocol': self.protocol, 'pairs': self.pairs,
-                **scores, 'ms_per_pair': self.ms_per_pair}
+                **scores, **common, 'ms_per_pair': self.ms_per_pair}
 
 
 @dataclass(frozen=True)
@@ -169,11 +178,13 @@ def evaluate(sequences: Iterable[PosedSequence], methods: Sequence[str], protoco
             for outcome in _pairs(sequence, runs, models, progress):
                 yield outcome
                 yield from (outcome.renamed(name) for name in methods if same.get(name) == outcome.method)
-        for variant in variants if 'stream' in protocols else ():
-            for outcome in _stream(sequence, runs, models, variant, progress):
+        if 'stream' in protocols:
+            fleet = {variant.named(name): (name, variant) for variant in variants for name in runs}
+            for outcome in _streams(sequence, fleet, models, progress):
                 yield outcome
+                flown, variant = fleet[outcome.method]
                 yield from (outcome.renamed(variant.named(name)) for name in methods
-                            if name in same and variant.named(same[name]) == outcome.method)
+                            if same.get(name) == flown)
 
 
 def stream_options(sequence: PosedSequence, variant: Variant) -> EstimatorOptions:
@@ -223,43 +234,53 @@ def _of_pairs(estimator: Estimator) -> Method:
     return method
 
 
-def _stream(sequence: PosedSequence, names: Sequence[str], models: dict[str, Model], variant: Variant,
-            progress: Callable[[str], None]) -> Iterator[Result | Skipped]:
-    options = stream_options(sequence, variant)
-    for name in names:
-        label = variant.named(name)
-        if name not in models:
-            yield Skipped(sequence.name, label, 'stream', 'it compares given pairs only')
-            continue
-        result = _flight(sequence, label, models[name], options, progress).result()
-        yield result or Skipped(sequence.name, label, 'stream', 'no frame but the first has true depth')
-
-
-def _flight(sequence: PosedSequence, name: str, model: Model, options: EstimatorOptions,
-            progress: Callable[[str], None]) -> '_Tally':
-    """Fly the estimator along the sequence; where it gives nothing for a frame, all is unknown."""
-    tally = _Tally(sequence, name, 'stream')
-    estimator = Estimator(model, options)
-    model.warm_up(sequence.camera, options.max_sources, options.ranges)
-    nothing = DepthAndDeviation(np.full((sequence.camera.height, sequence.camera.width), np.nan))
-    for i, entry in enumerate(sequence.frames):
-        progress(f'{sequence.name}: {name}, frame {i + 1} of {len(sequence.frames)}')
+def _streams(sequence: PosedSequence, fleet: Mapping[str, tuple[str, Variant]], models: dict[str, Model],
+             progress: Callable[[str], None]) -> Iterator[Result | Skipped]:
+    """Fly methods with variants of the options, by label, side by side."""
+    flights = {label: _Flight(sequence, label, models[name], stream_options(sequence, variant))
+               for label, (name, variant) in fleet.items() if name in models}
+    for i, entry in enumerate(sequence.frames if flights else ()):
+        progress(f'{sequence.name}: frame {i + 1} of {len(sequence.frames)}')
         frame = sequence.frame(i)
+        truth_hw = None if entry.depth_path is None else sequence.depth(i)
+        scored = [(flight.tally, flight.add(f'frame {i}', frame, truth_hw)) for flight in flights.values()]
+        scored = [(tally, errors) for tally, errors in scored if errors]
+        if len(scored) > 1:
+            known = np.logical_and.reduce([np.isfinite(errors.depth) for _, errors in scored])
+            for tally, errors in scored:
+                tally.add_common(errors.scores(known))
+    for label, (name, _) in fleet.items():
+        why = 'no frame but the first has true depth' if name in models else 'it compares given pairs only'
+        result = flights[label].tally.result() if label in flights else None
+        yield result or Skipped(sequence.name, label, 'stream', why)
+
+
+class _Flight:
+    """The estimator along a sequence; where it gives nothing for a frame, all is unknown."""
+
+    def __init__(self, sequence: PosedSequence, label: str, model: Model, options: EstimatorOptions):
+        self.tally = _Tally(sequence, label, 'stream')
+        self._estimator, self._max_depth = Estimator(model, options), sequence.max_depth
+        model.warm_up(sequence.camera, options.max_sources, options.ranges)
+
+    def add(self, label: str, frame: Frame, truth_hw: np.ndarray | None) -> PixelErrors | None:
+        """Fly on to a frame; return its errors if it is scored: all that have truth but the first are."""
         started = time.perf_counter()
-        outcome = estimator.add(frame)
-        seconds, estimate, displacements = time.perf_counter() - started, nothing, []
+        outcome = self._estimator.add(frame)
+        seconds, displacements = time.perf_counter() - started, []
+        estimate = DepthAndDeviation(np.full(frame.image.shape[:2], np.nan))
         if isinstance(outcome, Drop):
-            tally.drop(outcome)
+            self.tally.drop(outcome)
             seconds = np.nan
         else:
             if outcome.carried:
-                tally.drop(outcome.carried)
+                self.tally.drop(outcome.carried)
             estimate = DepthAndDeviation(outcome.depth_hw, outcome.deviation_hw)
             displacements = [source.displacement for source in outcome.sources]
-        if entry.depth_path is not None and outcome is not Drop.FIRST_FRAME:
-            view = _View.of(frame, sequence.depth(i), sequence.max_depth, displacements)
-            tally.add(f'frame {i}', view, estimate, seconds)
-    return tally
+        if truth_hw is None or outcome is Drop.FIRST_FRAME:
+            return None
+        return self.tally.add(label, _View.of(frame, truth_hw, self._max_depth, displacements), estimate,
+                              seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,6 +329,7 @@ class _Tally:
         candidates = len(sequence.pairs if protocol == 'pairs' else sequence.with_truth)
         self._pictured = set(np.linspace(0, candidates - 1, min(_PICTURED, candidates)).round().astype(int))
         self._scores: list[Scores] = []
+        self._common: list[Scores] = []
         self._seconds: list[float] = []
         self._examples: list[Example] = []
         self._parts: dict[tuple[str, float, float], list[tuple[int, Scores, float]]] = {}
@@ -320,7 +342,12 @@ class _Tally:
     def drop(self, reason: Drop) -> None:
         self._dropped[reason.value] = self._dropped.get(reason.value, 0) + 1
 
-    def add(self, label: str, view: _View, estimate: DepthAndDeviation, seconds: float) -> None:
+    def add_common(self, scores: Scores) -> None:
+        """Add what a frame scores on the pixels that all know."""
+        self._common.append(scores)
+
+    def add(self, label: str, view: _View, estimate: DepthAndDeviation, seconds: float) -> PixelErrors:
+        """Score an estimate and return its errors."""
         errors = PixelErrors.of(estimate, view.truth_hw, view.scored_hw, view.max_depth)
         scores = errors.scores()
         if self.count in self._pictured:
@@ -336,13 +363,15 @@ class _Tally:
                 if pixels:
                     part = (pixels, errors.scores(chosen), _finite_mean(limits[chosen]))
                     self._parts.setdefault((by, low, high), []).append(part)
+        return errors
 
     def result(self) -> Result | None:
         if not self._scores:
             return None
         seconds = [spent for spent in self._seconds if np.isfinite(spent)]
         row = Row(self._set, self._method, self._protocol, self.count, average(self._scores),
-                  1e3 * float(np.median(seconds)) if seconds else np.nan)
+                  1e3 * float(np.median(seconds)) if seconds else np.nan,
+                  average(self._common) if self._common else None)
         bands = tuple(self._band(*key, parts) for key, parts in sorted(self._parts.items()))
         return Result(row, bands, tuple(self._examples), self._dropped)
 

@@ -137,6 +137,34 @@ def test_variants_of_the_options_fly_side_by_side(flight, model):
     assert carried.dropped['baseline_too_short'] > 0   # known from before, but counted as not measured
 
 
+def half_doubtful(tmp_path):
+    """Write a flight sideways whose right half has twice the parallax and a deviation of 40 %, not 2 %."""
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[..., 0], image[..., 1] = 4, 2
+    image[:, 32:] = 8, 40, 0
+    frames = [NewFrame(Frame(i * 100_000_000, image, SMALL, world.pose([0.2 * i, 0, 0])),
+                       np.full((48, 64), 4.0, np.float32)) for i in range(4)]
+    return write_posed_sequence(tmp_path / 'half', frames, [], name='half', max_depth=20, **ABOUT)
+
+
+def test_variants_are_compared_on_the_pixels_that_all_know(tmp_path, model):
+    variants = [Variant.parse(f'memory=false,buffer_age=0.15,max_relative_deviation={most}')
+                for most in (.1, .9)]
+    results = evaluate(load_sets([half_doubtful(tmp_path)]), [model], ['stream'], lambda text: None, variants)
+    strict, loose = (result.row for result in results)
+    assert (strict.scores.coverage, loose.scores.coverage) == (.5, 1)
+    left, right = (abs(np.log(4 / (60 * .2 / parallax))) for parallax in (4, 8))
+    assert loose.scores.mae_log == pytest.approx((left + right) / 2, rel=1e-3)
+    assert strict.common.mae_log == loose.common.mae_log == pytest.approx(left, rel=1e-3)
+    assert loose.as_dict()['mae_log_common'] == loose.common.mae_log
+
+
+def test_what_flies_alone_has_nothing_in_common(flight, model):
+    result, = judged(flight, [model], ['stream'])
+    assert result.row.common is None
+    assert not any(key.endswith('common') for key in result.row.as_dict())
+
+
 @pytest.mark.parametrize('text, sentence', [('speed=3', "'speed' is none of the options"),
                                             ('memory=maybe', "'maybe' is no value for the option memory"),
                                             ('ranges=1.5', 'no value for the option ranges'),
