@@ -25,7 +25,9 @@ class FlightOptions:
     How to fly, and through what: `scene` is 'park', or a preset's name for the random one of `seed`.
 
     A flight of `seconds` at `speed` m/s weaves `weave` metres to both sides every `weave_length` metres. The
-    camera looks along the path and sways by `sway` degrees, what a gimbal leaves. `width`, `height` pixels;
+    camera looks along the path and sways by `sway` degrees, what a gimbal leaves. `heading` degrees lie
+    between where it looks and where it flies: 90 flies to the right, 180 backwards. For the last `hover`
+    seconds the drone stays where it is. `width`, `height` pixels;
     `field_of_view` degrees across; `rate` frames per second; `samples` rays a pixel.
     """
 
@@ -37,6 +39,8 @@ class FlightOptions:
     weave: float = 0.6
     weave_length: float = 14.0
     sway: float = 0.6
+    heading: float = 0.0
+    hover: float = 0.0
     width: int = 384
     height: int = 288
     field_of_view: float = 80.0
@@ -60,14 +64,14 @@ class Moment:
 def scene_poses(options: FlightOptions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return stamps (N,) s, positions (N, 3) metres and R_scene_cam (N, 3, 3) along the path."""
     stamps = np.arange(round(options.seconds * options.rate)) / options.rate
-    along = options.speed * stamps
+    along = options.speed * np.minimum(stamps, options.seconds - options.hover)
     turn = 2 * np.pi / options.weave_length
     positions = np.stack([options.weave * np.sin(turn * along), 0.15 * np.sin(0.7 * turn * along), along], 1)
-    heading = np.arctan(options.weave * turn * np.cos(turn * along))
+    path = np.arctan(options.weave * turn * np.cos(turn * along))
     sway = np.radians(options.sway)
     rotations = [
         rotation(yaw, sway * np.sin(2.1 * t + 1), sway * np.sin(1.3 * t))
-        for yaw, t in zip(0.5 * heading, stamps)
+        for yaw, t in zip(0.5 * path - np.radians(options.heading), stamps)
     ]
     return stamps, positions, np.array(rotations)
 
