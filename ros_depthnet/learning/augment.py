@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ros_depthnet.learning.still_box.sensor import blurred_and_noisy
 from ros_depthnet.learning.still_box.sequences import Sequence
 
 
@@ -55,10 +56,8 @@ def _rotate(image, K, angles, border):
 def _photometric(rng, image, gain, gamma, mix, options):
     image = np.clip(image, 0, 1) ** gamma * gain
     image = image @ mix
-    if rng.random() < options.blur:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.0))
-    noise = rng.normal(0, options.noise * rng.random(), image.shape).astype(np.float32)
-    return np.clip(image + noise, 0, 1)
+    blur = rng.uniform(0.3, 1.0) if rng.random() < options.blur else 0.0
+    return blurred_and_noisy(rng, image, blur, options.noise * rng.random())
 
 
 def sample(

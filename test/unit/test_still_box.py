@@ -1,13 +1,15 @@
 """The training ground: exact geometry, decided by its seed alone."""
 
+import hashlib
+
 import cv2
 import numpy as np
 import pytest
 
 torch = pytest.importorskip('torch', reason='the learning room needs the `train` extra')
 
-from ros_depthnet.learning.still_box.raycast import Kind, Solids, cast  # noqa: E402
-from ros_depthnet.learning.still_box.render import pixel_rays, render  # noqa: E402
+from ros_depthnet.learning.still_box.raycast import Kind, Solids, Views, cast, inside, relief  # noqa: E402
+from ros_depthnet.learning.still_box.render import render  # noqa: E402
 from ros_depthnet.learning.still_box.scene import Preset, random_rotation, random_scene  # noqa: E402
 from ros_depthnet.learning.still_box.sequences import SequenceOptions, random_sequence  # noqa: E402
 from ros_depthnet.learning.still_box.textures import TextureAtlas  # noqa: E402
@@ -25,12 +27,14 @@ def cast_one(kind, centre, size, R, origin=(0, 0, 0)):
     solids = Solids.build(
         [kind], *(torch.tensor(np.array([v]), dtype=torch.float32) for v in (R, size, centre))
     )
-    rays = pixel_rays(K, HEIGHT, WIDTH, torch.zeros(1, 2))
-    hits = cast(solids, torch.tensor([origin], dtype=torch.float32), torch.eye(3)[None], rays, K)
+    origins = torch.tensor([origin], dtype=torch.float32)
+    views = Views(K, HEIGHT, WIDTH, origins, torch.eye(3)[None], torch.zeros(1))
+    rays = views.rays_cam(torch.zeros(1, 2))
+    hits = cast(solids, views, rays)
     return rays[0].numpy().astype(float), hits.t[0, 0].numpy().astype(float)
 
 
-def inside(kind, points):
+def is_within(kind, points):
     """Tell by the solids' definitions, not by intersections, which local points are inside."""
     x, y, z = np.moveaxis(points, -1, 0)
     return {
@@ -39,6 +43,7 @@ def inside(kind, points):
         Kind.CYLINDER: (np.hypot(x, z) <= 1) & (np.abs(y) <= 1),
         Kind.CONE: (np.hypot(x, z) <= (y + 1) / 2) & (np.abs(y) <= 1),
         Kind.PLANE: y >= 0,
+        Kind.TERRAIN: y >= relief(torch.from_numpy(x), torch.from_numpy(z)).numpy(),
     }[kind]
 
 
@@ -47,12 +52,12 @@ def test_depth_is_where_a_dense_march_along_the_ray_enters_the_solid(kind):
     rng = np.random.default_rng(kind)
     R, size = random_rotation(rng), np.array([1.2, 0.8, 1.0])
     centre = np.array([0.2, -0.1, 4.0])
-    if kind == Kind.PLANE:
+    if kind in (Kind.PLANE, Kind.TERRAIN):
         R, centre = np.eye(3), np.array([0, 1.0, 0])
     rays, depth = cast_one(kind, centre, size, R)
     marched = np.arange(0.1, 7, 0.004)
     points = (rays[:, :, None] * marched[:, None] - centre) @ R / size
-    within = inside(kind, points)
+    within = is_within(kind, points)
     entry = np.where(within.any(-1), marched[within.argmax(-1)], np.inf)
     agree = (
         np.abs(np.where(np.isinf(depth) | (depth > 7), 99, depth) - np.where(np.isinf(entry), 99, entry))
@@ -80,7 +85,7 @@ def test_one_frame_warped_by_exact_depth_is_the_other_off_occlusions(preset, atl
     )
     reference, source = rendering.images.permute(0, 2, 3, 1).numpy()
     depth, depth_source = rendering.depth.numpy()
-    rays = pixel_rays(intrinsics, height, width, torch.zeros(1, 2))[0].numpy()
+    rays = rendering.views.rays_cam(torch.zeros(1, 2))[0].numpy()
     far = np.where(np.isfinite(depth), depth, 1e6)
     points = rays * far[..., None] - step.numpy()
     u = (points[..., 0] / points[..., 2] * 80 + intrinsics[0, 2].item()).astype(np.float32)
@@ -120,3 +125,71 @@ def test_a_cone_points_to_its_apex():
     widths = np.isfinite(depth).sum(1)
     rows = np.flatnonzero(widths)
     assert widths[rows[0]] <= 2 < 10 < widths[rows[-4]]
+
+
+def hills(origin, size=(9.0, 3.0, 9.0)):
+    """Cast rays at hills below the origin; return rays, depth and the local points that were hit, float64."""
+    rays, depth = cast_one(Kind.TERRAIN, (300.0, 4.0, -200.0), size, np.eye(3), origin)
+    points = np.where(np.isfinite(depth), depth, 1)[..., None] * rays + origin
+    return rays, depth, (points - (300, 4, -200)) / size
+
+
+@pytest.mark.parametrize('origin', [(0.0, 0.0, 0.0), (40.0, -8.0, 7.0), (-25.0, 30.0, 3.0)])
+def test_hills_are_hit_on_their_surface_from_above_and_from_below(origin):
+    _, depth, local = hills(origin)
+    seen = np.isfinite(depth)
+    assert 0.3 < seen.mean() <= 1
+    off = local[..., 1] - relief(*(torch.from_numpy(local[..., i]) for i in (0, 2))).numpy()
+    assert np.abs(3 * off[seen]).max() < 2e-4  # metres, at up to a kilometre
+
+
+def test_no_crest_is_passed_through():
+    """A dense march, from the camera to just before what was hit, stays above the ground."""
+    rays, depth, _ = hills((0.0, 0.0, 0.0))
+    far = np.where(np.isfinite(depth), depth, 400)
+    share = np.linspace(0.001, 0.999, 4000)
+    for row in range(0, HEIGHT, 4):
+        points = rays[row, :, None] * (far[row][:, None] * share)[..., None] - (300, 4, -200)
+        local = torch.from_numpy(points / (9, 3, 9))
+        assert (local[..., 1] < relief(local[..., 0], local[..., 2]) + 1e-5).all()
+
+
+def test_what_is_inside():
+    """Below a ground, and in the box round anything else, with a margin and moved by its velocity."""
+    solids = Solids.build(
+        [Kind.BOX, Kind.PLANE, Kind.TERRAIN],
+        torch.eye(3).expand(3, 3, 3),
+        torch.tensor([[1.0, 1, 1], [1, 1, 1], [5, 2, 5]]),
+        torch.tensor([[0.0, 0, 0], [0, 3, 0], [0, 9, 0]]),
+        torch.tensor([[1.0, 0, 0], [0, 0, 0], [0, 0, 0]]),
+    )
+    places = torch.tensor([[0.0, 0, 0], [0, 0, 0], [2.5, 0, 0], [0, 3.1, 0], [0, 20, 0], [1.05, 0, 0]])
+    times = torch.tensor([0.0, 2, 2, 0, 0, 0])
+    expected = [[1, 0, 0], [0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 1], [0, 0, 0]]
+    assert inside(solids, places, times).int().tolist() == expected
+    assert inside(solids, places, times, margin=0.1)[5].tolist() == [True, False, False]
+
+
+# Training sets are defined by their seeds: what a family draws must not change.
+SCENES = {
+    Preset.BOXES: '832bcde3bd6a264e',
+    Preset.ROOM: '3c69eda38d48dc79',
+    Preset.CORRIDOR: '98aa9cd9c0e92001',
+    Preset.FOREST: 'eec4aa7761b387fd',
+    Preset.STREET: '1b8c25d2aa5e5fad',
+}
+
+
+@pytest.mark.parametrize('preset', SCENES)
+def test_a_seed_stays_the_same_scenes(preset):
+    """Places and sizes of 60 scenes, rounded so that another machine's last digits do not matter."""
+    digest = hashlib.sha256()
+    for seed in range(60):
+        scene = random_scene(preset, np.random.default_rng((9, seed)), 150)
+        for rows in (scene.solids.centre, scene.solids.size, scene.surface.tint, scene.light.zenith):
+            digest.update((rows.double() * 1000).round().long().numpy().tobytes())
+    assert digest.hexdigest()[:16] == SCENES[preset]
+
+
+def test_terrain_is_not_among_the_training_flights():
+    assert Preset.TERRAIN not in SequenceOptions().presets

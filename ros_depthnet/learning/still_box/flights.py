@@ -8,63 +8,62 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
+from ros_depthnet.learning.still_box.options import IDEAL, PARK, FlightOptions, Preset, SensorOptions
 from ros_depthnet.learning.still_box.park import park
+from ros_depthnet.learning.still_box.raycast import inside
 from ros_depthnet.learning.still_box.render import render
-from ros_depthnet.learning.still_box.scene import Preset, Scene, random_scene, rotation
+from ros_depthnet.learning.still_box.scene import (
+    ANY_SOLID,
+    Scene,
+    SceneBuilder,
+    random_rotation,
+    random_scene,
+    rotation,
+)
+from ros_depthnet.learning.still_box.sensor import Sensor
 from ros_depthnet.learning.still_box.textures import TextureAtlas
+from ros_depthnet.learning.still_box.truth import moving
 
 # The scene's x right, y down, z forward as the odometry frame's x forward, y left, z up (REP-103).
 R_ODOM_SCENE = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 
 
-@dataclass(frozen=True)
-class FlightOptions:
-    """
-    How to fly, and through what: `scene` is 'park', or a preset's name for the random one of `seed`.
-
-    A flight of `seconds` at `speed` m/s weaves `weave` metres to both sides every `weave_length` metres. The
-    camera looks along the path and sways by `sway` degrees, what a gimbal leaves. `heading` degrees lie
-    between where it looks and where it flies: 90 flies to the right, 180 backwards. For the last `hover`
-    seconds the drone stays where it is. `width`, `height` pixels;
-    `field_of_view` degrees across; `rate` frames per second; `samples` rays a pixel.
-    """
-
-    scene: str = 'park'
-    seed: int = 0
-    seconds: float = 12.0
-    speed: float = 2.0
-    rate: float = 10.0
-    weave: float = 0.6
-    weave_length: float = 14.0
-    sway: float = 0.6
-    heading: float = 0.0
-    hover: float = 0.0
-    width: int = 384
-    height: int = 288
-    field_of_view: float = 80.0
-    samples: int = 6
-
-    @property
-    def camera(self) -> Camera:
-        """Return the pinhole of the flight."""
-        focal = self.width / 2 / np.tan(np.radians(self.field_of_view) / 2)
-        return Camera(self.width, self.height, focal, focal, (self.width - 1) / 2, (self.height - 1) / 2)
+_TRIES = 50
+_CLEARANCE = 0.15  # metres between the path and everything
 
 
 @dataclass(frozen=True, eq=False)
 class Moment:
-    """A frame of the flight, posed in the odometry frame, and its depth (H, W) metres, +Inf for sky."""
+    """
+    A frame of the flight, posed in the odometry frame, and its truth.
+
+    `depth_hw` (H, W) metres, +Inf for sky; `moving_hw` (H, W) bool, where something moves by itself.
+    """
 
     frame: Frame
     depth_hw: np.ndarray
+    moving_hw: np.ndarray
 
 
-def scene_poses(options: FlightOptions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return stamps (N,) s, positions (N, 3) metres and R_scene_cam (N, 3, 3) along the path."""
-    stamps = np.arange(round(options.seconds * options.rate)) / options.rate
-    along = options.speed * np.minimum(stamps, options.seconds - options.hover)
+def pinhole(options: FlightOptions) -> Camera:
+    """Return the camera of a flight."""
+    focal = options.width / 2 / np.tan(np.radians(options.field_of_view) / 2)
+    centre = (options.width - 1) / 2, (options.height - 1) / 2
+    return Camera(options.width, options.height, focal, focal, *centre)
+
+
+def frame_stamps(options: FlightOptions) -> np.ndarray:
+    """Return when frames are taken, (N,) seconds from the start."""
+    return np.arange(round(options.seconds * options.rate)) / options.rate
+
+
+def scene_poses(options: FlightOptions, stamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions (N, 3) metres and R_scene_cam (N, 3, 3) along the path at `stamps` (N,) seconds."""
+    flown = np.minimum(stamps, options.seconds - options.hover) if options.hover else stamps
+    along = options.speed * flown
     turn = 2 * np.pi / options.weave_length
     positions = np.stack([options.weave * np.sin(turn * along), 0.15 * np.sin(0.7 * turn * along), along], 1)
     path = np.arctan(options.weave * turn * np.cos(turn * along))
@@ -73,35 +72,98 @@ def scene_poses(options: FlightOptions) -> tuple[np.ndarray, np.ndarray, np.ndar
         rotation(yaw, sway * np.sin(2.1 * t + 1), sway * np.sin(1.3 * t))
         for yaw, t in zip(0.5 * path - np.radians(options.heading), stamps)
     ]
-    return stamps, positions, np.array(rotations)
+    return positions, np.array(rotations)
+
+
+def odom_poses(options: FlightOptions, stamps: np.ndarray) -> list[np.ndarray]:
+    """Return T_odom_cam (4, 4) at `stamps` (N,) seconds, exactly on the path."""
+    return [
+        motion.pose(R_ODOM_SCENE @ R_scene_cam, R_ODOM_SCENE @ position)
+        for position, R_scene_cam in zip(*scene_poses(options, stamps))
+    ]
 
 
 def _scene(options: FlightOptions, atlas: TextureAtlas, device) -> Scene:
-    if options.scene == 'park':
-        return park(atlas, device)
-    return random_scene(
-        Preset(options.scene), np.random.default_rng(options.seed), atlas.count, device=device
+    """Return the first scene of the seed through which the way is free, with what moves in it."""
+    stamps = np.arange(0, options.seconds, 0.02)
+    positions = scene_poses(options, stamps)[0]
+    rng = np.random.default_rng(options.seed)
+    if options.scene == PARK:
+        return _with_movers(park(atlas, device), options, atlas, stamps, positions)
+    path = torch.tensor(positions, dtype=torch.float32, device=device)
+    times = torch.zeros(len(path), device=device)
+    for _ in range(_TRIES):
+        scene = random_scene(Preset(options.scene), rng, atlas.count, device=device)
+        within = inside(scene.solids, path, times, _CLEARANCE)
+        if (within == within[:1]).all():
+            return _with_movers(scene, options, atlas, stamps, positions)
+    raise ValueError(
+        f'None of {_TRIES} scenes of the family {options.scene} leaves {options.seconds * options.speed:g} m '
+        'free: fly for fewer seconds, slower, or elsewhere.'
     )
 
 
-def flight(options: FlightOptions, atlas: TextureAtlas, device='cpu') -> Iterator[Moment]:
+def _with_movers(scene: Scene, options: FlightOptions, atlas, stamps, positions) -> Scene:
+    """Return the scene with solids that cross the view at constant velocity, through whatever is there."""
+    if not options.movers:
+        return scene
+    rng = np.random.default_rng((options.seed, 2))
+    builder, velocities = SceneBuilder(rng, atlas.count, textured=0.7), []
+    for _ in range(options.movers):
+        size = np.exp(rng.uniform(np.log(0.15), np.log(0.6), 3))
+        start, velocity = _way_past(rng, stamps, positions, 1.0 + size.max())
+        builder.add(rng.choice(ANY_SOLID), start, size, random_rotation(rng))
+        velocities.append(velocity)
+    solids, surface = builder.placed(scene.light.towards.device, velocities)
+    return Scene(scene.solids + solids, scene.surface + surface, scene.light)
+
+
+def _way_past(rng, stamps, positions, distance: float) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a place at time 0 and a velocity that come into view and never nearer than `distance` metres."""
+    for _ in range(_TRIES):
+        meeting, ahead = rng.integers(len(stamps)), rng.uniform(4, 10)
+        place = positions[meeting] + (rng.uniform(-0.4, 0.4) * ahead, rng.uniform(-0.8, 0.5), ahead)
+        angle, speed = rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 2.5)
+        velocity = speed * np.array([np.cos(angle), 0, np.sin(angle)])
+        start = place - velocity * stamps[meeting]
+        ways = start + velocity * stamps[:, None] - positions
+        if np.linalg.norm(ways, axis=1).min() > distance:
+            return start, velocity
+    raise RuntimeError(f'No way past the camera in {_TRIES} tries: take another seed.')
+
+
+def flight(
+    options: FlightOptions, atlas: TextureAtlas, device='cpu', sensor: SensorOptions = IDEAL
+) -> Iterator[Moment]:
     """Yield the moments of a flight."""
     scene = _scene(options, atlas, device)
-    camera = options.camera
+    camera, taker = pinhole(options), Sensor(sensor, options.rate, options.seed)
     K = torch.tensor(camera.K, dtype=torch.float32, device=device)
-    for stamp, position, R_scene_cam in zip(*scene_poses(options)):
+    stamps = frame_stamps(options)
+
+    def tensor(rows):
+        return torch.tensor(rows, dtype=torch.float32, device=device)
+
+    poses = zip(stamps, *scene_poses(options, stamps), odom_poses(options, stamps))
+    for stamp, position, R_scene_cam, T_odom_cam in poses:
         rendering = render(
             scene,
             atlas,
             K,
             camera.height,
             camera.width,
-            torch.tensor(position[None], dtype=torch.float32, device=device),
-            torch.tensor(R_scene_cam[None], dtype=torch.float32, device=device),
+            tensor(position[None]),
+            tensor(R_scene_cam[None]),
             options.samples,
+            tensor([stamp]),
         )
-        image = (rendering.images[0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
-        T_odom_cam = np.eye(4)
-        T_odom_cam[:3, :3] = R_ODOM_SCENE @ R_scene_cam
-        T_odom_cam[:3, 3] = R_ODOM_SCENE @ position
-        yield Moment(Frame(round(stamp * 1e9), image, camera, T_odom_cam), rendering.depth[0].cpu().numpy())
+        yield Moment(
+            Frame(
+                round(stamp * 1e9),
+                taker.take(rendering.images[0].permute(1, 2, 0).cpu().numpy()),
+                camera,
+                T_odom_cam,
+            ),
+            rendering.depth[0].cpu().numpy(),
+            moving(rendering, 0).cpu().numpy(),
+        )

@@ -1,4 +1,8 @@
-"""Cast rays at scenes of simple solids: exact depth, surface normals and identities."""
+"""
+Cast rays at scenes of simple solids: exact depth, surface normals and identities.
+
+The world's axes are x right, y down, z forward, in metres.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,36 @@ import torch
 
 NEAR = 0.02
 
+# Terrain in its own space: frequencies along x and z, height, phase. Heights sum to 1; the periods have no
+# common multiple, so that it looks different everywhere.
+_WAVES = (
+    (0.71, 0.55, 0.42, 0.0),
+    (-0.62, 1.13, 0.25, 1.3),
+    (1.73, -0.41, 0.16, 2.1),
+    (0.9, 2.6, 0.09, 4.0),
+    (-3.7, 1.9, 0.05, 0.7),
+    (4.1, 5.3, 0.03, 2.9),
+)
+_FAR = 200.0  # terrain farther along a ray than so many units of its own space is not seen
+_MARCH = 96  # steps along a ray; nine rays of ten need fewer than 12
+
 
 class Kind(IntEnum):
-    """A solid in its own space, where it fills [-1, 1]^3 (a plane is y = 0)."""
+    """
+    A solid in its own space, where it fills [-1, 1]^3.
+
+    A plane is y = 0 and a terrain y = relief(x, z), both without end and with their inside below.
+    """
 
     BOX = 0
     ELLIPSOID = 1
     CYLINDER = 2
     CONE = 3
     PLANE = 4
+    TERRAIN = 5
+
+
+UNBOUNDED = (Kind.PLANE, Kind.TERRAIN)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,18 +50,67 @@ class Solids:
     """
     N solids: `local_from_world` (N, 3, 3) and `centre` (N, 3) map a world point p to M (p - c).
 
-    `size` (N, 3) are the half extents in metres, so that textures keep their scale on any solid.
+    `size` (N, 3) are the half extents in metres, so that textures keep their scale on any solid. `velocity`
+    (N, 3), metres a second, moves the centres; `centre` is where they are at time 0.
     """
 
     kind: list[Kind]
     local_from_world: torch.Tensor
     centre: torch.Tensor
     size: torch.Tensor
+    velocity: torch.Tensor
 
     @classmethod
-    def build(cls, kind, rotation_world_local, size, centre) -> Solids:
-        """Place unit solids by rotation (N, 3, 3), half extents (N, 3) and centre (N, 3), in metres."""
-        return cls(list(kind), rotation_world_local.transpose(1, 2) / size[:, :, None], centre, size)
+    def build(cls, kind, rotation_world_local, size, centre, velocity=None) -> Solids:
+        """
+        Place unit solids by rotation (N, 3, 3), half extents (N, 3) and centre (N, 3), in metres.
+
+        They stand still unless they have a velocity (N, 3) in metres a second.
+        """
+        local_from_world = rotation_world_local.transpose(1, 2) / size[:, :, None]
+        still = torch.zeros_like(centre)
+        return cls(list(kind), local_from_world, centre, size, still if velocity is None else velocity)
+
+    def __add__(self, other: Solids) -> Solids:
+        """Return these solids and then the others."""
+        return Solids(
+            self.kind + other.kind,
+            torch.cat([self.local_from_world, other.local_from_world]),
+            torch.cat([self.centre, other.centre]),
+            torch.cat([self.size, other.size]),
+            torch.cat([self.velocity, other.velocity]),
+        )
+
+    def centres(self, times: torch.Tensor) -> torch.Tensor:
+        """Return the centres (F, N, 3) at times (F,) in seconds."""
+        return self.centre + times[:, None, None] * self.velocity
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """
+    F views of one pinhole `K` (3, 3), pixel centres at integers, height x width pixels.
+
+    `origins` (F, 3) metres, `rotation_world_cam` (F, 3, 3) and `times` (F,) seconds.
+    """
+
+    K: torch.Tensor
+    height: int
+    width: int
+    origins: torch.Tensor
+    rotation_world_cam: torch.Tensor
+    times: torch.Tensor
+
+    def rays_cam(self, subpixels: torch.Tensor) -> torch.Tensor:
+        """Return rays (J, H, W, 3) with z = 1 through the pixels moved by `subpixels` (J, 2)."""
+        y, x = torch.meshgrid(
+            torch.arange(self.height, device=self.K.device),
+            torch.arange(self.width, device=self.K.device),
+            indexing='ij',
+        )
+        x = (x + subpixels[:, :1, None] - self.K[0, 2]) / self.K[0, 0]
+        y = (y + subpixels[:, 1:, None] - self.K[1, 2]) / self.K[1, 1]
+        return torch.stack([x, y, torch.ones_like(x)], -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +149,8 @@ def _intersect(kind: Kind, o, d):
     if kind == Kind.PLANE:
         t = -oy / torch.where(dy.abs() < 1e-9, torch.full_like(dy, 1e-9), dy)
         return torch.where(t > NEAR, t, torch.inf)
+    if kind == Kind.TERRAIN:
+        return _intersect_terrain(o, d)
     if kind == Kind.ELLIPSOID:
         return _first(
             *_interval_quadratic(
@@ -114,14 +190,68 @@ def _intersect_cone(ox, oy, oz, dx, dy, dz):
     return torch.where(on_base, t, best)
 
 
-def _windows(solids: Solids, origins, rotation_world_cam, K, height, width):
+def relief(x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    """Return y, within [-1, 1], of the ground of a terrain at x and z, all in its own space."""
+    return sum(height * torch.sin(kx * x + kz * z + phase) for kx, kz, height, phase in _WAVES)
+
+
+def _relief_slopes(x, z):
+    """Return the derivatives of the relief along x and along z."""
+    slopes = [(kx, kz, height * torch.cos(kx * x + kz * z + phase)) for kx, kz, height, phase in _WAVES]
+    return sum(kx * slope for kx, _, slope in slopes), sum(kz * slope for _, kz, slope in slopes)
+
+
+def _intersect_terrain(o, d):
+    """
+    March along rays to the ground, each step as long as can be proved to be free.
+
+    Along a ray the clearance is a sum of sines, so its slope and curvature have bounds. With either bound the
+    clearance cannot end before the step; the one with curvature becomes Newton's at the ground, so the march
+    ends there as exactly as numbers can say. Rays that creep along a crest to the end of the march miss.
+    """
+    entry, exit_ = _interval_slab(o[1], d[1])
+    shape = torch.broadcast_shapes(o[0].shape, d[0].shape)
+    start = entry.clamp_min(NEAR).expand(shape)
+    reach = exit_.expand(shape).clamp_max(_FAR / torch.hypot(d[0], d[2]).clamp_min(1e-6))
+    found = torch.full(shape, torch.inf, device=start.device)
+    ray = (start < reach).reshape(-1).nonzero()[:, 0]
+    (ox, oy, oz), (dx, dy, dz) = ([v.expand(shape).reshape(-1)[ray] for v in vector] for vector in (o, d))
+    kx, kz, height, phase = torch.tensor(_WAVES, device=start.device).T[..., None]
+    t, reach = start.reshape(-1)[ray], reach.reshape(-1)[ray]
+    turning, phases = kx * dx + kz * dz, kx * ox + kz * oz + phase
+    below = oy + t * dy > (height * torch.sin(phases + turning * t)).sum(0)
+    up = torch.where(below, -1.0, 1.0)
+    steepest = up * dy + (height * turning.abs()).sum(0)
+    curvature = (height * turning.square()).sum(0).clamp_min(1e-9)
+    for _ in range(_MARCH):
+        angle = phases + turning * t
+        clearance = up * ((height * torch.sin(angle)).sum(0) - oy - t * dy)
+        falling = up * (dy - (height * turning * torch.cos(angle)).sum(0))
+        root = (falling.square() + 2 * curvature * clearance).clamp_min(0).sqrt()
+        step = torch.where(falling > 0, 2 * clearance / (falling + root), (root - falling) / curvature)
+        step = torch.where(steepest > 0, torch.maximum(step, clearance / steepest), torch.inf)
+        t = t + step
+        arrived = step < 2e-6 * t
+        found.view(-1)[ray[arrived]] = t[arrived]
+        going = ~arrived & (t < reach)
+        if not going.any():
+            break
+        ray, t, reach, oy, dy, up, steepest, curvature = (
+            v[going] for v in (ray, t, reach, oy, dy, up, steepest, curvature)
+        )
+        turning, phases = turning[:, going], phases[:, going]
+    return found
+
+
+def _windows(solids: Solids, views: Views):
     """Return for each solid the pixel rectangle (top, bottom, left, right) that holds it in every view."""
+    K, height, width, origins = views.K, views.height, views.width, views.origins
     corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], device=origins.device)] * 3)
     world = (
         torch.einsum('nij,kj->nki', torch.linalg.inv(solids.local_from_world), corners)
-        + solids.centre[:, None]
+        + solids.centres(views.times)[:, :, None]
     )
-    camera = torch.einsum('fij,fnki->fnkj', rotation_world_cam, world - origins[:, None, None])
+    camera = torch.einsum('fij,fnki->fnkj', views.rotation_world_cam, world - origins[:, None, None])
     depth = camera[..., 2]
     x = K[0, 0] * camera[..., 0] / depth + K[0, 2]
     y = K[1, 1] * camera[..., 1] / depth + K[1, 2]
@@ -130,7 +260,7 @@ def _windows(solids: Solids, origins, rotation_world_cam, K, height, width):
     bounds = torch.stack([y.amin((0, 2)), y.amax((0, 2)), x.amin((0, 2)), x.amax((0, 2))], 1).tolist()
     windows = []
     for kind, cut, gone, (top, bottom, left, right) in zip(solids.kind, crosses, behind, bounds):
-        if kind == Kind.PLANE or (cut and not gone):
+        if kind in UNBOUNDED or (cut and not gone):
             windows.append((0, height, 0, width))
         elif gone:
             windows.append((0, 0, 0, 0))
@@ -146,28 +276,27 @@ def _windows(solids: Solids, origins, rotation_world_cam, K, height, width):
     return windows
 
 
-def cast(solids: Solids, origins, rotation_world_cam, rays_cam, K) -> Hits:
+def cast(solids: Solids, views: Views, rays_cam: torch.Tensor) -> Hits:
     """
     Intersect the rays of F views with all solids.
 
-    `origins` (F, 3) and `rotation_world_cam` (F, 3, 3) are the views; `rays_cam` (J, H, W, 3) with z = 1, J
-    sub-pixel positions; so t is the depth along the optical axis in metres. Each solid is tested only inside
-    the rectangle it can be seen in. Hits are (F, J, H, W).
+    `rays_cam` (J, H, W, 3) with z = 1 are those of J sub-pixel positions; so t is the depth along the optical
+    axis in metres. Each solid is tested only inside the rectangle it can be seen in. Hits are (F, J, H, W).
     """
-    _, height, width, _ = rays_cam.shape
-    views = len(origins)
-    t_best = torch.full((views, *rays_cam.shape[:3]), torch.inf, device=rays_cam.device)
+    t_best = torch.full((len(views.origins), *rays_cam.shape[:3]), torch.inf, device=rays_cam.device)
     solid_best = torch.full_like(t_best, -1, dtype=torch.int16)
-    turned = not torch.equal(rotation_world_cam, rotation_world_cam[:1].expand_as(rotation_world_cam))
-    rotations = rotation_world_cam if turned else rotation_world_cam[:1]
-    windows = _windows(solids, origins, rotation_world_cam, K, height, width)
-    for index, (top, bottom, left, right) in enumerate(windows):
+    rotations = views.rotation_world_cam
+    if torch.equal(rotations, rotations[:1].expand_as(rotations)):
+        rotations = rotations[:1]
+    centres = solids.centres(views.times)
+    for index, (top, bottom, left, right) in enumerate(_windows(solids, views)):
         if top >= bottom or left >= right:
             continue
         local_cam = solids.local_from_world[index] @ rotations
         window = rays_cam[:, top:bottom, left:right]
         d = torch.einsum('jhwc,fkc->kfjhw', window, local_cam)
-        o = ((origins - solids.centre[index]) @ solids.local_from_world[index].T).T[..., None, None, None]
+        offset = views.origins - centres[:, index]
+        o = (offset @ solids.local_from_world[index].T).T[..., None, None, None]
         t = _intersect(solids.kind[index], tuple(o), tuple(d))
         best = t_best[:, :, top:bottom, left:right]
         nearer = t < best
@@ -176,6 +305,43 @@ def cast(solids: Solids, origins, rotation_world_cam, rays_cam, K) -> Hits:
         )
         solid_best[:, :, top:bottom, left:right].masked_fill_(nearer, index)
     return Hits(t_best, solid_best)
+
+
+def inside(solids: Solids, positions: torch.Tensor, times: torch.Tensor, margin: float = 0.0) -> torch.Tensor:
+    """
+    Tell for positions (F, 3) at times (F,) in which solids they are, (F, N); below is inside a ground.
+
+    What has a size is taken as its box, larger by `margin` metres.
+    """
+    local = torch.einsum('nij,fnj->fni', solids.local_from_world, positions[:, None] - solids.centres(times))
+    x, y, z = local.unbind(-1)
+
+    def of_kind(kind):
+        return torch.tensor([k == kind for k in solids.kind], device=positions.device)
+
+    answer = (local.abs() < 1 + margin / solids.size).all(-1)
+    answer = torch.where(of_kind(Kind.PLANE), y > -margin / solids.size[:, 1], answer)
+    return torch.where(of_kind(Kind.TERRAIN), y > relief(x, z) - margin / solids.size[:, 1], answer)
+
+
+@dataclass(frozen=True, eq=False)
+class SurfacePoints:
+    """Points (P, 3) in their solids, normals (P, 3) there of any length, in the world of unit length."""
+
+    local: torch.Tensor
+    normal_local: torch.Tensor
+    normal_world: torch.Tensor
+
+
+def surface_at(
+    solids: Solids, centres: torch.Tensor, solid: torch.Tensor, points: torch.Tensor
+) -> SurfacePoints:
+    """Return the surfaces of solids (P,), centred at `centres` (N, 3), at world points (P, 3) on them."""
+    M = solids.local_from_world[solid]
+    local = (M * (points - centres[solid])[:, None]).sum(-1)
+    normal_local = local_normals(torch.tensor(solids.kind, device=points.device)[solid], local)
+    normal_world = torch.nn.functional.normalize((M * normal_local[:, :, None]).sum(1), dim=-1)
+    return SurfacePoints(local, normal_local, normal_world)
 
 
 def local_normals(kind: torch.Tensor, point: torch.Tensor) -> torch.Tensor:
@@ -193,4 +359,9 @@ def local_normals(kind: torch.Tensor, point: torch.Tensor) -> torch.Tensor:
     normal = torch.where(kind == Kind.BOX, box, point)
     normal = torch.where(kind == Kind.CYLINDER, cylinder, normal)
     normal = torch.where(kind == Kind.CONE, cone, normal)
-    return torch.where(kind == Kind.PLANE, -up.expand_as(point), normal)
+    normal = torch.where(kind == Kind.PLANE, -up.expand_as(point), normal)
+    if (kind == Kind.TERRAIN).any():
+        slope_x, slope_z = _relief_slopes(x, z)
+        ground = torch.stack([slope_x, -torch.ones_like(x), slope_z], -1)
+        normal = torch.where(kind == Kind.TERRAIN, ground, normal)
+    return normal

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ros_depthnet.learning.still_box.raycast import cast, local_normals
+from ros_depthnet.learning.still_box.raycast import Solids, Views, cast, surface_at
 from ros_depthnet.learning.still_box.scene import Scene
 from ros_depthnet.learning.still_box.textures import SIZE, TextureAtlas
 
@@ -17,21 +17,17 @@ _SUBPIXELS = torch.tensor(
 
 @dataclass(frozen=True, eq=False)
 class Rendering:
-    """F views: `images` (F, 3, H, W) in 0..1, `depth` (F, H, W) metres, +Inf for sky, `solid` its index."""
+    """
+    F views of some solids: `images` (F, 3, H, W) in 0..1, `depth` (F, H, W) metres, +Inf for sky.
+
+    `solid` (F, H, W) is the index of what is seen, -1 for sky.
+    """
 
     images: torch.Tensor
     depth: torch.Tensor
     solid: torch.Tensor
-
-
-def pixel_rays(K: torch.Tensor, height: int, width: int, subpixels: torch.Tensor) -> torch.Tensor:
-    """Return rays (J, H, W, 3) with z = 1 through the pixels moved by `subpixels` (J, 2)."""
-    y, x = torch.meshgrid(
-        torch.arange(height, device=K.device), torch.arange(width, device=K.device), indexing='ij'
-    )
-    x = (x + subpixels[:, :1, None] - K[0, 2]) / K[0, 0]
-    y = (y + subpixels[:, 1:, None] - K[1, 2]) / K[1, 1]
-    return torch.stack([x, y, torch.ones_like(x)], -1)
+    views: Views
+    solids: Solids
 
 
 @torch.no_grad()
@@ -44,42 +40,44 @@ def render(
     origins: torch.Tensor,
     rotation_world_cam: torch.Tensor | None = None,
     samples: int = 1,
+    times: torch.Tensor | None = None,
 ) -> Rendering:
     """
     Render F views from `origins` (F, 3), turned by `rotation_world_cam` (F, 3, 3; none: along z).
 
     `K` is (3, 3) in pixels, pixel centres at integers. Colours are means over `samples` sub-pixel positions
-    (1 to 6); depth is exact at the pixel's centre.
+    (1 to 6); depth is exact at the pixel's centre. `times` (F,) in seconds (none: 0) say where what moves is.
     """
     if rotation_world_cam is None:
         rotation_world_cam = torch.eye(3, device=K.device).expand(len(origins), 3, 3)
-    rays_cam = pixel_rays(K, height, width, _SUBPIXELS[:samples].to(K.device))
-    hits = cast(scene.solids, origins, rotation_world_cam, rays_cam, K)
+    if times is None:
+        times = torch.zeros(len(origins), device=K.device)
+    views = Views(K, height, width, origins, rotation_world_cam, times)
+    rays_cam = views.rays_cam(_SUBPIXELS[:samples].to(K.device))
+    hits = cast(scene.solids, views, rays_cam)
+    centres = scene.solids.centres(times)
     images = torch.stack(
         [
-            _shade(scene, atlas, origin, rays_cam @ R.T, t, solid.long(), K[0, 0]).mean(0)
-            for origin, R, t, solid in zip(origins, rotation_world_cam, hits.t, hits.solid)
+            _shade(scene, at, atlas, origin, rays_cam @ R.T, t, solid.long(), K[0, 0]).mean(0)
+            for origin, R, at, t, solid in zip(origins, rotation_world_cam, centres, hits.t, hits.solid)
         ]
     )
-    return Rendering(images.permute(0, 3, 1, 2), hits.t[:, 0], hits.solid[:, 0])
+    return Rendering(images.permute(0, 3, 1, 2), hits.t[:, 0], hits.solid[:, 0], views, scene.solids)
 
 
-def _shade(scene, atlas, origin, rays_world, t, solid, focal):
+def _shade(scene, centres, atlas, origin, rays_world, t, solid, focal):
     """Return colours (J, H, W, 3) of one view."""
     colours = _sky(scene.light, atlas, rays_world)
     met = solid >= 0
     rays, t, solid = rays_world[met], t[met], solid[met]
     solids, surface = scene.solids, scene.surface
-    M = solids.local_from_world[solid]
-    local = (M * (origin + rays * t[:, None] - solids.centre[solid])[:, None]).sum(-1)
-    kinds = torch.tensor(solids.kind, device=t.device)[solid]
-    normal_local = local_normals(kinds, local)
-    normal = torch.nn.functional.normalize((M * normal_local[:, :, None]).sum(1), dim=-1)
+    at = surface_at(solids, centres, solid, origin + rays * t[:, None])
+    normal = at.normal_world
     facing = (normal * rays).sum(-1)
     normal = torch.where(facing[:, None] > 0, -normal, normal)
     size = solids.size[solid]
     period = surface.period[solid]
-    uv = _unfold(local * size, normal_local / size) / period[:, None]
+    uv = _unfold(at.local * size, at.normal_local / size) / period[:, None]
     slant = facing.abs() / rays.norm(dim=-1)
     lod = torch.log2(t / focal / period * SIZE / slant.clamp_min(0.05).sqrt())
     texture = atlas.sample(surface.texture[solid], uv, lod)

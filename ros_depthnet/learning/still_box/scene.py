@@ -6,13 +6,17 @@ The world's axes are x right, y down, z forward, in metres; a camera that is not
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 import torch
 
-from ros_depthnet.learning.still_box.raycast import Kind, Solids
+from ros_depthnet.learning.still_box.options import Preset
+from ros_depthnet.learning.still_box.raycast import Kind, Solids, relief
+
+Ground = Callable[[float, float], float]
+"""Returns y of the ground at x and z, metres."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +27,11 @@ class Surface:
     period: torch.Tensor
     contrast: torch.Tensor
     tint: torch.Tensor
+
+    def __add__(self, other: Surface) -> Surface:
+        """Return these looks and then the others."""
+        rows = zip(vars(self).values(), vars(other).values())
+        return Surface(*(torch.cat(pair) for pair in rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,17 +55,6 @@ class Scene:
     light: Light
 
 
-class Preset(str, Enum):
-    """A family of scenes."""
-
-    STILL_BOX = 'still_box'
-    BOXES = 'boxes'
-    ROOM = 'room'
-    CORRIDOR = 'corridor'
-    FOREST = 'forest'
-    STREET = 'street'
-
-
 def rotation(yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
     """Return R_world_local (3, 3): yaw about y (down), pitch about x (right), roll about z, in radians."""
     cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (np.cos, np.sin))
@@ -71,6 +69,10 @@ def random_rotation(rng: np.random.Generator) -> np.ndarray:
     q, r = np.linalg.qr(rng.normal(size=(3, 3)))
     q = q * np.sign(np.diag(r))
     return q if np.linalg.det(q) > 0 else -q
+
+
+def _tensor(rows, device) -> torch.Tensor:
+    return torch.tensor(np.array(rows), dtype=torch.float32, device=device)
 
 
 class SceneBuilder:
@@ -101,25 +103,31 @@ class SceneBuilder:
         self._solids.append((kind, np.eye(3) if R_world_local is None else R_world_local, size, centre))
         self._looks.append((texture, period, contrast, tint))
 
+    def placed(self, device, velocity=None) -> tuple[Solids, Surface]:
+        """Return what was added, all of it with `velocity` (N, 3) in metres a second if it is given."""
+        kinds, rotations, sizes, centres = zip(*self._solids)
+        texture, period, contrast, tint = zip(*self._looks)
+        rows = (rotations, sizes, centres) if velocity is None else (rotations, sizes, centres, velocity)
+        return (
+            Solids.build(kinds, *(_tensor(row, device) for row in rows)),
+            Surface(
+                torch.tensor(texture, device=device),
+                *(_tensor(row, device) for row in (period, contrast, tint)),
+            ),
+        )
+
     def build(self, device) -> Scene:
         """Return the scene with a random light."""
         rng = self.rng
-
-        def tensor(rows):
-            return torch.tensor(np.array(rows), dtype=torch.float32, device=device)
-
-        kinds, rotations, sizes, centres = zip(*self._solids)
-        texture, period, contrast, tint = zip(*self._looks)
         towards = rng.normal(size=3) + (0, -1.5, 0)
         sky = np.clip(rng.uniform(0.3, 1.0) + rng.normal(0, 0.1, (2, 3)), 0, 1)
         return Scene(
-            Solids.build(kinds, tensor(rotations), tensor(sizes), tensor(centres)),
-            Surface(torch.tensor(texture, device=device), tensor(period), tensor(contrast), tensor(tint)),
+            *self.placed(device),
             Light(
-                tensor(towards / np.linalg.norm(towards)),
+                _tensor(towards / np.linalg.norm(towards), device),
                 float(rng.uniform(0.4, 0.85)),
-                tensor(sky[0]),
-                tensor(sky[1]),
+                _tensor(sky[0], device),
+                _tensor(sky[1], device),
                 int(rng.integers(self.textures)),
                 float(rng.choice([0, 0.15, 0.4])),
             ),
@@ -136,7 +144,7 @@ def _scatter(builder: SceneBuilder, number: int, kinds, near: float, far: float,
         builder.add(rng.choice(kinds), (x, y, z), np.minimum(size, 0.45 * z), random_rotation(rng))
 
 
-_ANY = [Kind.BOX, Kind.BOX, Kind.ELLIPSOID, Kind.CYLINDER, Kind.CONE]
+ANY_SOLID = [Kind.BOX, Kind.BOX, Kind.ELLIPSOID, Kind.CYLINDER, Kind.CONE]
 
 
 def _still_box(builder: SceneBuilder) -> None:
@@ -147,7 +155,7 @@ def _still_box(builder: SceneBuilder) -> None:
     pixels, a tenth of a pixel of matching noise costs a few metres, as its errors say.
     """
     rng = builder.rng
-    _scatter(builder, int(rng.integers(14, 27)), _ANY, 1.5, 40, 1.1)
+    _scatter(builder, int(rng.integers(14, 27)), ANY_SOLID, 1.5, 40, 1.1)
     if rng.random() < 5 / 6:
         half = np.exp(rng.uniform(np.log(8), np.log(40), 3))
         builder.add(Kind.BOX, rng.uniform(-0.3, 0.3, 3) * half, half, rotation(rng.uniform(-3, 3)))
@@ -156,7 +164,7 @@ def _still_box(builder: SceneBuilder) -> None:
 def _boxes(builder: SceneBuilder) -> None:
     """Solids of any kind anywhere, near and far, in a hall or under an open sky."""
     rng = builder.rng
-    _scatter(builder, int(rng.integers(12, 26)), _ANY, 1.5, 40, 1.1)
+    _scatter(builder, int(rng.integers(12, 26)), ANY_SOLID, 1.5, 40, 1.1)
     if rng.random() < 0.6:
         half = np.exp(rng.uniform(np.log(8), np.log(60), 3))
         builder.add(Kind.BOX, rng.uniform(-0.3, 0.3, 3) * half, half, rotation(rng.uniform(-3, 3)))
@@ -187,12 +195,12 @@ def _room(builder: SceneBuilder) -> None:
         y = floor - size[1] if rng.random() < 0.7 else centre[1] + rng.uniform(-0.9, 0.7) * half[1]
         upright = rotation(rng.uniform(-3, 3))
         builder.add(
-            rng.choice(_ANY), (position[0], y, position[2]), size, upright, period=rng.uniform(0.15, 1.5)
+            rng.choice(ANY_SOLID), (position[0], y, position[2]), size, upright, period=rng.uniform(0.15, 1.5)
         )
         if rng.random() < 0.4:
             smaller = size * rng.uniform(0.2, 0.5)
             top = (position[0], y - size[1] - smaller[1], position[2])
-            builder.add(rng.choice(_ANY), top, smaller, upright, period=rng.uniform(0.1, 0.6))
+            builder.add(rng.choice(ANY_SOLID), top, smaller, upright, period=rng.uniform(0.1, 0.6))
     for _ in range(int(rng.integers(1, 6))):
         wall = rng.choice([-1, 1])
         size = np.array([0.02, rng.uniform(0.15, 0.6), rng.uniform(0.15, 0.9)])
@@ -251,7 +259,10 @@ def _corridor(builder: SceneBuilder) -> None:
             rng.uniform(-0.6, 0.9) * half[2],
         )
         builder.add(
-            rng.choice(_ANY), (position[0], floor - size[1], position[2]), size, rotation(rng.uniform(-3, 3))
+            rng.choice(ANY_SOLID),
+            (position[0], floor - size[1], position[2]),
+            size,
+            rotation(rng.uniform(-3, 3)),
         )
 
 
@@ -273,35 +284,48 @@ def _forest(builder: SceneBuilder) -> None:
     rng = builder.rng
     height = np.exp(rng.uniform(np.log(1.2), np.log(8)))
     _ground(builder, height)
-    for _ in range(int(rng.integers(5, 16))):
+    _trees(builder, int(rng.integers(5, 16)), lambda x, z: height)
+    _bushes(builder, int(rng.integers(2, 8)), lambda x, z: height)
+    if rng.random() < 0.4:
+        _stones(builder, lambda x, z: height)
+    if rng.random() < 0.4:
+        _wires(builder, height)
+    for _ in range(int(rng.integers(0, 3))):
+        _house(builder, lambda x, z: height)
+
+
+def _trees(builder: SceneBuilder, number: int, ground: Ground) -> None:
+    """Trunks, most of them with a crown."""
+    rng = builder.rng
+    for _ in range(number):
         z = np.exp(rng.uniform(np.log(2.5), np.log(50)))
         x, tall, thick = rng.uniform(-1.2, 1.2) * z, rng.uniform(1.5, 6), rng.uniform(0.05, 0.35)
         lean = rotation(rng.uniform(-3, 3), rng.normal(0, 0.06))
+        foot = ground(x, z)
         builder.add(
-            Kind.CYLINDER, (x, height - tall, z), (thick, tall, thick), lean, period=rng.uniform(0.3, 2)
+            Kind.CYLINDER, (x, foot - tall, z), (thick, tall, thick), lean, period=rng.uniform(0.3, 2)
         )
         if rng.random() < 0.75:
             crown = rng.uniform(0.7, 2.5) * np.array([1, rng.uniform(0.7, 1.6), 1])
             builder.add(
                 rng.choice([Kind.ELLIPSOID, Kind.CONE]),
-                (x, height - 2 * tall, z),
+                (x, foot - 2 * tall, z),
                 crown,
                 lean,
                 period=rng.uniform(0.5, 3),
             )
-    for _ in range(int(rng.integers(2, 8))):
+
+
+def _bushes(builder: SceneBuilder, number: int, ground: Ground) -> None:
+    rng = builder.rng
+    for _ in range(number):
         z, size = np.exp(rng.uniform(np.log(2.5), np.log(40))), rng.uniform(0.2, 1.5, 3)
-        centre = (rng.uniform(-1, 1) * z, height - 0.6 * size[1], z)
+        x = rng.uniform(-1, 1) * z
+        centre = (x, ground(x, z) - 0.6 * size[1], z)
         if rng.random() < 0.35:
             _foliage(builder, centre, size)
         else:
             builder.add(Kind.ELLIPSOID, centre, size, period=rng.uniform(0.3, 2))
-    if rng.random() < 0.4:
-        _stones(builder, height)
-    if rng.random() < 0.4:
-        _wires(builder, height)
-    for _ in range(int(rng.integers(0, 3))):
-        _house(builder, height)
 
 
 def _foliage(builder: SceneBuilder, centre, size) -> None:
@@ -319,15 +343,16 @@ def _foliage(builder: SceneBuilder, centre, size) -> None:
         builder.add(Kind.CYLINDER, centre, twig, random_rotation(rng), textured=False)
 
 
-def _stones(builder: SceneBuilder, height: float) -> None:
+def _stones(builder: SceneBuilder, ground: Ground) -> None:
     """Stones of all sizes half in the ground."""
     rng = builder.rng
     for _ in range(int(rng.integers(8, 20))):
         z = np.exp(rng.uniform(np.log(1.5), np.log(15)))
         size = rng.uniform(0.05, 0.6) * rng.uniform(0.5, 1.2, 3)
+        kind, x = rng.choice([Kind.ELLIPSOID, Kind.ELLIPSOID, Kind.BOX]), rng.uniform(-1, 1) * z
         builder.add(
-            rng.choice([Kind.ELLIPSOID, Kind.ELLIPSOID, Kind.BOX]),
-            (rng.uniform(-1, 1) * z, height - 0.3 * size[1], z),
+            kind,
+            (x, ground(x, z) - 0.3 * size[1], z),
             size,
             random_rotation(rng),
             period=rng.uniform(0.2, 1),
@@ -356,12 +381,13 @@ def _wires(builder: SceneBuilder, height: float) -> None:
         builder.add(Kind.CYLINDER, (0, height - rise, z), (0.02, 40, 0.02), along_x, textured=False)
 
 
-def _house(builder: SceneBuilder, height: float) -> None:
+def _house(builder: SceneBuilder, ground: Ground) -> None:
     rng = builder.rng
     z, size = rng.uniform(10, 50), rng.uniform(2, 7, 3)
+    x = rng.uniform(-0.9, 0.9) * z
     builder.add(
         Kind.BOX,
-        (rng.uniform(-0.9, 0.9) * z, height - size[1], z + size[2]),
+        (x, ground(x, z + size[2]) - size[1], z + size[2]),
         size,
         rotation(rng.uniform(-3, 3)),
         period=rng.uniform(1.5, 6),
@@ -389,7 +415,7 @@ def _street(builder: SceneBuilder) -> None:
     if rng.random() < 0.3:
         _stairs(builder, height)
     if rng.random() < 0.3:
-        _stones(builder, height)
+        _stones(builder, lambda x, z: height)
     for _ in range(int(rng.integers(3, 10))):
         z, x = rng.uniform(3, 50), rng.choice([-1, 1]) * half * rng.uniform(0.25, 0.9)
         kind = rng.integers(3)
@@ -407,6 +433,60 @@ def _street(builder: SceneBuilder) -> None:
             )
 
 
+def _terrain(builder: SceneBuilder) -> None:
+    """Hilly country as a drone sees it: trees, bushes, stones, poles with wires, walls of houses, sky."""
+    rng = builder.rng
+    ground = _hills(builder, height=np.exp(rng.uniform(np.log(1.5), np.log(15))))
+    _trees(builder, int(rng.integers(8, 26)), ground)
+    _bushes(builder, int(rng.integers(2, 8)), ground)
+    _stones(builder, ground)
+    if rng.random() < 0.7:
+        _power_line(builder, ground)
+    for _ in range(int(rng.integers(0, 4))):
+        _house(builder, lambda x, z: ground(x, z) + 1.5)
+
+
+def _hills(builder: SceneBuilder, height: float) -> Ground:
+    """Hills, `height` metres below the origin there."""
+    rng = builder.rng
+    size = np.exp(rng.uniform(np.log(8), np.log(30))) * np.array([1, np.exp(rng.uniform(-3, -0.7)), 1])
+    offset = rng.uniform(-60, 60, 2)  # in the terrain's own space
+
+    def above_centre(x, z):
+        x, z = (torch.tensor(v / size[0] + start) for v, start in zip((x, z), offset))
+        return size[1] * float(relief(x, z))
+
+    bottom = height - above_centre(0, 0)
+    centre = (-offset[0] * size[0], bottom, -offset[1] * size[2])
+    builder.add(Kind.TERRAIN, centre, size, period=np.exp(rng.uniform(0.5, 3)), textured=rng.random() < 0.93)
+    return lambda x, z: bottom + above_centre(x, z)
+
+
+def _power_line(builder: SceneBuilder, ground: Ground) -> None:
+    """Poles that cross the view, and two wires from each to the next."""
+    rng = builder.rng
+    span, heading = rng.uniform(8, 20), rotation(rng.uniform(-1, 1))
+    start = np.array([0, 0, rng.uniform(6, 30)])
+    feet = [start + heading @ (x * span, 0, 0) for x in (-1.5, -0.5, 0.5, 1.5)]
+    tall = rng.uniform(2.5, 4.5)
+    tops = [np.array([x, ground(x, z) - 2 * tall, z]) for x, _, z in feet]
+    for top in tops:
+        builder.add(Kind.CYLINDER, top + (0, tall, 0), (0.1, tall, 0.1), period=rng.uniform(0.5, 2))
+    for drop in (0.1, 0.8):
+        for a, b in zip(tops, tops[1:]):
+            _rod(builder, a + (0, drop, 0), b + (0, drop, 0), 0.02)
+
+
+def _rod(builder: SceneBuilder, a: np.ndarray, b: np.ndarray, radius: float) -> None:
+    """A thin cylinder from point to point."""
+    along = (b - a) / np.linalg.norm(b - a)
+    across = np.cross(along, (0.0, 0, 1) if abs(along[2]) < 0.9 else (1.0, 0, 0))
+    across /= np.linalg.norm(across)
+    R_world_local = np.stack([across, along, np.cross(across, along)], 1)
+    half = np.linalg.norm(b - a) / 2
+    builder.add(Kind.CYLINDER, (a + b) / 2, (radius, half, radius), R_world_local, textured=False)
+
+
 _PRESETS = {
     Preset.STILL_BOX: _still_box,
     Preset.BOXES: _boxes,
@@ -414,6 +494,7 @@ _PRESETS = {
     Preset.CORRIDOR: _corridor,
     Preset.FOREST: _forest,
     Preset.STREET: _street,
+    Preset.TERRAIN: _terrain,
 }
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from ros_depthnet.learning.still_box.raycast import Kind, Solids
-from ros_depthnet.learning.still_box.render import render
+from ros_depthnet.learning.still_box.raycast import inside
+from ros_depthnet.learning.still_box.render import Rendering, render
 from ros_depthnet.learning.still_box.scene import Preset, random_scene, rotation
 from ros_depthnet.learning.still_box.textures import TextureAtlas
 
@@ -95,20 +95,21 @@ def _direction(rng: np.random.Generator, forward: float, sideways: float) -> np.
     return d / np.linalg.norm(d)
 
 
-def _stays_on_its_side(solids: Solids, origins: torch.Tensor) -> bool:
-    """Tell whether all positions (F, 3) are inside the same solids (a plane's inside is below it)."""
-    local = torch.einsum('nij,fnj->fni', solids.local_from_world, origins[:, None] - solids.centre)
-    is_plane = torch.tensor([kind == Kind.PLANE for kind in solids.kind], device=origins.device)
-    inside = torch.where(is_plane, local[..., 1] > 0, (local.abs() < 1).all(-1))
-    return bool((inside == inside[:1]).all())
-
-
 def random_sequence(seed, atlas: TextureAtlas, options: SequenceOptions, device='cpu') -> Sequence:
     """
     Return the flight of this seed (anything `numpy.random.default_rng` takes).
 
     Flights that would start or end inside something, or with something on the lens, are drawn again.
     """
+    rendering, intrinsics, positions = random_rendering(seed, atlas, options, device)
+    images = (rendering.images.permute(0, 2, 3, 1) * 255).round().byte().cpu().numpy()
+    return Sequence(images, rendering.depth.cpu().numpy(), intrinsics, positions)
+
+
+def random_rendering(
+    seed, atlas: TextureAtlas, options: SequenceOptions, device='cpu'
+) -> tuple[Rendering, np.ndarray, np.ndarray]:
+    """Return the flight of this seed as it was rendered; intrinsics and positions as a Sequence has them."""
     rng = np.random.default_rng(seed)
     width, height = options.width, options.height
     for _ in range(_TRIES):
@@ -141,20 +142,16 @@ def random_sequence(seed, atlas: TextureAtlas, options: SequenceOptions, device=
         step = step * direction
         positions = np.arange(options.frames)[:, None] * step
         origins = torch.tensor(positions @ R_world_cam.T, dtype=torch.float32, device=device)
-        if not _stays_on_its_side(scene.solids, origins):
+        within = inside(scene.solids, origins, torch.zeros(options.frames, device=device))
+        if (within != within[:1]).any():
             continue
         rendering = render(
             scene, atlas, K, height, width, origins, R.expand(options.frames, 3, 3), options.samples
         )
         if rendering.depth.amin() < max(0.1 * np.linalg.norm(step), 0.04):
             continue
-        images = (rendering.images.permute(0, 2, 3, 1) * 255).round().byte().cpu().numpy()
-        return Sequence(
-            images,
-            rendering.depth.cpu().numpy(),
-            np.array([focal, focal, K[0, 2].item(), K[1, 2].item()]),
-            positions,
-        )
+        intrinsics = np.array([focal, focal, K[0, 2].item(), K[1, 2].item()])
+        return rendering, intrinsics, positions
     raise RuntimeError(
         f'No flight with a free view in {_TRIES} scenes for seed {seed}: check the presets of the options.'
     )

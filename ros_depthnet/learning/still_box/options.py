@@ -1,0 +1,62 @@
+"""What can be chosen about rendered flights: plain values, so that naming them loads nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Preset(str, Enum):
+    """A family of scenes."""
+
+    STILL_BOX = 'still_box'
+    BOXES = 'boxes'
+    ROOM = 'room'
+    CORRIDOR = 'corridor'
+    FOREST = 'forest'
+    STREET = 'street'
+    TERRAIN = 'terrain'
+
+
+PARK = 'park'
+
+
+def _choice(default, what: str, among: tuple[str, ...] | None = None):
+    return dataclasses.field(default=default, metadata={'help': what, 'choices': among})
+
+
+@dataclass(frozen=True)
+class FlightOptions:
+    """How to fly, and through what."""
+
+    scene: str = _choice(
+        PARK, 'the park, or the random scene of a family', (PARK, *(preset.value for preset in Preset))
+    )
+    seed: int = _choice(0, 'decides random scenes, what moves in them, and all noise')
+    seconds: float = _choice(12.0, 'length of the flight')
+    speed: float = _choice(2.0, 'metres per second')
+    rate: float = _choice(10.0, 'frames per second')
+    weave: float = _choice(0.6, 'how far the path weaves to both sides, metres')
+    weave_length: float = _choice(14.0, 'after how many metres it does so again')
+    sway: float = _choice(0.6, 'how much the camera sways, degrees: what a gimbal leaves')
+    heading: float = _choice(0.0, 'degrees from where the camera looks to where it flies: 180 is backwards')
+    hover: float = _choice(0.0, 'seconds at the end in which it stays where it is')
+    movers: int = _choice(0, 'things that move by themselves')
+    width: int = _choice(384, 'pixels')
+    height: int = _choice(288, 'pixels')
+    field_of_view: float = _choice(80.0, 'degrees across')
+    samples: int = _choice(6, 'rays a pixel, 1 to 6')
+
+
+@dataclass(frozen=True)
+class SensorOptions:
+    """What a camera makes of the light, all off."""
+
+    noise: float = _choice(0.0, 'standard deviation of the noise of a white pixel, white being 1')
+    blur: float = _choice(0.0, 'standard deviation of the blur, pixels')
+    exposure: float = _choice(0.0, 'standard deviation of ln(gain), which drifts over seconds')
+    vignetting: float = _choice(0.0, 'share of the light that the corners lose')
+
+
+IDEAL = SensorOptions()
