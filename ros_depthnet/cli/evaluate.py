@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='the given pairs, or the estimator flying along and choosing its own sources '
                              '(default: pairs)')
     parser.add_argument('--options', metavar='NAME=VALUE,...', action='append', default=[],
-                        help='fly with these options of the estimator instead of the shipped ones, as '
+                        help='run models with these options of the estimator instead of the shipped ones, as '
                              '"ranges=2,memory=false"; once more for each further variant to compare')
     parser.add_argument('--pose-noise', metavar='DEGREES,PERCENT',
                         help='degrade the poses: rotation between two frames by so many degrees, the way '
@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--json', metavar='FILE', type=Path, help='write the scores there')
     parser.add_argument('--html', metavar='FOLDER', type=Path, help='write a page with pictures there')
     parser.add_argument('--bands', action='store_true',
-                        help='also print scores by depth and by angle to the motion, with the physical limit')
+                        help='also print what deviations are worth, and scores by depth, by angle to the '
+                             'motion and by contrast, with the physical limit')
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -51,6 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
             (results if isinstance(outcome, judge.Result) else skipped).append(outcome)
     print(table([result.row for result in results]))
     if arguments.bands:
+        print('\n' + trust_table(results))
         print('\n' + band_table([band for result in results for band in result.bands]))
     for result in results:
         if result.dropped:
@@ -82,7 +84,7 @@ def as_json(results, skipped, commit: str) -> dict:
         'rows': [result.row.as_dict() for result in results],
         'commit': commit,
         'calibration': [{'set': result.row.set, 'method': result.method, 'protocol': result.row.protocol,
-                         'within': result.row.scores.within} for result in results],
+                         'within': result.row.scores.within, **vars(result.trust)} for result in results],
         'bands': [vars(band) for result in results for band in result.bands],
         'dropped': [{'set': result.row.set, 'method': result.method, 'protocol': result.row.protocol,
                      **result.dropped} for result in results if result.dropped],
@@ -91,23 +93,39 @@ def as_json(results, skipped, commit: str) -> dict:
 
 
 def table(rows) -> str:
-    """Return the scores as text."""
-    lines = [['set', 'method', 'protocol', 'pairs', *_COLUMNS, 'ms']]
+    """Return the scores as text, with those on common pixels where there are any."""
+    from ros_depthnet.evaluation.evaluate import COMMON_SCORES
+
+    shared = COMMON_SCORES if any(row.common for row in rows) else ()
+    lines = [['set', 'method', 'protocol', 'pairs', *_COLUMNS, *(f'{name}_common' for name in shared), 'ms']]
     for row in rows:
+        common = (getattr(row.common, name, math.nan) for name in shared)
         lines.append([row.set, row.method, row.protocol, str(row.pairs),
-                      *(_number(getattr(row.scores, name)) for name in _COLUMNS), f'{row.ms_per_pair:.0f}'])
+                      *(_number(getattr(row.scores, name)) for name in _COLUMNS), *map(_number, common),
+                      f'{row.ms_per_pair:.0f}'])
+    return aligned(lines, words=3)
+
+
+def trust_table(results) -> str:
+    """Return what deviations are worth as text."""
+    columns = ('within', 'deviation', 'wrong', 'trusted', 'trusted_wrong')
+    lines = [['set', 'method', 'protocol', *columns]]
+    for result in results:
+        shares = {**vars(result.row.scores), **vars(result.trust)}
+        lines.append([result.row.set, result.method, result.row.protocol,
+                      *(_number(shares[name]) for name in columns)])
     return aligned(lines, words=3)
 
 
 def band_table(bands) -> str:
-    """Return the scores by depth and by angle to the motion as text."""
-    lines = [['set', 'method', 'protocol', 'by', 'from', 'to', 'pixels', 'abs_rel', 'mae_log', 'delta_125',
-              'coverage', 'limit']]
+    """Return the scores by depth, by angle to the motion and by contrast as text."""
+    columns = ('abs_rel', 'mae_log', 'delta_125', 'coverage', 'within', 'deviation', 'limit')
+    lines = [['set', 'method', 'protocol', 'by', 'from', 'to', 'pixels', *columns]]
     for band in bands:
-        lines.append([band.set, band.method, band.protocol, {'depth': 'depth m', 'foe': 'FoE deg'}[band.by],
+        lines.append([band.set, band.method, band.protocol,
+                      {'depth': 'depth m', 'foe': 'FoE deg', 'contrast': 'contrast'}[band.by],
                       f'{band.low:g}', f'{band.high:g}', str(band.pixels),
-                      *(_number(value) for value in (band.abs_rel, band.mae_log, band.delta_125,
-                                                     band.coverage, band.limit))])
+                      *(_number(getattr(band, name)) for name in columns)])
     return aligned(lines, words=4)
 
 

@@ -13,7 +13,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--config', default='parallaxnet', help='name of a shipped recipe, or a YAML file (parallaxnet)'
     )
-    parser.add_argument('--data', type=Path, required=True, help='training set, from `depthnet render set`')
+    parser.add_argument(
+        '--data', type=Path, nargs='+', required=True, help='training sets, from `depthnet render set`'
+    )
     parser.add_argument('--validation', type=Path, required=True, help='another set, of another seed')
     parser.add_argument('--out', type=Path, required=True, help='folder of checkpoint, results and curves')
     parser.add_argument('--device', default='cpu', help='cpu or cuda (cpu)')
@@ -38,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     with Progress() as show:
         train(
             recipe,
-            RenderedFlights.open(arguments.data),
+            [RenderedFlights.open(folder) for folder in arguments.data],
             RenderedFlights.open(arguments.validation),
             arguments.out,
             arguments.device,

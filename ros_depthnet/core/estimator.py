@@ -1,13 +1,13 @@
 """The whole of depth from motion: frames with poses in, depth with its deviation out."""
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from ros_depthnet.core import fusion, motion
+from ros_depthnet.core import fusion, motion, refine
 from ros_depthnet.core.baseline import (
     Drop,
     FrameBuffer,
@@ -48,10 +48,12 @@ class EstimatorOptions(PairOptions):
     is -Inf, farther is +Inf (REP-117), metres. max_relative_deviation: depth with a larger ratio of deviation
     to depth is NaN. matching_noise: one standard deviation of what matching can resolve, pixels at the
     model's input width. position_noise: one standard deviation of what odometry says of the way between two
-    frames, metres. buffer_size: most frames held. buffer_age: longest a frame is held, seconds. memory: carry
-    depth along the motion, so that maps improve over time and outlast hovering. memory_age: depth measured
-    longer ago is NaN, seconds. ranges_in_turn: with memory, measure one range a frame and remember the
-    others, which costs no more than one range.
+    frames, metres. rotation_noise: what it says of the rotation between two frames is off by this standard
+    deviation about each axis, radians, and corrected from the images; 0: it is taken as it is.
+    buffer_size: most frames held. buffer_age: longest a frame is held, seconds. memory: carry depth along the
+    motion, so that maps improve over time and outlast hovering. memory_age: depth measured longer ago is NaN,
+    seconds. ranges_in_turn: with memory, measure one range a frame and remember the others, which costs no
+    more than one range.
     """
 
     initial_depth: float = 10.0
@@ -60,6 +62,7 @@ class EstimatorOptions(PairOptions):
     max_relative_deviation: float = 0.5
     matching_noise: float = 0.1
     position_noise: float = 0.005
+    rotation_noise: float = 0.001
     buffer_size: int = 24
     buffer_age: float = 5.0
     memory: bool = True
@@ -69,6 +72,8 @@ class EstimatorOptions(PairOptions):
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if field.name == 'rotation_noise' and value == 0:
+                continue
             if value is not None and not isinstance(value, bool) and not value > 0:
                 raise ValueError(f'{field.name} must be positive, not {value}.')
         if self.min_range >= self.max_range:
@@ -211,10 +216,8 @@ class Estimator:
     def _measured(self, reference: Frame, ranges: Sequence[Sequence[Source]],
                   clock: '_Clock') -> fusion.DepthMap:
         """Return what the model sees in the ranges' sources, fused."""
-        stabilised = {source.frame.stamp_ns: motion.stabilise(
-            source.frame.image, reference.camera,
-            motion.inverse(source.frame.T_world_cam) @ reference.T_world_cam)
-            for sources in ranges for source in sources}
+        stabilised = self._stabilised(
+            reference, {source.frame.stamp_ns: source.frame for sources in ranges for source in sources})
         views = [_views(reference, [stabilised[source.frame.stamp_ns] for source in sources])
                  for sources in ranges]
         clock.lap('stabilise')
@@ -224,6 +227,20 @@ class Estimator:
         fresh = fusion.fused(maps)
         clock.lap('fuse')
         return fresh
+
+    def _stabilised(self, reference: Frame, sources: Mapping[int, Frame]) -> dict[int, motion.Stabilised]:
+        """Return the sources, by stamp, in the reference's axes: by odometry, and the images if asked to."""
+        noise, stabilised = self.options.rotation_noise, {}
+        pixels = refine.corners(reference.image) if noise else None
+        for stamp_ns, source in sources.items():
+            T_src_ref = motion.inverse(source.T_world_cam) @ reference.T_world_cam
+            view = motion.stabilise(source.image, reference.camera, T_src_ref)
+            if noise:
+                found = refine.followed(reference.image, view, pixels)
+                left = refine.residual_rotation(*found, reference.camera, view.displacement, noise)
+                view = motion.stabilise(source.image, reference.camera, refine.turned(T_src_ref, left))
+            stabilised[stamp_ns] = view
+        return stabilised
 
     def _with_geometry(self, prediction: Prediction, views: Views) -> fusion.DepthMap:
         """

@@ -15,6 +15,7 @@ SAME_SURFACE = 1.1        # ratio of depths up to which points that fall on one 
 TRANSLATION_NOISE = 0.05  # share of the way that odometry is off
 PIXEL_NOISE = 0.4         # pixels that resampling and odometry's rotation move a point in the image
 FORGETTING = 0.1          # deviation of ln(depth) that a second adds, for what moves by itself
+COMMON = 0.75             # share of the variance of maps' errors that all of them have
 _LEAST_WEIGHT = 0.1       # of a point's four neighbours, those it hardly touches are left to others
 
 
@@ -47,9 +48,10 @@ def fused(maps: Sequence[DepthMap]) -> DepthMap:
     """
     Return the mean of maps of one view, weighted by inverse variance of ln(depth).
 
-    Where they contradict each other, those that agree with the most certain one count. The deviation is the
-    mean of theirs: maps from the same network and much the same images err alike, so that many of them are
-    not as much more certain as independent ones would be. The age is that of the youngest.
+    Where they contradict each other, those that agree with the most certain one count. Maps from the same
+    network and much the same images err alike: of their variance, COMMON stays however many there are, and
+    the rest averages out. How far they differ adds to it, by more than it shows, since what they have in
+    common does not show in a difference. The age is that of the youngest.
     """
     if len(maps) == 1:
         return maps[0]
@@ -64,9 +66,11 @@ def fused(maps: Sequence[DepthMap]) -> DepthMap:
     with np.errstate(invalid='ignore'):
         weights = weights / total
         mean = np.where(agree, weights * logs, 0).sum(0)
-    deviation = np.where(agree, weights * deviations, 0).sum(0)
+    spread = np.where(agree, weights * np.square(logs - mean), 0).sum(0) / (1 - COMMON)
+    shares = np.where(agree, weights * deviations, 0)
+    variance = COMMON * np.square(shares.sum(0)) + (1 - COMMON) * np.square(shares).sum(0) + spread
     age = np.where(agree, ages, np.inf).min(0)
-    return DepthMap(np.exp(mean), deviation, age).where(total > 0)
+    return DepthMap(np.exp(mean), np.sqrt(variance), age).where(total > 0)
 
 
 def updated(new: DepthMap, old: DepthMap) -> DepthMap:

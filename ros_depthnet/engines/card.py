@@ -19,9 +19,9 @@ class ModelCard:
     What code may ask of a model. Raises ModelError for values that make no sense.
 
     name: as users write it. kind: 'parallaxnet' or 'depthnet', the meaning of inputs and outputs. file: path
-    of the ONNX file. input_width, input_height: size the model was trained at, pixels. input_multiple: width
-    and height must be multiples of it. parallax_range: (least, most) lateral parallax it was trained for,
-    pixels.
+    of the ONNX file. input_width, input_height: size the model is used at on a CPU, pixels. gpu_width: the
+    same on a GPU, where a larger size is affordable; None: no other. input_multiple: width and height must be
+    multiples of it. parallax_range: (least, most) lateral parallax it was trained for, pixels.
     nominal_displacement: metres, depthnet only: the displacement its output is the depth for.
     relative_deviation: standard deviation of ln(depth) of a model that predicts none. deviation_scale: the
     model's own deviations times this are what was found on flights it was not trained on.
@@ -34,6 +34,7 @@ class ModelCard:
     input_width: int
     input_height: int
     input_multiple: int = 16
+    gpu_width: int | None = None
     parallax_range: tuple[float, float] = (1.0, 60.0)
     nominal_displacement: float | None = None
     relative_deviation: float = 0.25
@@ -49,7 +50,7 @@ class ModelCard:
     def __post_init__(self):
         if self.kind not in KINDS:
             raise ModelError(f'The card of {self.name} has kind {self.kind!r}, none of {", ".join(KINDS)}.')
-        sizes = (self.input_width, self.input_height, self.input_multiple)
+        sizes = (self.input_width, self.input_height, self.input_multiple, self.gpu_width or 1)
         if not all(isinstance(size, int) and size > 0 for size in sizes):
             raise ModelError(f'The card of {self.name} needs whole positive input sizes and multiple.')
         low, high = self.parallax_range
@@ -77,7 +78,8 @@ class ModelCard:
             return cls(**{**known, 'name': content['name'], 'kind': content['kind'],
                           'file': path.parent / content['file'],
                           'input_width': size['width'], 'input_height': size['height'],
-                          'input_multiple': size.get('multiple', 16), 'parallax_range': (low, high)})
+                          'input_multiple': size.get('multiple', 16), 'gpu_width': size.get('gpu_width'),
+                          'parallax_range': (low, high)})
         except KeyError as error:
             raise ModelError(f'The model card {path} lacks {error.args[0]!r}.') from error
         except ModelError:

@@ -34,9 +34,10 @@ class Model:
     """Metric depth from views: hides from the estimator which kind of network looks at them."""
 
     def __init__(self, card: ModelCard, engine: Engine, input_width: int | None = None):
-        """Use the card's input width unless another is given; raise ModelError if it is no multiple."""
+        """Use the card's input width for the provider, or the one given; ModelError if it is no multiple."""
         self.card, self.engine = card, engine
-        self.input_width = input_width or card.input_width
+        on_gpu = not engine.provider.endswith('cpu')
+        self.input_width = input_width or on_gpu and card.gpu_width or card.input_width
         if self.input_width % card.input_multiple or self.input_width < 0:
             raise ModelError(f'The input width of {card.name} must be a multiple of {card.input_multiple}, '
                              f'not {self.input_width}.')
@@ -136,7 +137,7 @@ def load_model(name_or_path: str | Path = 'default', provider: str = 'auto', thr
     Return a shipped model by name ('default', 'parallaxnet', ...) or one by the path of its .onnx or .yaml.
 
     provider, threads, cache_dir: see OnnxEngine. input_width: pixels, a multiple of the card's; None: the
-    card's. Raises ModelError.
+    card's for the provider. Raises ModelError.
     """
     card = ModelCard.read(_card_path(str(name_or_path)))
     card.check_file()

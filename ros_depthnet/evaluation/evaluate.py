@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from ros_depthnet.core import motion
@@ -13,21 +14,29 @@ from ros_depthnet.core.frames import Frame
 from ros_depthnet.engines.card import ModelCard
 from ros_depthnet.engines.model import Model, load_model
 from ros_depthnet.evaluation.methods import CLASSICAL, Method, NotApplicable, constant, depth_noise
-from ros_depthnet.evaluation.metrics import DepthAndDeviation, PixelErrors, Scores, average
+from ros_depthnet.evaluation.metrics import DepthAndDeviation, PixelErrors, Scores, Trust, average
 from ros_depthnet.evaluation.posed_sequence import PosedSequence
 from ros_depthnet.resources import share_path
 
 PROTOCOLS = ('pairs', 'stream')
+COMMON_SCORES = ('mae_log', 'ause')   # those of `Row.common` that are reported
 LIMIT_NOISE = 0.1   # pixels: matching noise of the physical limit shown beside the scores
 _PICTURED = 3       # examples a set and method contribute to the HTML page
 _DEPTH_EDGES = (0, 1, 2, 4, 8, 16, 32, 64, 128, np.inf)   # metres
 _FOE_EDGES = (0, 5, 10, 20, 40, 90)                       # degrees between the ray and the motion
+_CONTRAST_EDGES = (0, 1, 2, 4, 8, 16, 32, np.inf)         # grey levels
+_CONTRAST_WINDOW = 9                                      # pixels
 _NO_RANGE = 1e-6    # metres: sets in other units than metres have no natural shortest depth
 
 
 @dataclass(frozen=True)
 class Row:
-    """The scores of one method on one set; `pairs` counts frames where the protocol is `stream`."""
+    """
+    The scores of one method on one set; `pairs` counts frames where the protocol is `stream`.
+
+    common: the scores on those pixels alone of which every flight along the set in this run gave a depth;
+    None where nothing flew beside it.
+    """
 
     set: str
     method: str
@@ -35,22 +44,27 @@ class Row:
     pairs: int
     scores: Scores
     ms_per_pair: float
+    common: Scores | None = None
 
     def as_dict(self) -> dict:
         """Return one flat JSON object."""
         scores = asdict(self.scores)
         del scores['within']   # it says how well the deviation is calibrated, not how good the depth is
+        common = {} if self.common is None else {
+            f'{name}_common': getattr(self.common, name) for name in COMMON_SCORES}
         return {'set': self.set, 'method': self.method, 'protocol': self.protocol, 'pairs': self.pairs,
-                **scores, 'ms_per_pair': self.ms_per_pair}
+                **scores, **common, 'ms_per_pair': self.ms_per_pair}
 
 
 @dataclass(frozen=True)
 class Band:
     """
-    The scores of one method on one set's pixels of a range of depth or of angle to the motion.
+    The scores of one method on one set's pixels of a range of depth, of angle to the motion or of contrast.
 
-    by: 'depth' (metres) or 'foe' (degrees between ray and line of motion, 0 at the focus of expansion).
-    limit: mean relative deviation, at most 1, that a matching noise of 0.1 px leaves to any method.
+    by: 'depth' (metres), 'foe' (degrees between ray and line of motion, 0 at the focus of expansion) or
+    'contrast' (standard deviation of grey levels, 0 to 255, in the 9 x 9 pixels around, 0 without texture).
+    deviation: mean relative deviation that the method claims. limit: mean relative deviation, at most 1, that
+    a matching noise of 0.1 px leaves to any method.
     """
 
     set: str
@@ -64,6 +78,8 @@ class Band:
     mae_log: float
     delta_125: float
     coverage: float
+    within: float
+    deviation: float
     limit: float
 
 
@@ -83,6 +99,7 @@ class Result:
     """All that one method did on one set."""
 
     row: Row
+    trust: Trust
     bands: tuple[Band, ...]
     examples: tuple[Example, ...]
     dropped: dict[str, int]
@@ -151,29 +168,32 @@ class Variant:
         return f'{method}[{self.label}]' if self.label else method
 
 
+Entries = Mapping[str, tuple[str, Variant]]   # what is compared, by label: a method with its options
+
+
 def evaluate(sequences: Iterable[PosedSequence], methods: Sequence[str], protocols: Sequence[str],
              progress: Callable[[str], None],
              variants: Sequence[Variant] = (Variant(),)) -> Iterator[Result | Skipped]:
     """
     Run methods on sequences; a name is one of `all_methods()` or the path of a model.
 
-    Streams run once with each variant of the estimator's options; pairs know of none. `progress` is told in a
-    few words what is being done. Raises ModelError and SequenceError.
+    Models run once with each variant of the estimator's options. `progress` is told in a few words what is
+    being done. Raises ModelError and SequenceError.
     """
     models = {name: load_model(name) for name in methods if name != 'constant' and name not in CLASSICAL}
     cards = {name: model.card.name for name, model in models.items()}
     same = {name: card for name, card in cards.items() if card != name and card in cards}
     runs = [name for name in methods if name not in same]
+    # The classical methods have no options.
+    entries = {variant.named(name): (name, variant) for name in runs
+               for variant in (variants if name in models else (Variant(),))}
     for sequence in sequences:
-        if 'pairs' in protocols:
-            for outcome in _pairs(sequence, runs, models, progress):
+        for protocol, judge in zip(PROTOCOLS, (_pairs, _streams), strict=True):
+            for outcome in judge(sequence, entries, models, progress) if protocol in protocols else ():
                 yield outcome
-                yield from (outcome.renamed(name) for name in methods if same.get(name) == outcome.method)
-        for variant in variants if 'stream' in protocols else ():
-            for outcome in _stream(sequence, runs, models, variant, progress):
-                yield outcome
+                judged, variant = entries[outcome.method]
                 yield from (outcome.renamed(variant.named(name)) for name in methods
-                            if name in same and variant.named(same[name]) == outcome.method)
+                            if same.get(name) == judged)
 
 
 def stream_options(sequence: PosedSequence, variant: Variant) -> EstimatorOptions:
@@ -187,21 +207,25 @@ def stream_options(sequence: PosedSequence, variant: Variant) -> EstimatorOption
                                **variant.changes})
 
 
-def _pairs(sequence: PosedSequence, names: Sequence[str], models: dict[str, Model],
+def pair_options(sequence: PosedSequence, variant: Variant) -> EstimatorOptions:
+    """Return the options for pairs: with every pixel judged it shows how well a model knows what it knows."""
+    return EstimatorOptions(**{'min_range': _NO_RANGE, 'max_range': sequence.max_depth,
+                               'max_relative_deviation': np.inf, **variant.changes})
+
+
+def _pairs(sequence: PosedSequence, entries: Entries, models: Mapping[str, Model],
            progress: Callable[[str], None]) -> Iterator[Result | Skipped]:
-    # How sure a model must be is a choice of the product; what it knows shows with every pixel judged.
-    options = EstimatorOptions(min_range=_NO_RANGE, max_range=sequence.max_depth,
-                               max_relative_deviation=np.inf)
-    fixed = {**CLASSICAL, **{name: _of_pairs(Estimator(model, options)) for name, model in models.items()}}
-    tallies = {name: _Tally(sequence, name, 'pairs') for name in names}
-    why = dict.fromkeys(names, 'the set has no pair with a pixel to score')
+    fixed = {label: CLASSICAL.get(name) or _of_pairs(Estimator(models[name], pair_options(sequence, variant)))
+             for label, (name, variant) in entries.items() if name != 'constant'}
+    tallies = {label: _Tally(sequence, label, 'pairs') for label in entries}
+    why = dict.fromkeys(entries, 'the set has no pair with a pixel to score')
     for number, (i, j) in enumerate(sequence.pairs):
         progress(f'{sequence.name}: pair {number + 1} of {len(sequence.pairs)}')
         reference, source = sequence.frame(i), sequence.frame(j)
         view = _View.of_pair(reference, source, sequence.depth(i), sequence.max_depth)
         if not view.scored_hw.any():
             continue
-        for name in names:
+        for name in entries:
             method = constant(view.truth_hw[view.scored_hw]) if name == 'constant' else fixed[name]
             try:
                 if not tallies[name].count:   # what happens once only is not what a pair costs
@@ -211,7 +235,8 @@ def _pairs(sequence: PosedSequence, names: Sequence[str], models: dict[str, Mode
                 tallies[name].add(f'{i} from {j}', view, estimate, time.perf_counter() - started)
             except NotApplicable as reason:
                 why[name] = str(reason)
-    yield from (tallies[name].result() or Skipped(sequence.name, name, 'pairs', why[name]) for name in names)
+    yield from (tallies[name].result() or Skipped(sequence.name, name, 'pairs', why[name])
+                for name in entries)
 
 
 def _of_pairs(estimator: Estimator) -> Method:
@@ -223,43 +248,53 @@ def _of_pairs(estimator: Estimator) -> Method:
     return method
 
 
-def _stream(sequence: PosedSequence, names: Sequence[str], models: dict[str, Model], variant: Variant,
-            progress: Callable[[str], None]) -> Iterator[Result | Skipped]:
-    options = stream_options(sequence, variant)
-    for name in names:
-        label = variant.named(name)
-        if name not in models:
-            yield Skipped(sequence.name, label, 'stream', 'it compares given pairs only')
-            continue
-        result = _flight(sequence, label, models[name], options, progress).result()
-        yield result or Skipped(sequence.name, label, 'stream', 'no frame but the first has true depth')
-
-
-def _flight(sequence: PosedSequence, name: str, model: Model, options: EstimatorOptions,
-            progress: Callable[[str], None]) -> '_Tally':
-    """Fly the estimator along the sequence; where it gives nothing for a frame, all is unknown."""
-    tally = _Tally(sequence, name, 'stream')
-    estimator = Estimator(model, options)
-    model.warm_up(sequence.camera, options.max_sources, options.ranges)
-    nothing = DepthAndDeviation(np.full((sequence.camera.height, sequence.camera.width), np.nan))
-    for i, entry in enumerate(sequence.frames):
-        progress(f'{sequence.name}: {name}, frame {i + 1} of {len(sequence.frames)}')
+def _streams(sequence: PosedSequence, entries: Entries, models: Mapping[str, Model],
+             progress: Callable[[str], None]) -> Iterator[Result | Skipped]:
+    # All side by side, so that nothing need be kept to compare them on common pixels.
+    flights = {label: _Flight(sequence, label, models[name], stream_options(sequence, variant))
+               for label, (name, variant) in entries.items() if name in models}
+    for i, entry in enumerate(sequence.frames if flights else ()):
+        progress(f'{sequence.name}: frame {i + 1} of {len(sequence.frames)}')
         frame = sequence.frame(i)
+        truth_hw = None if entry.depth_path is None else sequence.depth(i)
+        scored = [(flight.tally, flight.add(f'frame {i}', frame, truth_hw)) for flight in flights.values()]
+        scored = [(tally, errors) for tally, errors in scored if errors]
+        if len(scored) > 1:
+            known = np.logical_and.reduce([np.isfinite(errors.depth) for _, errors in scored])
+            for tally, errors in scored:
+                tally.add_common(errors.scores(known))
+    for label, (name, _) in entries.items():
+        why = 'no frame but the first has true depth' if name in models else 'it compares given pairs only'
+        result = flights[label].tally.result() if label in flights else None
+        yield result or Skipped(sequence.name, label, 'stream', why)
+
+
+class _Flight:
+    """The estimator along a sequence; where it gives nothing for a frame, all is unknown."""
+
+    def __init__(self, sequence: PosedSequence, label: str, model: Model, options: EstimatorOptions):
+        self.tally = _Tally(sequence, label, 'stream')
+        self._estimator, self._max_depth = Estimator(model, options), sequence.max_depth
+        model.warm_up(sequence.camera, options.max_sources, options.ranges)
+
+    def add(self, label: str, frame: Frame, truth_hw: np.ndarray | None) -> PixelErrors | None:
+        """Fly on to a frame; return its errors if it is scored: all that have truth but the first are."""
         started = time.perf_counter()
-        outcome = estimator.add(frame)
-        seconds, estimate, displacements = time.perf_counter() - started, nothing, []
+        outcome = self._estimator.add(frame)
+        seconds, displacements = time.perf_counter() - started, []
+        estimate = DepthAndDeviation(np.full(frame.image.shape[:2], np.nan))
         if isinstance(outcome, Drop):
-            tally.drop(outcome)
+            self.tally.drop(outcome)
             seconds = np.nan
         else:
             if outcome.carried:
-                tally.drop(outcome.carried)
+                self.tally.drop(outcome.carried)
             estimate = DepthAndDeviation(outcome.depth_hw, outcome.deviation_hw)
             displacements = [source.displacement for source in outcome.sources]
-        if entry.depth_path is not None and outcome is not Drop.FIRST_FRAME:
-            view = _View.of(frame, sequence.depth(i), sequence.max_depth, displacements)
-            tally.add(f'frame {i}', view, estimate, seconds)
-    return tally
+        if truth_hw is None or outcome is Drop.FIRST_FRAME:
+            return None
+        return self.tally.add(label, _View.of(frame, truth_hw, self._max_depth, displacements), estimate,
+                              seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -270,6 +305,7 @@ class _View:
     truth_hw: np.ndarray
     scored_hw: np.ndarray
     max_depth: float
+    contrast_hw: np.ndarray   # deviation of grey levels nearby
     angle_hw: np.ndarray   # degrees between the ray and the motion; NaN: not known
     limit_hw: np.ndarray   # relative deviation of depth at the physical limit; NaN: not known
 
@@ -277,12 +313,12 @@ class _View:
     def of(cls, reference: Frame, truth_hw: np.ndarray, max_depth: float,
            displacements: Sequence[np.ndarray]) -> '_View':
         scored_hw = (truth_hw > 0) & (truth_hw < max_depth)
-        unknown = np.full(truth_hw.shape, np.nan)
+        unknown, contrast_hw = np.full(truth_hw.shape, np.nan), _contrast(reference.image)
         if not displacements:
-            return cls(reference.image, truth_hw, scored_hw, max_depth, unknown, unknown)
+            return cls(reference.image, truth_hw, scored_hw, max_depth, contrast_hw, unknown, unknown)
         limit_hw = depth_noise(truth_hw, reference.camera, displacements, LIMIT_NOISE) / truth_hw
         longest = max(displacements, key=np.linalg.norm)
-        return cls(reference.image, truth_hw, scored_hw, max_depth,
+        return cls(reference.image, truth_hw, scored_hw, max_depth, contrast_hw,
                    _angle(reference.camera.rays_hw3(), longest), np.minimum(limit_hw, 1))
 
     @classmethod
@@ -300,6 +336,13 @@ def _angle(rays_hw3: np.ndarray, direction: np.ndarray) -> np.ndarray:
     return np.degrees(np.arccos(np.minimum(cosine, 1)))
 
 
+def _contrast(image: np.ndarray) -> np.ndarray:
+    """Return the standard deviation (H, W) of an RGB image's grey levels in the window round each pixel."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    mean, square = (cv2.blur(each, (_CONTRAST_WINDOW,) * 2) for each in (grey, grey * grey))
+    return np.sqrt(np.maximum(square - mean * mean, 0))
+
+
 class _Tally:
     """Gathers the scores of one method on one set, pair by pair, so that memory doesn't grow with the set."""
 
@@ -308,9 +351,11 @@ class _Tally:
         candidates = len(sequence.pairs if protocol == 'pairs' else sequence.with_truth)
         self._pictured = set(np.linspace(0, candidates - 1, min(_PICTURED, candidates)).round().astype(int))
         self._scores: list[Scores] = []
+        self._common: list[Scores] = []
+        self._trust: list[Trust] = []
         self._seconds: list[float] = []
         self._examples: list[Example] = []
-        self._parts: dict[tuple[str, float, float], list[tuple[int, Scores, float]]] = {}
+        self._parts: dict[tuple[str, float, float], list[tuple[int, Scores, Trust, float]]] = {}
         self._dropped: dict[str, int] = {}
 
     @property
@@ -320,47 +365,58 @@ class _Tally:
     def drop(self, reason: Drop) -> None:
         self._dropped[reason.value] = self._dropped.get(reason.value, 0) + 1
 
-    def add(self, label: str, view: _View, estimate: DepthAndDeviation, seconds: float) -> None:
+    def add_common(self, scores: Scores) -> None:
+        """Add what a frame scores on the pixels that all know."""
+        self._common.append(scores)
+
+    def add(self, label: str, view: _View, estimate: DepthAndDeviation, seconds: float) -> PixelErrors:
+        """Score an estimate and return its errors."""
         errors = PixelErrors.of(estimate, view.truth_hw, view.scored_hw, view.max_depth)
         scores = errors.scores()
         if self.count in self._pictured:
             self._examples.append(Example(label, view.image, view.truth_hw, estimate, scores))
         self._scores.append(scores)
+        self._trust.append(errors.trust())
         self._seconds.append(seconds)
         limits = view.limit_hw[view.scored_hw]
         for by, edges, values in (('depth', _DEPTH_EDGES, errors.truth),
-                                  ('foe', _FOE_EDGES, view.angle_hw[view.scored_hw])):
+                                  ('foe', _FOE_EDGES, view.angle_hw[view.scored_hw]),
+                                  ('contrast', _CONTRAST_EDGES, view.contrast_hw[view.scored_hw])):
             for low, high in zip(edges, edges[1:], strict=False):
                 chosen = (values >= low) & ((values < high) | (high == edges[-1]))
                 pixels = int(chosen.sum())
                 if pixels:
-                    part = (pixels, errors.scores(chosen), _finite_mean(limits[chosen]))
+                    part = pixels, errors.scores(chosen), errors.trust(chosen), _finite_mean(limits[chosen])
                     self._parts.setdefault((by, low, high), []).append(part)
+        return errors
 
     def result(self) -> Result | None:
         if not self._scores:
             return None
         seconds = [spent for spent in self._seconds if np.isfinite(spent)]
         row = Row(self._set, self._method, self._protocol, self.count, average(self._scores),
-                  1e3 * float(np.median(seconds)) if seconds else np.nan)
+                  1e3 * float(np.median(seconds)) if seconds else np.nan,
+                  average(self._common) if self._common else None)
         bands = tuple(self._band(*key, parts) for key, parts in sorted(self._parts.items()))
-        return Result(row, bands, tuple(self._examples), self._dropped)
+        return Result(row, average(self._trust), bands, tuple(self._examples), self._dropped)
 
-    def _band(self, by: str, low: float, high: float, parts: list[tuple[int, Scores, float]]) -> Band:
-        pixels = np.array([count for count, _, _ in parts])
-        nan = float('nan')
-        covered = pixels * [scores.coverage for _, scores, _ in parts]
+    def _band(self, by: str, low: float, high: float, parts: list[tuple[int, Scores, Trust, float]]) -> Band:
+        counts, all_scores, trusts, limits = zip(*parts, strict=True)
+        pixels, nan = np.array(counts), float('nan')
+        covered = pixels * [scores.coverage for scores in all_scores]
 
         def mean(values: list[float], weights: np.ndarray) -> float:
             known = np.isfinite(values) & (weights > 0)
             return float(np.average(np.array(values)[known], weights=weights[known])) if known.any() else nan
 
         return Band(self._set, self._method, self._protocol, by, float(low), float(high), int(pixels.sum()),
-                    abs_rel=mean([scores.abs_rel for _, scores, _ in parts], covered),
-                    mae_log=mean([scores.mae_log for _, scores, _ in parts], covered),
-                    delta_125=mean([scores.delta_125 for _, scores, _ in parts], pixels),
-                    coverage=mean([scores.coverage for _, scores, _ in parts], pixels),
-                    limit=mean([limit for _, _, limit in parts], pixels))
+                    abs_rel=mean([scores.abs_rel for scores in all_scores], covered),
+                    mae_log=mean([scores.mae_log for scores in all_scores], covered),
+                    delta_125=mean([scores.delta_125 for scores in all_scores], pixels),
+                    coverage=mean([scores.coverage for scores in all_scores], pixels),
+                    within=mean([scores.within for scores in all_scores], covered),
+                    deviation=mean([trust.deviation for trust in trusts], covered),
+                    limit=mean(limits, pixels))
 
 
 def _finite_mean(values: np.ndarray) -> float:

@@ -20,7 +20,7 @@ from ros_depthnet.evaluation.pictures import (
 
 _WIDTH = 300   # pixels of one picture
 _SCORES = ('abs_rel', 'rmse', 'mae_log', 'delta_105', 'delta_125', 'coverage', 'ause')
-_BAND_SCORES = ('abs_rel', 'mae_log', 'delta_125', 'coverage', 'limit')
+_BAND_SCORES = ('abs_rel', 'mae_log', 'delta_125', 'coverage', 'within', 'deviation', 'limit')
 
 
 def write_evaluation_page(folder: Path, results: Sequence[Result], skipped: Sequence[Skipped],
@@ -73,7 +73,7 @@ def _scores(rows: Sequence[Row]) -> str:
 
 
 def _bands(bands: Sequence[Band]) -> str:
-    unit = {'depth': 'depth, m', 'foe': 'angle to the motion, degrees'}
+    unit = {'depth': 'depth, m', 'foe': 'angle to the motion, degrees', 'contrast': 'contrast, grey levels'}
     return page.table(
         ['method', 'by', 'from', 'to', 'pixels', *_BAND_SCORES],
         [[band.method, unit[band.by], f'{band.low:g}', f'{band.high:g}', str(band.pixels),

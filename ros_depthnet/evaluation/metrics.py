@@ -1,9 +1,14 @@
 """Scores of an estimated depth map against the truth."""
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import cv2
 import numpy as np
+
+from ros_depthnet.core.cloud import CloudOptions
+
+TRUSTED = CloudOptions().max_relative_deviation
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +40,22 @@ class Scores:
     coverage: float
     ause: float
     within: float
+
+
+@dataclass(frozen=True)
+class Trust:
+    """
+    What leaving out by deviation is worth, one estimate or the mean of many; shares without unit.
+
+    wrong: of estimates, those off by more than a quarter either way. trusted: of scored pixels, those that
+    clouds and obstacles take by default, the deviation being small enough for the depth. trusted_wrong: of
+    these, the wrong ones. deviation: mean relative deviation of estimates.
+    """
+
+    wrong: float
+    trusted: float
+    trusted_wrong: float
+    deviation: float
 
 
 def resample(estimate: DepthAndDeviation, width: int, height: int) -> DepthAndDeviation:
@@ -92,14 +113,26 @@ class PixelErrors:
         """Return |ln d - ln z|."""
         return np.abs(np.log(self.depth / self.truth))
 
+    @property
+    def doubt(self) -> np.ndarray:
+        """Return the deviation relative to the depth."""
+        return self.deviation / self.depth
+
     def scores(self, chosen: np.ndarray | slice = slice(None)) -> Scores:
         """Average over the chosen pixels, by default all."""
         truth, depth, relative, log = (x[chosen] for x in (self.truth, self.depth, self.relative, self.log))
         return Scores(
             abs_rel=_mean(relative), rmse=_mean((depth - truth) ** 2) ** 0.5, mae_log=_mean(log),
             delta_105=_share(log < np.log(1.05)), delta_125=_share(log < np.log(1.25)),
-            coverage=_share(np.isfinite(depth)), ause=_ause(relative, self.deviation[chosen] / depth),
+            coverage=_share(np.isfinite(depth)), ause=_ause(relative, self.doubt[chosen]),
             within=_within(np.abs(depth - truth), self.deviation[chosen]))
+
+    def trust(self, chosen: np.ndarray | slice = slice(None)) -> Trust:
+        """Say what the deviation of the chosen pixels is worth, by default of all."""
+        depth, doubt = self.depth[chosen], self.doubt[chosen]
+        wrong = ~(self.log[chosen] < np.log(1.25))
+        trusted = doubt <= TRUSTED
+        return Trust(_share(wrong[np.isfinite(depth)]), _share(trusted), _share(wrong[trusted]), _mean(doubt))
 
     @classmethod
     def joined(cls, parts: Sequence['PixelErrors']) -> 'PixelErrors':
@@ -107,11 +140,14 @@ class PixelErrors:
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
-def average(scores: Iterable[Scores]) -> Scores:
+Averaged = TypeVar('Averaged', Scores, Trust)
+
+
+def average(scores: Iterable[Averaged]) -> Averaged:
     """Average over pairs; one without any estimate has no means, so it counts in delta and coverage only."""
     scores = list(scores)
-    return Scores(**{field.name: _mean(np.array([getattr(each, field.name) for each in scores]))
-                     for field in fields(Scores)})
+    return type(scores[0])(**{field.name: _mean(np.array([getattr(each, field.name) for each in scores]))
+                              for field in fields(scores[0])})
 
 
 def _mean(values: np.ndarray) -> float:

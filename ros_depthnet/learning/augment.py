@@ -27,8 +27,8 @@ class AugmentOptions:
     blur: float = 0.3
     grey: float = 0.15
     stabilised: float = 0.5
-    rotation_noise: float = 0.06
-    direction_noise: float = 0.01
+    rotation_noise: float = 0.05
+    direction_noise: float = 0.015
 
 
 @dataclass(frozen=True, eq=False)

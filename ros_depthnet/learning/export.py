@@ -17,12 +17,14 @@ import yaml
 from torch.nn import Conv2d, ConvTranspose2d
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ros_depthnet.engines.model import load_model
 from ros_depthnet.evaluation.evaluate import evaluate, load_sets
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.depth_task import NOMINAL_DISPLACEMENT
 from ros_depthnet.learning.networks.depthnet import MULTIPLE, DepthNet
 from ros_depthnet.learning.networks.parallaxnet import ParallaxNet
 from ros_depthnet.learning.recipe import Recipe, recipe_path
+from ros_depthnet.learning.split import split_scores
 from ros_depthnet.learning.still_box.sequences import CLASSIC
 from ros_depthnet.learning.task import Task
 from ros_depthnet.resources import share_path
@@ -66,7 +68,7 @@ def export_parallaxnet(network: ParallaxNet, path: Path) -> float:
     }
     torch.onnx.export(
         network,
-        tuple(example_inputs(2, 3, 96, 128).values()),
+        tuple(example_inputs(2, 3, 96, 160).values()),
         str(path),
         input_names=list(_INPUTS),
         output_names=list(_OUTPUTS),
@@ -162,9 +164,10 @@ def export_run(
     """
     Export the last checkpoint of a training run with its card; returns the card's path and the difference.
 
-    The card's scores are those of the last validation; with `split`, a rendered set, those of the task on it
-    at the end of each finished stage and of the exported network; and those of `evaluate` on the posed
-    sequences in `scored`. `deviation_scale` is what users of the model multiply its deviations by.
+    The card's scores are those of the last validation; with `split`, a rendered set, those of depthnet's task
+    on it at the end of each finished stage and of the exported network, or parallaxnet's `split_scores`; and
+    those of `evaluate` on the posed sequences in `scored`. `deviation_scale` is what users of the model
+    multiply its deviations by.
     """
     recipe_file = recipe_path(recipe)
     loaded = Recipe.load(recipe_file)
@@ -181,11 +184,7 @@ def export_run(
         largest = export_parallaxnet(network, path)
         about = _ABOUT_PARALLAXNET
     names = list(last)
-    scores = {
-        'validation': {name: float(last[name]) for name in names[names.index(task.curves[0]) :]}
-    }
-    if split is not None:
-        scores['test'] = _scores_by_stage(loaded, folder, network, state['step'], RenderedFlights.open(split))
+    scores = {'validation': {name: float(last[name]) for name in names[names.index(task.curves[0]) :]}}
     card = {
         'name': path.stem,
         'kind': task.kind,
@@ -203,18 +202,27 @@ def export_run(
         },
         'scores': scores,
     }
-    card_path = write_card(path, card)
+    write_card(path, card)
+    if split is not None:
+        flights = RenderedFlights.open(split)
+        if task.kind == 'depthnet':
+            scores['test'] = _scores_by_stage(loaded, folder, network, state['step'], flights)
+        else:
+            model = load_model(path)
+            scores['test'] = {
+                f'{side} x {side}': split_scores(model, flights, (side, side)) for side in _SPLIT_SIDES
+            }
     if scored:
         scores.update(_scores(path, scored))
-        card_path = write_card(path, card)
-    return card_path, largest
+    return write_card(path, card), largest
 
 
+_SPLIT_SIDES = 64, 128
 _ABOUT_PARALLAXNET = {
-    'input': {'width': 256, 'height': 192, 'multiple': 16},
-    'parallax_range': [0.5, 60.0],
+    'input': {'width': 384, 'height': 288, 'multiple': 32},
+    'parallax_range': [0.5, 90.0],
     'normalisation': 'RGB in 0..1',
-    'data': 'Still Box, rendered by `depthnet render set` with seed 1; validation with seed 2',
+    'data': 'Still Box, rendered by `depthnet render set` with seeds 1 and 3; validation with seed 2',
 }
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from ros_depthnet.learning.augment import AugmentOptions, Sample, sample
 from ros_depthnet.learning.dataset import RenderedFlights
@@ -16,8 +17,13 @@ from ros_depthnet.learning.networks.parallaxnet import (
     ParallaxNet,
     ParallaxNetConfig,
     Prediction,
+    to_q,
 )
 from ros_depthnet.learning.task import Stage
+
+_TRIES = 200
+_FAR = 0.5
+_FAR_WEIGHT = 0.2
 
 
 @dataclass(frozen=True)
@@ -25,14 +31,16 @@ class ParallaxTask:
     """
     Teach parallaxnet.
 
-    `source_shares`: how often a batch has one, two, ... sources; `stage_weights`: of the network's stages in
+    `source_shares`: how often a batch has one, two, ... sources; `median_parallax`: the least and the most
+    that half of a sample's pixels may have; `stage_weights`: of the network's stages in
     the loss.
     """
 
     network: ParallaxNetConfig = ParallaxNetConfig()
     augment: AugmentOptions = AugmentOptions()
     source_shares: tuple[float, ...] = (0.5, 0.35, 0.15)
-    stage_weights: tuple[float, ...] = (0.5, 0.7, 1.0, 1.0)
+    median_parallax: tuple[float, float] = (2.0, 50.0)
+    stage_weights: tuple[float, ...] = (0.6, 0.8, 1.0, 1.0)
 
     kind: ClassVar[str] = 'parallaxnet'
     curves: ClassVar[tuple[str, ...]] = ('mae_log', 'delta_125', 'delta_105', 'within_one_deviation')
@@ -43,7 +51,11 @@ class ParallaxTask:
         network = raw.pop('network', {})
         if 'narrowings' in network:
             network['narrowings'] = tuple(tuple(pair) for pair in network['narrowings'])
-        tuples = {key: tuple(raw.pop(key)) for key in ('source_shares', 'stage_weights') if key in raw}
+        tuples = {
+            key: tuple(raw.pop(key))
+            for key in ('source_shares', 'median_parallax', 'stage_weights')
+            if key in raw
+        }
         return cls(ParallaxNetConfig(**network), AugmentOptions(**raw.pop('augment', {})), **tuples)
 
     def build(self) -> ParallaxNet:
@@ -53,22 +65,27 @@ class ParallaxTask:
     def draw(self, flights: RenderedFlights, stage: Stage, rng: np.random.Generator) -> dict:
         """Return a batch whose samples have the same number of sources."""
         number = 1 + rng.choice(len(self.source_shares), p=self.source_shares)
-        rows = [
-            sample(flights[int(i)], number, stage.crop, rng, self.augment)
-            for i in rng.integers(stage.flights, size=stage.batch)
-        ]
-        return stack(rows)
+        return stack([self._sample(flights, number, stage, rng) for _ in range(stage.batch)])
+
+    def _sample(self, flights, number, stage, rng) -> Sample:
+        """Return a sample that can be matched: noise hides less parallax, and more leaves the view."""
+        least, most = self.median_parallax
+        for _ in range(_TRIES):
+            drawn = sample(flights[int(rng.integers(stage.flights))], number, stage.crop, rng, self.augment)
+            if least < np.median(drawn.parallax) < most:
+                return drawn
+        raise ValueError(f'Of {_TRIES} samples none has a median parallax of {least:g} to {most:g} pixels.')
 
     def loss_terms(self, network: ParallaxNet, batch: dict) -> dict[str, torch.Tensor]:
         """Return the terms of the loss; see `loss_terms`."""
         inputs = {name: value for name, value in batch.items() if name != 'parallax'}
-        return loss_terms(network.predict(**inputs), batch['parallax'], self.stage_weights)
+        return loss_terms(network.predict(**inputs), network.sweep.q, batch['parallax'], self.stage_weights)
 
     def validate(
         self, network: ParallaxNet, flights: RenderedFlights, crop: tuple[int, int]
     ) -> dict[str, float]:
-        """Return scores on fixed, cleanly augmented samples; see `validate`."""
-        return validate(network, flights, crop)
+        """Return scores on fixed samples, at whatever size the flights have; see `validate`."""
+        return validate(network, flights)
 
 
 def stack(samples: list[Sample]) -> dict[str, torch.Tensor]:
@@ -79,40 +96,55 @@ def stack(samples: list[Sample]) -> dict[str, torch.Tensor]:
     }
 
 
-def loss_terms(prediction: Prediction, parallax: torch.Tensor, stage_weights) -> dict[str, torch.Tensor]:
+def loss_terms(
+    prediction: Prediction, hypotheses: torch.Tensor, parallax: torch.Tensor, stage_weights
+) -> dict[str, torch.Tensor]:
     """
     Return the terms of the loss against true rho (B, H, W) in pixels.
 
-    Every stage: mean |q - log(1 + rho)|, upsampled to full size. The end: the Laplace likelihood of log rho
-    with the predicted deviation.
+    The sweep: cross-entropy of its hypotheses (D,), in q, against the share of the truth between each two.
+    Every later stage: mean |q - truth|, upsampled to full size. The end: the Laplace likelihood of log rho
+    with the predicted deviation. Where rho is below half a pixel, mostly sky, errors weigh a fifth: else the
+    cheapest answer wherever nothing can be matched is the sky, and a plain wall is gone.
     """
-    truth = torch.log1p(parallax)
-    terms = {}
-    for index, ((_, q), weight) in enumerate(zip(prediction.stages, stage_weights)):
+    truth = to_q(parallax)
+    weight = torch.where(parallax > _FAR, 1.0, _FAR_WEIGHT)
+    weight = weight / weight.mean()
+    terms = {'sweep': 0.3 * _cross_entropy(prediction.log_shares, hypotheses, truth, weight)}
+    for index, (q, stage_weight) in enumerate(zip(prediction.stages, stage_weights)):
         if q.shape != truth.shape:
-            q = torch.nn.functional.interpolate(q[:, None], truth.shape[-2:], mode='bilinear')[:, 0]
-        terms[f'stage{index}'] = weight * (q - truth).abs().mean()
+            q = F.interpolate(q[:, None], truth.shape[-2:], mode='bilinear')[:, 0]
+        terms[f'stage{index}'] = stage_weight * (weight * (q - truth).abs()).mean()
     error = (prediction.log_parallax - parallax.clamp_min(MIN_PARALLAX).log()).abs()
     log_scale = prediction.log_deviation - 0.5 * np.log(2)
-    terms['likelihood'] = 0.4 * (error * (-log_scale).exp() + log_scale).mean()
+    terms['likelihood'] = 0.4 * (weight * (error * (-log_scale).exp() + log_scale)).mean()
     return terms
 
 
+def _cross_entropy(log_shares, hypotheses, truth, weight):
+    """A cell's target is spread over hypotheses as its pixels' truths are, each between its two nearest."""
+    stride = truth.shape[-1] // log_shares.shape[-1]
+    position = (truth / hypotheses[1]).clamp(0, len(hypotheses) - 1)
+    places = torch.arange(len(hypotheses), device=truth.device)[:, None, None]
+    near = (1 - (position[:, None] - places).abs()).clamp_min(0)
+    return -(F.avg_pool2d(weight[:, None] * near, stride) * log_shares).sum(1).mean()
+
+
 @torch.no_grad()
-def validate(network: ParallaxNet, flights: RenderedFlights, crop: tuple[int, int]) -> dict[str, float]:
-    """Return scores on fixed, cleanly augmented samples, over pixels nearer than rho = 0.5 px."""
+def validate(network: ParallaxNet, flights: RenderedFlights) -> dict[str, float]:
+    """Return scores on fixed samples, over pixels whose parallax is 2 to 60 px: what matching can tell."""
     network.eval()
-    scores = []
+    scores, size = [], flights[0].depth.shape[:0:-1]
     for index in range(0, min(96, len(flights)), 8):
         rng = np.random.default_rng([9, index])
         rows = [
-            sample(flights[i], 1 + index // 8 % 2, crop, rng, AugmentOptions())
+            sample(flights[i], 1 + index // 8 % 2, size, rng, AugmentOptions())
             for i in range(index, index + 8)
         ]
         batch = stack(rows)
         truth = batch.pop('parallax')
         prediction = network.predict(**batch)
-        scored = truth > 0.5
+        scored = (truth > 2) & (truth < 60)
         error = (prediction.log_parallax - truth.clamp_min(MIN_PARALLAX).log()).abs()[scored]
         within = error < prediction.log_deviation.exp()[scored]
         scores.append(

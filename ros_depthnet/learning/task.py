@@ -14,7 +14,7 @@ from ros_depthnet.learning.dataset import RenderedFlights
 @dataclass(frozen=True)
 class Stage:
     """
-    Up to step `until`, train on the first `flights` of the set, `batch` samples a step.
+    Up to step `until`, train on the first `flights` of set number `set`, `batch` samples a step.
 
     `crop` (width, height) pixels: what parallaxnet cuts out of the images; depthnet, which knows one field of
     view only, gets whole images scaled to it.
@@ -24,6 +24,7 @@ class Stage:
     crop: tuple[int, int]
     flights: int
     batch: int = 8
+    set: int = 0
 
 
 class Task(Protocol):
@@ -41,9 +42,7 @@ class Task(Protocol):
     ) -> dict[str, torch.Tensor]:
         """Return a batch of samples."""
 
-    def loss_terms(
-        self, network: torch.nn.Module, batch: dict[str, torch.Tensor]
-    ) -> dict[str, torch.Tensor]:
+    def loss_terms(self, network: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return the terms whose sum is the loss."""
 
     def validate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,18 +27,14 @@ class _BatchesByStep(torch.utils.data.Dataset):
     Of several processes, each takes every so-manieth sample of it.
     """
 
-    def __init__(self, recipe: Recipe, flights: RenderedFlights):
-        self.recipe, self.flights = recipe, flights
+    def __init__(self, recipe: Recipe, sets: Sequence[RenderedFlights]):
+        self.recipe, self.sets = recipe, sets
 
     def __getitem__(self, step: int) -> dict:
         cv2_threads_off()
         recipe, stage = self.recipe, self.recipe.stage(step)
-        if stage.flights > len(self.flights):
-            raise ValueError(
-                f'The recipe wants {stage.flights} flights and the set has {len(self.flights)}: render more.'
-            )
         rng = np.random.default_rng([recipe.seed, step])
-        batch = recipe.task.draw(self.flights, stage, rng)
+        batch = recipe.task.draw(self.sets[stage.set], stage, rng)
         return {name: rows[_rank() :: _processes()] for name, rows in batch.items()}
 
 
@@ -70,7 +67,7 @@ def cv2_threads_off() -> None:
 
 def train(
     recipe: Recipe,
-    flights: RenderedFlights,
+    sets: Sequence[RenderedFlights],
     validation: RenderedFlights,
     folder: Path,
     device='cpu',
@@ -82,12 +79,15 @@ def train(
     """
     Run the recipe, from the last checkpoint in `folder` if there is one; stop after `stop_after` seconds.
 
+    `sets` are those that the recipe's stages number.
+
     Under torchrun the processes share every batch and average their gradients; batch norm sees each
     process's share alone. The first of them validates and writes. Each must divide every batch.
 
     Leaves in the folder `last.pt` (resumable), `stage1.pt`, ... (the same at the end of each stage),
     `curve.csv` with its picture, and `results.yaml`, which says what was trained and how well it does.
     """
+    _check_sets(recipe, sets)
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     if _processes() > 1:
@@ -104,7 +104,7 @@ def train(
         optimiser.load_state_dict(state['optimiser'])
         first, spent = state['step'], state['seconds']
     batches = torch.utils.data.DataLoader(
-        _BatchesByStep(recipe, flights),
+        _BatchesByStep(recipe, sets),
         batch_size=None,
         num_workers=loaders,
         sampler=range(first, recipe.steps),
@@ -157,6 +157,17 @@ def train(
         dist.barrier()
         dist.destroy_process_group()
     return network
+
+
+def _check_sets(recipe: Recipe, sets: Sequence[RenderedFlights]) -> None:
+    for stage in recipe.stages:
+        if stage.set >= len(sets):
+            raise ValueError(f'The recipe wants {stage.set + 1} training sets, not {len(sets)}.')
+        if stage.flights > len(sets[stage.set]):
+            raise ValueError(
+                f'The recipe wants {stage.flights} flights of training set {stage.set}, which has '
+                f'{len(sets[stage.set])}: render more.'
+            )
 
 
 def _join(recipe: Recipe, device: str) -> str:

@@ -226,6 +226,14 @@ DEPTH_NODE = (
             1e-6,
             100,
         ),
+        Parameter(
+            'rotation_noise',
+            0,
+            'What it says of the rotation between them is off by this standard deviation about each axis, '
+            'radians; the images correct it. 0 takes it as it is.',
+            0.0,
+            1,
+        ),
         Parameter('buffer_size', 0, 'Most images held to compare with.', 2, 1000),
         Parameter('buffer_age', 0, 'Longest an image is held, seconds.', 0.01, 1000),
         Parameter('memory', False, 'Carry depth along the motion: it improves maps and outlasts hovering.'),

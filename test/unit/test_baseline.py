@@ -65,6 +65,31 @@ def test_the_first_source_puts_the_median_depth_on_target_at_any_frame_rate(rate
     assert np.linalg.norm(first.displacement) == pytest.approx(.8, abs=1 / rate)
 
 
+@pytest.mark.parametrize('rate', [5, 60])
+@pytest.mark.parametrize('way', [(0, 0, 1), (0, 0, -1), (1, 0, 0), (-1, 0, 0), (0, -1, 0), (.6, 0, -.8)])
+def test_any_direction_of_flight_puts_the_median_depth_on_target(way, rate):
+    places = 2 / rate * np.arange(2 * rate)[:, None] * np.array(way)
+    frames = [Frame(round(i * 1e9 / rate), IMAGE, CAMERA, motion.pose(np.eye(3), place))
+              for i, place in enumerate(places)]
+    first = chosen(frames)[0]
+    np.testing.assert_allclose(first.displacement, .8 * np.array(way), atol=1e-9)
+    assert first.parallax == pytest.approx(8)
+
+
+@pytest.mark.parametrize('looks', [0, np.pi / 2, np.pi])
+@pytest.mark.parametrize('rate', [10, 60])
+def test_a_turn_is_flown_through_looking_any_way(looks, rate):
+    # 2 m/s round a circle of 4 m radius; the source is a chord away, and turned by its arc.
+    angles = .5 / rate * np.arange(3 * rate)
+    frames = [Frame(round(i * 1e9 / rate), IMAGE, CAMERA, motion.pose(
+        [[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]],
+        [-4 * np.cos(angle), 0, 4 * np.sin(angle)]))
+        for i, (angle, yaw) in enumerate(zip(angles, angles + looks, strict=True))]
+    first = chosen(frames)[0]
+    assert np.linalg.norm(first.displacement) == pytest.approx(.8, abs=1.1 / rate)
+    assert np.linalg.norm(first.displacement) == pytest.approx(8 * np.sin(first.rotation / 2))
+
+
 @pytest.mark.parametrize('depth, baseline', [(2.5, .2), (5, .4), (20, 1.6)])
 def test_a_farther_scene_takes_a_longer_baseline(depth, baseline):
     assert np.linalg.norm(chosen(flight(60, 2), depth)[0].displacement) == pytest.approx(baseline, abs=.04)

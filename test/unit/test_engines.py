@@ -136,6 +136,15 @@ def test_another_input_width_must_be_a_multiple(tmp_path):
         load_model(path, input_width=100)
 
 
+@pytest.mark.parametrize('provider, width', [('cpu', 64), ('torch cpu', 64), ('cuda', 96), ('tensorrt', 96)])
+def test_a_gpu_gets_the_larger_input_of_the_card(tmp_path, provider, width):
+    path = red_is_parallax(tmp_path, input={'width': 64, 'height': 48, 'multiple': 16, 'gpu_width': 96})
+    model = load_model(path)
+    engine = type('Engine', (), {'provider': provider})()
+    assert Model(model.card, engine).input_width == width
+    assert Model(model.card, engine, input_width=32).input_width == 32
+
+
 def test_parallax_becomes_metres_by_focal_length_and_baseline(tmp_path):
     # Z = f |t| / rho with the longest displacement
     result = load_model(red_is_parallax(tmp_path)).predict([views(12, [[.3, 0, .4], [.1, 0, .2]])])[0]

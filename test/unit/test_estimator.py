@@ -331,6 +331,16 @@ def test_while_hovering_the_map_is_remembered_and_ages(model):
     assert deviations[-1] > 2 * deviations[0]
 
 
+@pytest.mark.parametrize('memory', [False, True])
+@pytest.mark.parametrize('wobble', [0., .002])
+def test_no_depth_is_made_up_while_hovering(model, memory, wobble):
+    # The network answers whatever it is shown; as nothing was ever measured, nothing may come of it.
+    places = np.random.default_rng(0).normal(0, wobble, 80)
+    judge = estimator(model, memory=memory)
+    results = [judge.add(frame(i / 10, place)) for i, place in enumerate(places)]
+    assert set(results) == {Drop.FIRST_FRAME, Drop.BASELINE_TOO_SHORT}
+
+
 def test_what_is_too_old_is_forgotten(model):
     judge, _ = measured(model, memory_age=1.)
     results = hover(judge, 3)

@@ -54,10 +54,11 @@ def test_constant_is_scored_against_the_visible_truth_below_max_depth(tmp_path):
 
 def test_bands_share_the_scored_pixels_out(tmp_path):
     result, = judged(plane_set(tmp_path), ['dis'])
-    by_depth, by_angle = ([band for band in result.bands if band.by == by] for by in ('depth', 'foe'))
-    pixels = sum(band.pixels for band in by_depth)
-    assert pixels == sum(band.pixels for band in by_angle) > 30_000
-    for bands in (by_depth, by_angle):
+    all_bands = [[band for band in result.bands if band.by == by] for by in ('depth', 'foe', 'contrast')]
+    pixels = sum(band.pixels for band in all_bands[0])
+    assert pixels > 30_000
+    for bands in all_bands:
+        assert sum(band.pixels for band in bands) == pixels
         mean = sum(band.pixels * band.delta_125 for band in bands) / pixels
         assert mean == pytest.approx(result.row.scores.delta_125, abs=0.01)
 
@@ -65,6 +66,19 @@ def test_bands_share_the_scored_pixels_out(tmp_path):
 def test_the_limit_falls_with_the_angle_to_the_motion(tmp_path):
     limits = [band.limit for band in judged(plane_set(tmp_path), ['constant'])[0].bands if band.by == 'foe']
     assert limits == sorted(limits, reverse=True)
+
+
+def test_pixels_go_to_the_band_of_the_contrast_around_them(tmp_path):
+    image = np.full((48, 64, 3), 100, np.uint8)
+    image[:, 32:] += np.where(np.indices((48, 32)).sum(0) % 2, 12, 0)[..., None].astype(np.uint8)
+    frames = [NewFrame(Frame(i, image, SMALL, world.pose([0.1 * i, 0, 0])), np.full((48, 64), 3., np.float32))
+              for i in range(2)]
+    folder = write_posed_sequence(tmp_path, frames, [(1, 0)], name='half', max_depth=20, **ABOUT)
+    result, = judged(folder, ['constant'])
+    pixels = {band.low: band.pixels for band in result.bands if band.by == 'contrast'}
+    # A chessboard of 12 levels deviates by 6; the windows of 9 pixels on the border see part of it.
+    assert pixels[0] == 48 * 28
+    assert pixels[4] >= 48 * 31
 
 
 def test_what_does_not_apply_is_left_out_and_said(tmp_path):
@@ -135,6 +149,43 @@ def test_variants_of_the_options_fly_side_by_side(flight, model):
     assert carried.row.method == f'{model}[memory=true,{same}]'
     assert carried.row.scores.coverage > without.row.scores.coverage
     assert carried.dropped['baseline_too_short'] > 0   # known from before, but counted as not measured
+
+
+def half_doubtful(tmp_path):
+    """Write a flight sideways whose right half has twice the parallax and a deviation of 40 %, not 2 %."""
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[..., 0], image[..., 1] = 4, 2
+    image[:, 32:] = 8, 40, 0
+    frames = [NewFrame(Frame(i * 100_000_000, image, SMALL, world.pose([0.2 * i, 0, 0])),
+                       np.full((48, 64), 4.0, np.float32)) for i in range(4)]
+    return write_posed_sequence(tmp_path / 'half', frames, [], name='half', max_depth=20, **ABOUT)
+
+
+def test_variants_are_compared_on_the_pixels_that_all_know(tmp_path, model):
+    variants = [Variant.parse(f'memory=false,buffer_age=0.15,max_relative_deviation={most}')
+                for most in (.1, .9)]
+    results = evaluate(load_sets([half_doubtful(tmp_path)]), [model], ['stream'], lambda text: None, variants)
+    strict, loose = (result.row for result in results)
+    assert (strict.scores.coverage, loose.scores.coverage) == (.5, 1)
+    left, right = (abs(np.log(4 / (60 * .2 / parallax))) for parallax in (4, 8))
+    assert loose.scores.mae_log == pytest.approx((left + right) / 2, rel=1e-3)
+    assert strict.common.mae_log == loose.common.mae_log == pytest.approx(left, rel=1e-3)
+    assert loose.as_dict()['mae_log_common'] == loose.common.mae_log
+
+
+def test_pairs_know_of_variants_too_and_classical_methods_of_none(tmp_path, model):
+    variants = [Variant.parse('max_range=10'), Variant.parse('max_range=0.5')]
+    names = ['dis', model]
+    results = list(evaluate(load_sets([plane_set(tmp_path)]), names, ['pairs'], lambda text: None, variants))
+    assert [result.row.method for result in results] == [
+        'dis', f'{model}[max_range=10]', f'{model}[max_range=0.5]']
+    assert results[1].row.scores.abs_rel != results[2].row.scores.abs_rel
+
+
+def test_what_flies_alone_has_nothing_in_common(flight, model):
+    result, = judged(flight, [model], ['stream'])
+    assert result.row.common is None
+    assert not any(key.endswith('common') for key in result.row.as_dict())
 
 
 @pytest.mark.parametrize('text, sentence', [('speed=3', "'speed' is none of the options"),

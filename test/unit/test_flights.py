@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='the learning room needs the `train` extra')
 
-from ros_depthnet.learning.still_box.flights import flight, frame_stamps, odom_poses  # noqa: E402
+from ros_depthnet.learning.still_box.flights import flight, frame_stamps, odom_poses, scene_poses  # noqa: E402
 from ros_depthnet.learning.still_box.options import IDEAL, FlightOptions, SensorOptions  # noqa: E402
 from ros_depthnet.learning.still_box.sensor import Sensor  # noqa: E402
 from ros_depthnet.learning.still_box.textures import TextureAtlas  # noqa: E402
@@ -95,3 +95,21 @@ def test_frames_are_posed_on_the_smooth_path(atlas):
 def test_a_way_that_no_scene_leaves_free_is_a_sentence(atlas):
     with pytest.raises(ValueError, match='room leaves 600 m free'):
         next(flight(FlightOptions('room', seconds=300.0, width=64, height=48), atlas))
+
+
+@pytest.mark.parametrize('heading', [0, 90, 180, -135])
+def test_the_way_lies_at_the_heading_from_where_the_camera_looks(heading):
+    options = FlightOptions(weave=0.0, sway=0.0, seconds=1.0, heading=heading)
+    places, R_scene_cam = scene_poses(options, frame_stamps(options))
+    ways_cam = np.einsum('nji,nj->ni', R_scene_cam[1:], np.diff(places, axis=0))
+    angles = np.degrees(np.arctan2(ways_cam[:, 0], ways_cam[:, 2])) - heading
+    np.testing.assert_allclose((angles + 180) % 360 - 180, 0, atol=1e-6)
+
+
+def test_a_flight_ends_hovering_if_asked_to():
+    def places(hover):
+        options = FlightOptions(seconds=4.0, rate=10.0, hover=hover)
+        return scene_poses(options, frame_stamps(options))[0]
+
+    np.testing.assert_array_equal(places(1.0)[:31], places(0.0)[:31])
+    np.testing.assert_array_equal(places(1.0)[31:], np.tile(places(0.0)[30], (9, 1)))

@@ -24,11 +24,20 @@ def test_two_maps_are_weighted_by_inverse_variance_in_log_depth():
     assert result.depth_hw == pytest.approx(10 ** .8 * 11 ** .2, rel=1e-5)
 
 
-def test_the_deviation_is_that_of_a_mean_of_common_errors():
-    # Drawn instead of derived: maps that err alike, each by its own deviation, and their weighted mean.
-    error = np.random.default_rng(0).normal(size=100_000)
-    measured = np.std(.8 * .1 * error + .2 * .2 * error)
+def test_the_deviation_is_that_of_a_mean_of_partly_common_errors():
+    # Drawn instead of derived: maps that err alike by COMMON of their variance, and their weighted mean.
+    common, *own = np.random.default_rng(0).normal(size=(3, 200_000))
+    first, second = (deviation * (np.sqrt(fusion.COMMON) * common + np.sqrt(1 - fusion.COMMON) * each)
+                     for deviation, each in zip((.1, .2), own, strict=True))
+    measured = np.std(.8 * first + .2 * second)
     assert fused([pixel(10, .1), pixel(10, .2)]).deviation_hw == pytest.approx(measured, rel=.01)
+
+
+def test_maps_that_differ_are_less_certain_than_maps_that_agree():
+    # Half of a gap of .2 either way is a variance of .01, and a quarter of that of the error shows in it.
+    agreeing = fused([pixel(10, .15), pixel(10, .15)]).deviation_hw
+    differing = fused([pixel(10, .15), pixel(10 * np.exp(.2), .15)]).deviation_hw
+    assert differing ** 2 - agreeing ** 2 == pytest.approx(.01 / .25, rel=1e-3)
 
 
 def test_unknown_takes_no_part_in_fusion():

@@ -20,8 +20,10 @@ from ros_depthnet.learning.networks.parallaxnet import (  # noqa: E402
     Epipolar,
     ParallaxNet,
     ParallaxNetConfig,
-    descriptors,
+    View,
     matching_cost,
+    to_q,
+    to_rho,
 )
 from ros_depthnet.learning.parallax_task import ParallaxTask, loss_terms, stack  # noqa: E402
 from ros_depthnet.learning.recipe import Recipe  # noqa: E402
@@ -67,14 +69,9 @@ def test_descriptors_agree_best_at_the_true_parallax(flights, seed):
     drawn = sample(flights[seed + 8], 1, (80, 64), np.random.default_rng(seed), UNSPOILT)
     batch = stack([drawn])
     truth = batch['parallax'].clamp_max(60)
-    epipolar = Epipolar(batch['displacements'], batch['intrinsics'], 64, 80, 1)
-    sources = descriptors(batch['sources'][:, 0])[:, None]
-    cost = [
-        matching_cost(
-            descriptors(batch['reference']), sources, batch['valid'], epipolar, (truth * factor)[:, None]
-        )[0]
-        for factor in (0.5, 1.0, 2.0)
-    ]
+    inputs = {name: value for name, value in batch.items() if name != 'parallax'}
+    view = View.at(1, **inputs)
+    cost = [matching_cost(view, (truth * factor)[:, None])[0] for factor in (0.5, 1.0, 2.0)]
     near = (truth > 0.7)[0]
     assert near.float().mean() > 0.1, 'this flight is all sky: choose another seed'
     half, exact, double = (float(c[0, 0][near].mean()) for c in cost)
@@ -94,26 +91,54 @@ def test_epipolar_motion_is_the_derivative_of_the_projection():
 
 
 def test_a_perfect_prediction_has_the_least_loss(flights):
-    drawn = stack([sample(flights[0], 1, (80, 48), np.random.default_rng(0), UNSPOILT)])
+    drawn = stack([sample(flights[0], 1, (96, 64), np.random.default_rng(0), UNSPOILT)])
     truth = drawn.pop('parallax').clamp(0.1, 100)
     network = ParallaxNet(SMALL).eval()
     with torch.no_grad():
         guess = network.predict(**drawn)
-    stages = tuple((stride, torch.log1p(truth)) for stride, _ in guess.stages)
-    perfect = dataclasses.replace(guess, stages=stages, log_parallax=truth.log())
+    hypotheses = network.sweep.q
+    certain = (to_q(truth[:, None, 4::8, 4::8]) - hypotheses[:, None, None]).abs().neg() * 10
+    perfect = dataclasses.replace(
+        guess,
+        stages=tuple(to_q(truth) for _ in guess.stages),
+        log_parallax=truth.log(),
+        log_shares=certain.log_softmax(1),
+    )
     weights = (1.0, 1.0, 1.0, 1.0)
-    assert sum(loss_terms(perfect, truth, weights).values()) < sum(loss_terms(guess, truth, weights).values())
-    assert loss_terms(perfect, truth, weights)['stage3'] == 0
+    best, guessed = (loss_terms(p, hypotheses, truth, weights) for p in (perfect, guess))
+    assert all(best[name] < guessed[name] for name in guessed)
+    assert best['stage3'] == 0
+
+
+def test_parallax_and_what_the_network_counts_in_are_the_same_thing():
+    rho = torch.tensor([0.0, 0.5, 4.0, 200.0])
+    assert torch.allclose(to_rho(to_q(rho)), rho, atol=1e-4)
+
+
+def test_an_uncertain_sweep_answers_with_the_median_of_its_hypotheses():
+    sweep = ParallaxNet(SMALL).sweep
+    shares = torch.zeros(1, 8, 1, 2)
+    shares[0, :, 0, 0] = torch.tensor([0.4, 0, 0, 0, 0.3, 0.3, 0, 0])
+    shares[0, 6, 0, 1] = 1
+    of_two_modes, certain = sweep.median(shares)[0, 0, 0] / sweep.q[1]
+    assert 3.5 < of_two_modes < 4.5
+    assert certain == pytest.approx(6, abs=1e-3)
+
+
+def test_flights_in_which_nothing_moves_enough_are_refused(flights):
+    task = ParallaxTask(SMALL, median_parallax=(1e6, 2e6))
+    with pytest.raises(ValueError, match='median parallax'):
+        task.draw(flights, Stage(1, (64, 32), 16, 1), np.random.default_rng(0))
 
 
 def test_training_that_was_stopped_ends_like_training_through(flights, tmp_path):
-    stages = Stage(2, (48, 32), 16, 2), Stage(4, (64, 48), 32, 2)
-    recipe = Recipe(stages, ParallaxTask(SMALL), warmup=2, decay=2)
-    options = {'validation': flights, 'loaders': 0, 'save_every': 1}
-    through = train(recipe, flights, folder=tmp_path / 'through', **options)
-    train(recipe, flights, folder=tmp_path / 'stopped', stop_after=0, **options)
-    train(recipe, flights, folder=tmp_path / 'stopped', stop_after=0, **options)
-    resumed = train(recipe, flights, folder=tmp_path / 'stopped', **options)
+    stages = Stage(2, (64, 32), 16, 2), Stage(4, (64, 64), 32, 2)
+    recipe = Recipe(stages, ParallaxTask(SMALL, median_parallax=(0.1, 100.0)), warmup=2, decay=2)
+    options = {'sets': [flights], 'validation': flights, 'loaders': 0, 'save_every': 1}
+    through = train(recipe, folder=tmp_path / 'through', **options)
+    train(recipe, folder=tmp_path / 'stopped', stop_after=0, **options)
+    train(recipe, folder=tmp_path / 'stopped', stop_after=0, **options)
+    resumed = train(recipe, folder=tmp_path / 'stopped', **options)
     for a, b in zip(through.state_dict().values(), resumed.state_dict().values()):
         assert torch.equal(a, b)
     results = yaml.safe_load((tmp_path / 'stopped' / 'results.yaml').read_text())
@@ -128,7 +153,7 @@ def test_onnx_computes_what_torch_does_at_any_batch_sources_and_size(tmp_path):
     network = ParallaxNet(SMALL)
     path = tmp_path / 'small.onnx'
     assert export_parallaxnet(network, path) < 1e-3
-    assert difference(network, path, example_inputs(3, 4, 48, 112)) < 1e-3
+    assert difference(network, path, example_inputs(3, 4, 64, 160)) < 1e-3
 
 
 def test_a_recipe_with_an_unknown_key_is_refused(tmp_path):

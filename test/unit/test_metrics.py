@@ -79,6 +79,16 @@ def test_without_a_deviation_there_is_no_ause():
     assert math.isnan(errors([2.0], [2.0]).scores().ause)
 
 
+def test_trust_says_what_leaving_out_by_deviation_is_worth():
+    # Deviations of 10, 30, 10 and 50 percent; the second and the third are off by more than a quarter.
+    depth, truth = [2.0, 6.0, 3.0, 5.0, np.nan], [2.0, 4.0, 4.0, 5.0, 4.0]
+    trust = errors(depth, truth, [.2, 1.8, .3, 2.5, np.nan]).trust()
+    assert trust.wrong == pytest.approx(2 / 4)
+    assert trust.trusted == pytest.approx(2 / 5)
+    assert trust.trusted_wrong == pytest.approx(1 / 2)
+    assert trust.deviation == pytest.approx(.25)
+
+
 def test_pairs_weigh_the_same_whatever_their_number_of_pixels():
     few, many = errors([2.0], [1.0]).scores(), errors([1.0] * 9, [1.0] * 9).scores()
     assert average([few, many]).abs_rel == pytest.approx(0.5)

@@ -2,10 +2,11 @@
 parallaxnet: depth from motion when the motion is known.
 
 The odometry gives every pixel its epipolar line, so only one unknown is left: the lateral parallax rho = f
-|t| / Z in pixels. The network sweeps hypotheses of rho over the whole range at a quarter of the resolution,
-compares fixed descriptors of the reference with those of every source, lets a small U-Net read the volume,
-then narrows twice at half resolution. Everything is in q = log(1 + rho): pixels where parallax is small,
-ratios where it is large.
+|t| / Z in pixels. The network sweeps hypotheses of rho over the whole range at an eighth of the resolution,
+compares fixed descriptors of the reference with those of every source, and lets a small U-Net read the
+volume; then it narrows: at a quarter and at half of the resolution it compares again, close round what it has
+found so far. Everything is in q = log(1 + rho / 4 px): pixels where parallax is small, ratios where it is
+large.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-MIN_PARALLAX = 0.1
+MIN_PARALLAX = 0.3
+_KNEE = 4.0
 _LAPLACE_LOG_DEVIATION = 0.5 * math.log(2)
 
 
@@ -26,24 +28,41 @@ class ParallaxNetConfig:
     """
     How large the network is.
 
-    `hypotheses` of the sweep reach up to `max_parallax` pixels; `narrowings` are (number, step in q).
+    `hypotheses` of the sweep reach up to `max_parallax` pixels; `narrowings` are (stride, number, step in q),
+    strides falling from 4 to 2.
     """
 
-    hypotheses: int = 36
-    max_parallax: float = 120.0
-    sweep_channels: int = 48
-    deep_channels: int = 64
+    hypotheses: int = 48
+    max_parallax: float = 240.0
+    sweep_channels: int = 64
+    deep_channels: int = 96
     fine_channels: int = 24
-    narrowings: tuple[tuple[int, float], ...] = ((9, 0.1), (7, 0.025))
+    narrowings: tuple[tuple[int, int, float], ...] = ((4, 9, 0.16), (4, 9, 0.07), (2, 9, 0.03))
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """`log_parallax`, `log_deviation` (B, H, W) and, for the losses, each stage's (stride, q (B, h, w))."""
+    """
+    `log_parallax`, `log_deviation` (B, H, W) and, for the losses, what the stages say.
+
+    `log_shares` (B, D, h, w) are the log probabilities of the sweep's hypotheses, `stages` q (B, h, w) after
+    each narrowing and at full size.
+    """
 
     log_parallax: torch.Tensor
     log_deviation: torch.Tensor
-    stages: tuple[tuple[int, torch.Tensor], ...]
+    log_shares: torch.Tensor
+    stages: tuple[torch.Tensor, ...]
+
+
+def to_q(rho):
+    """Return what the network counts in, q = log(1 + rho / 4 px), of rho in pixels."""
+    return torch.log1p(rho / _KNEE)
+
+
+def to_rho(q):
+    """Return rho in pixels of q."""
+    return _KNEE * (q.exp() - 1)
 
 
 class Epipolar:
@@ -113,22 +132,52 @@ def descriptors(image):
 _GROUPS = (slice(0, 3), slice(3, 4), slice(4, 6))
 
 
-def matching_cost(reference, sources, valid, epipolar: Epipolar, rho):
+@dataclass(frozen=True, eq=False)
+class View:
+    """
+    What a stage compares: descriptors at its stride, and the geometry.
+
+    `reference` (B, C, h, w), `sources` (B, S, C + 1, h, w): the last channel is 1 where there is content, and
+    the others are 0 where there is none.
+    """
+
+    reference: torch.Tensor
+    sources: torch.Tensor
+    epipolar: Epipolar
+
+    @classmethod
+    def at(cls, stride, reference, sources, valid, displacements, intrinsics) -> View:
+        """Return what is seen at a stride; for the shapes see ParallaxNet."""
+        height, width = reference.shape[-2:]
+        with torch.no_grad():
+            seen = F.avg_pool2d(valid.flatten(0, 1), stride)
+            of_sources = descriptors(F.avg_pool2d(sources.flatten(0, 1), stride))
+            of_sources = torch.cat([of_sources * seen, seen], 1)
+            return cls(
+                descriptors(F.avg_pool2d(reference, stride)),
+                of_sources.reshape(*sources.shape[:2], *of_sources.shape[1:]),
+                Epipolar(displacements, intrinsics, height, width, stride),
+            )
+
+
+def matching_cost(view: View, rho):
     """
     Compare descriptors along the epipolar lines; averaged over the sources that see the place.
 
-    `reference` (B, C, h, w), `sources` (B, S, C, h, w), `valid` (B, S, 1, h, w), `rho` (B or 1, D, h or 1, w
-    or 1); returns costs (B, 3 D, h, w) in 0..1 and the share of sources and hypotheses in sight (B, 1, h,
-    w).
+    `rho` (B or 1, D, h or 1, w or 1); returns costs (B, 3 D, h, w) in 0..1 and the share of sources and
+    hypotheses in sight (B, 1, h, w).
     """
-    batch, number, channels, height, width = sources.shape
-    seen = torch.cat([sources * valid, valid], 2).flatten(0, 1)
+    batch, number, channels, height, width = view.sources.shape
     warped = F.grid_sample(
-        seen, epipolar.grid(rho), mode='bilinear', padding_mode='zeros', align_corners=False
+        view.sources.flatten(0, 1),
+        view.epipolar.grid(rho),
+        mode='bilinear',
+        padding_mode='zeros',
+        align_corners=False,
     )
-    warped = warped.reshape(batch, number, channels + 1, -1, height, width)
-    weight = warped[:, :, channels:]
-    difference = (warped[:, :, :channels] - reference[:, None, :, None] * weight).abs()
+    warped = warped.reshape(batch, number, channels, -1, height, width)
+    weight = warped[:, :, -1:]
+    difference = (warped[:, :, :-1] - view.reference[:, None, :, None] * weight).abs_()
     costs = torch.stack([difference[:, :, group].mean(2) for group in _GROUPS], 2)
     total = weight.sum(1)
     cost = (costs.sum(1) / (total + 1e-3)).clamp(max=2) / 2
@@ -136,19 +185,27 @@ def matching_cost(reference, sources, valid, epipolar: Epipolar, rho):
     return cost.flatten(1, 2), weight[:, :, 0].mean((1, 2))[:, None]
 
 
+def _norm(channels):
+    """Batch norm that remembers a hundred small batches of very different scenes, not ten."""
+    return nn.BatchNorm2d(channels, momentum=0.02)
+
+
 def _conv(inputs, outputs, stride=1):
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(True)
-    )
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), _norm(outputs), nn.ReLU(True))
+
+
+def _silent_at_first(layer):
+    """Start from an answer of zero, so that training starts from what the costs alone say."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
 
 
 class _Residual(nn.Module):
     def __init__(self, channels):
         super().__init__()
         self.first = _conv(channels, channels)
-        self.second = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels)
-        )
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, 1, 1, bias=False), _norm(channels))
 
     def forward(self, x):
         return F.relu(x + self.second(self.first(x)))
@@ -174,8 +231,8 @@ class _Vote(nn.Module):
 
 
 def _softly_positive(rho):
-    """Return rho where it is well above 0.1 px, and never 0, so that its logarithm always has a slope."""
-    return rho.clamp_min(0) + torch.log(1 + torch.exp(-8 * rho.abs())) / 8
+    """Return rho where it is well above 0.2 px, and never 0, so that its logarithm always has a slope."""
+    return rho.clamp_min(0) + torch.log(1 + torch.exp(-4 * rho.abs())) / 4 + 1e-3
 
 
 def _twice(x):
@@ -183,60 +240,82 @@ def _twice(x):
 
 
 class Sweep(nn.Module):
-    """Find q in the whole range at stride 4: a U-Net reads the cost volume, a mean of hypotheses answers."""
+    """Find q in the whole range at stride 8: a U-Net tells from the volume how likely each hypothesis is."""
 
     def __init__(self, config: ParallaxNetConfig, context):
         super().__init__()
         wide, deep = config.sweep_channels, config.deep_channels
-        self.register_buffer(
-            'q', torch.linspace(0, math.log1p(config.max_parallax), config.hypotheses), persistent=False
-        )
+        most = math.log1p(config.max_parallax / _KNEE)
+        self.register_buffer('q', torch.linspace(0, most, config.hypotheses), persistent=False)
+        below = torch.ones(config.hypotheses, config.hypotheses).tril(-1)
+        self.register_buffer('below', below[:, :, None, None], persistent=False)
         self.enter = nn.Sequential(
             _conv(len(_GROUPS) * config.hypotheses + 4 + context, wide), _Residual(wide)
         )
-        self.down8 = nn.Sequential(_conv(wide, deep, 2), _Residual(deep))
-        self.down16 = nn.Sequential(_conv(deep, deep, 2), _Residual(deep), _Residual(deep))
-        self.up8 = _conv(2 * deep, deep)
-        self.up4 = nn.Sequential(_conv(deep + wide, wide), _Residual(wide))
-        self.logits = nn.Conv2d(wide, config.hypotheses, 3, 1, 1)
+        self.down16 = nn.Sequential(_conv(wide, deep, 2), _Residual(deep))
+        self.down32 = nn.Sequential(_conv(deep, deep, 2), _Residual(deep), _Residual(deep))
+        self.up16 = _conv(2 * deep, deep)
+        self.up8 = nn.Sequential(_conv(deep + wide, wide), _Residual(wide))
+        self.logits = _silent_at_first(nn.Conv2d(wide, config.hypotheses, 3, 1, 1))
         self.vote = _Vote()
 
-    def forward(self, reference, sources, valid, epipolar, context):
-        """Return q (B, 1, h, w) and the features (B, C, h, w) behind it, at stride 4."""
-        rho = (self.q.exp() - 1)[None, :, None, None]
-        cost, seen = matching_cost(reference, sources, valid, epipolar, rho)
-        at4 = self.enter(torch.cat([cost, seen, epipolar.motion(), context], 1))
-        at8 = self.down8(at4)
+    def forward(self, view: View, context):
+        """Return q (B, 1, h, w), the features (B, C, h, w) behind it and log probabilities (B, D, h, w)."""
+        cost, seen = matching_cost(view, to_rho(self.q)[None, :, None, None])
+        at8 = self.enter(torch.cat([cost, seen, view.epipolar.motion(), context], 1))
         at16 = self.down16(at8)
-        at8 = self.up8(torch.cat([_twice(at16), at8], 1))
-        hidden = self.up4(torch.cat([_twice(at8), at4], 1))
-        logits = self.logits(hidden) + self.vote(cost)
-        q = (logits.softmax(1) * self.q[:, None, None]).sum(1, keepdim=True)
-        return q, hidden
+        at32 = self.down32(at16)
+        at16 = self.up16(torch.cat([_twice(at32), at16], 1))
+        hidden = self.up8(torch.cat([_twice(at16), at8], 1))
+        log_shares = (self.logits(hidden) + self.vote(cost)).log_softmax(1)
+        return self.median(log_shares.detach().exp()), hidden, log_shares
+
+    def median(self, shares):
+        """
+        Return the median of a distribution over the hypotheses (B, 1, h, w).
+
+        Where nothing can be matched the mean would lie between two walls, and the likeliest would be the sky,
+        the one hypothesis that many pixels share.
+        """
+        below = F.conv2d(shares, self.below)
+        passed = ((0.5 - below) / (shares + 1e-6)).clamp(0, 1).sum(1, keepdim=True)
+        return self.q[1] * (passed - 0.5)
 
 
 class Narrowing(nn.Module):
-    """Compare again at a few hypotheses close round an estimate of q, and move it."""
+    """
+    Compare again at a few hypotheses close round an estimate of q, and move it.
+
+    Two more are what the nearest and the farthest neighbour say, so that a thin thing can take over from its
+    surroundings and an edge can become sharp.
+    """
 
     def __init__(self, number, step, context, hidden, channels):
         super().__init__()
         self.register_buffer('offsets', (torch.arange(number) - number // 2) * step, persistent=False)
-        self.enter = _conv(len(_GROUPS) * number + 5 + context + hidden, channels)
+        hypotheses = number + 2
+        self.enter = _conv(len(_GROUPS) * hypotheses + 7 + context + hidden, channels)
         self.body = _Residual(channels)
-        self.logits = nn.Conv2d(channels, number, 3, 1, 1)
+        self.logits = _silent_at_first(nn.Conv2d(channels, hypotheses, 3, 1, 1))
         self.vote = _Vote()
-        self.leap = nn.Conv2d(channels, 1, 3, 1, 1)
+        self.leap = _silent_at_first(nn.Conv2d(channels, 1, 3, 1, 1))
 
-    def forward(self, q, hidden, reference, sources, valid, epipolar, context):
-        """Return the moved q (B, 1, h, w) and the features behind it, at stride 2."""
-        rho = (q.detach() + self.offsets[:, None, None]).clamp(0, 6).exp() - 1
-        cost, seen = matching_cost(reference, sources, valid, epipolar, rho)
+    def forward(self, q, hidden, view: View, context):
+        """Return the moved q (B, 1, h, w) and the features behind it."""
+        start = q.detach()
+        nearest = F.max_pool2d(start, 5, 1, 2) - start
+        farthest = -F.max_pool2d(-start, 5, 1, 2) - start
+        batch, _, height, width = start.shape
+        around = self.offsets[:, None, None].expand(batch, -1, height, width)
+        offsets = torch.cat([around, nearest, farthest], 1)
+        cost, seen = matching_cost(view, to_rho((start + offsets).clamp(0, 6)))
         hidden = self.body(
-            self.enter(torch.cat([cost, seen, epipolar.motion(), q.detach(), context, hidden], 1))
+            self.enter(
+                torch.cat([cost, seen, view.epipolar.motion(), start, nearest, farthest, context, hidden], 1)
+            )
         )
-        logits = self.logits(hidden) + self.vote(cost)
-        within = (logits.softmax(1) * self.offsets[:, None, None]).sum(1, keepdim=True)
-        return q + within + 0.5 * torch.tanh(self.leap(hidden)), hidden
+        shares = (self.logits(hidden) + self.vote(cost)).softmax(1)
+        return q + (shares * offsets).sum(1, keepdim=True) + 0.5 * torch.tanh(self.leap(hidden)), hidden
 
 
 class ParallaxNet(nn.Module):
@@ -246,7 +325,7 @@ class ParallaxNet(nn.Module):
     Inputs: `reference` (B, 3, H, W) RGB in 0..1; `sources` (B, S, 3, H, W); `valid` (B, S, 1, H, W), 1 where
     a source has content; `displacements` (B, S, 3): translation of T_src_ref in the reference's axes over
     the unit length, the longest first; `intrinsics` (B, 4): fx, fy, cx, cy pixels. H and W are multiples of
-    16.
+    32.
     """
 
     def __init__(self, config: ParallaxNetConfig = ParallaxNetConfig()):  # noqa: B008  (frozen)
@@ -255,10 +334,12 @@ class ParallaxNet(nn.Module):
         fine, wide = config.fine_channels, config.sweep_channels
         self.context2 = nn.Sequential(_conv(3, 16, 2), _conv(16, 16))
         self.context4 = nn.Sequential(_conv(16, 32, 2), _conv(32, 32))
-        self.sweep = Sweep(config, 32)
+        self.context8 = nn.Sequential(_conv(32, 48, 2), _conv(48, 48))
+        self.sweep = Sweep(config, 48)
+        contexts = {4: 32, 2: 16}
         self.narrowings = nn.ModuleList(
-            Narrowing(number, step, 16, wide if index == 0 else fine, fine)
-            for index, (number, step) in enumerate(config.narrowings)
+            Narrowing(number, step, contexts[stride], fine if index else wide, fine)
+            for index, (stride, number, step) in enumerate(config.narrowings)
         )
         self.log_scale = nn.Conv2d(fine, 1, 3, 1, 1)
         self.mixing = nn.Sequential(_conv(fine + 16, 24), nn.Conv2d(24, 36, 1))
@@ -270,37 +351,26 @@ class ParallaxNet(nn.Module):
 
     def predict(self, reference, sources, valid, displacements, intrinsics) -> Prediction:
         """Return the prediction with the estimate after each stage."""
-        context2 = self.context2((reference - 0.45) * 4)
-        context4 = self.context4(context2)
-        seen = self._pyramid(reference, sources, valid, displacements, intrinsics, 4)
-        q, hidden = self.sweep(*seen, context4)
-        stages = [(4, q[:, 0])]
-        seen = self._pyramid(reference, sources, valid, displacements, intrinsics, 2)
-        q, hidden = _twice(q), _twice(hidden)
-        for narrowing in self.narrowings:
-            q, hidden = narrowing(q, hidden, *seen, context2)
-            stages.append((2, q[:, 0]))
-        both = torch.cat([q, self.log_scale(hidden)], 1)
-        q, log_scale = self._upsample(both, self.mixing(torch.cat([hidden, context2], 1))).unbind(1)
-        stages.append((1, q))
-        log_parallax = _softly_positive(q.exp() - 1).log()
-        return Prediction(log_parallax, log_scale.clamp(-4, 2) + _LAPLACE_LOG_DEVIATION, tuple(stages))
 
-    @staticmethod
-    def _pyramid(reference, sources, valid, displacements, intrinsics, stride):
-        """Return what a stage compares: descriptors of reference and sources, validity, geometry."""
-        height, width = reference.shape[-2:]
-        with torch.no_grad():
-            batch, number = sources.shape[:2]
-            of_sources = descriptors(F.avg_pool2d(sources.flatten(0, 1), stride))
-            return (
-                descriptors(F.avg_pool2d(reference, stride)),
-                of_sources.reshape(batch, number, *of_sources.shape[1:]),
-                F.avg_pool2d(valid.flatten(0, 1), stride).reshape(
-                    batch, number, 1, height // stride, width // stride
-                ),
-                Epipolar(displacements, intrinsics, height, width, stride),
-            )
+        def view(stride):
+            return View.at(stride, reference, sources, valid, displacements, intrinsics)
+
+        context = {2: self.context2((reference - 0.45) * 4)}
+        context[4] = self.context4(context[2])
+        q, hidden, log_shares = self.sweep(view(8), self.context8(context[4]))
+        stages, at = [], 8
+        for narrowing, (stride, _, _) in zip(self.narrowings, self.config.narrowings):
+            if stride != at:
+                seen, at = view(stride), stride
+                q, hidden = _twice(q), _twice(hidden)
+            q, hidden = narrowing(q, hidden, seen, context[stride])
+            stages.append(q[:, 0])
+        both = torch.cat([q, self.log_scale(hidden)], 1)
+        q, log_scale = self._upsample(both, self.mixing(torch.cat([hidden, context[2]], 1))).unbind(1)
+        stages.append(q)
+        log_parallax = _softly_positive(to_rho(q)).log()
+        log_deviation = log_scale.clamp(-4, 2) + _LAPLACE_LOG_DEVIATION
+        return Prediction(log_parallax, log_deviation, log_shares, tuple(stages))
 
     @staticmethod
     def _upsample(x, mixing):

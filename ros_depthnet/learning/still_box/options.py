@@ -10,6 +10,7 @@ from enum import Enum
 class Preset(str, Enum):
     """A family of scenes."""
 
+    STILL_BOX = 'still_box'
     BOXES = 'boxes'
     ROOM = 'room'
     CORRIDOR = 'corridor'
@@ -39,6 +40,8 @@ class FlightOptions:
     weave: float = _choice(0.6, 'how far the path weaves to both sides, metres')
     weave_length: float = _choice(14.0, 'after how many metres it does so again')
     sway: float = _choice(0.6, 'how much the camera sways, degrees: what a gimbal leaves')
+    heading: float = _choice(0.0, 'degrees from where the camera looks to where it flies: 180 is backwards')
+    hover: float = _choice(0.0, 'seconds at the end in which it stays where it is')
     movers: int = _choice(0, 'things that move by themselves')
     width: int = _choice(384, 'pixels')
     height: int = _choice(288, 'pixels')

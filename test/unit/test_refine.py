@@ -1,0 +1,93 @@
+"""Residual rotation: from points whose motion is known, and from pictures of a plane."""
+import cv2
+import numpy as np
+import plane_world as world
+import pytest
+from tiny_models import red_is_parallax
+
+from ros_depthnet.core import motion, refine
+from ros_depthnet.core.camera import Camera
+from ros_depthnet.core.estimator import Estimator, EstimatorOptions
+from ros_depthnet.core.frames import Frame
+from ros_depthnet.engines.model import load_model
+
+CAMERA = Camera(256, 192, 150., 150., 127.5, 95.5)
+NOISE = np.radians(.5)
+AHEAD, SIDEWAYS, BACK, ASKEW = (0, 0, .5), (.4, 0, 0), (.05, 0, -.5), (.2, -.1, .4)
+
+
+def seen(displacement, rotation, count=200, seed=0):
+    """Return pixels of random points in a reference and in a source turned by a rotation vector."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.uniform((0, 0), (255, 191), (count, 2))
+    rays = np.column_stack([(pixels - (CAMERA.cx, CAMERA.cy)) / CAMERA.fx, np.ones(count)])
+    points = rays * rng.uniform(3, 20, (count, 1)) + displacement
+    return pixels, CAMERA.project(points @ cv2.Rodrigues(np.array(rotation))[0].T)
+
+
+@pytest.mark.parametrize('displacement', [AHEAD, SIDEWAYS, BACK, ASKEW])
+def test_the_rotation_of_a_source_is_found_whatever_the_depths(displacement):
+    rotation = np.radians([.2, -.15, .25])
+    found = refine.residual_rotation(*seen(displacement, rotation), CAMERA, np.array(displacement), NOISE)
+    np.testing.assert_allclose(found, rotation, atol=np.radians(.03))
+
+
+def test_what_moves_by_itself_does_not_count():
+    rotation = np.radians([.2, -.15, .25])
+    reference, source = seen(ASKEW, rotation)
+    source[::4] += (6, 9)
+    found = refine.residual_rotation(reference, source, CAMERA, np.array(ASKEW), NOISE)
+    np.testing.assert_allclose(found, rotation, atol=np.radians(.05))
+
+
+def test_what_points_do_not_show_stays_with_odometry():
+    # On one row, turning about the vertical axis looks like depth when the camera moves sideways.
+    reference, source = seen(SIDEWAYS, np.radians([0, .3, 0]), count=600)
+    row = np.abs(reference[:, 1] - CAMERA.cy) < 6
+    assert row.sum() >= 12
+    found = refine.residual_rotation(reference[row], source[row], CAMERA, np.array(SIDEWAYS), NOISE)
+    assert abs(found[1]) < np.radians(.03)
+
+
+def test_too_few_points_change_nothing():
+    reference, source = seen(AHEAD, (0, .01, 0), count=8)
+    assert not refine.residual_rotation(reference, source, CAMERA, np.array(AHEAD), NOISE).any()
+    nothing = np.empty((0, 2), np.float32)
+    assert not refine.residual_rotation(nothing, nothing, CAMERA, np.array(AHEAD), NOISE).any()
+
+
+def test_a_turned_pose_keeps_its_displacement():
+    T_src_ref = motion.pose(world.turn(.1, -.2, .05), (.3, .1, -.4))
+    turned = refine.turned(T_src_ref, np.array([.01, .02, -.03]))
+    np.testing.assert_allclose(motion.displacement(turned), motion.displacement(T_src_ref), atol=1e-12)
+    off = motion.inverse(T_src_ref)[:3, :3] @ turned[:3, :3]
+    np.testing.assert_allclose(cv2.Rodrigues(off)[0][:, 0], [.01, .02, -.03], atol=1e-9)
+
+
+@pytest.mark.parametrize('way', [(0, 0, .5), (.3, 0, .5), (-.1, .1, -.4)])
+def test_pictures_correct_what_odometry_has_missed(way):
+    reference, source = world.frame(world.pose(way)), world.frame(world.pose((0, 0, 0)))
+    missed = np.radians([.3, -.2, .4])
+    T_src_ref = motion.inverse(source.T_world_cam) @ reference.T_world_cam
+    view = motion.stabilise(source.image, world.CAMERA, refine.turned(T_src_ref, -missed))
+    found = refine.followed(reference.image, view, refine.corners(reference.image))
+    rotation = refine.residual_rotation(*found, world.CAMERA, view.displacement, np.radians(.3))
+    np.testing.assert_allclose(rotation, missed, atol=np.radians(.08))
+
+
+def test_a_picture_without_corners_has_nothing_to_follow():
+    grey = np.full((48, 64, 3), 100, np.uint8)
+    view = motion.Stabilised(grey, np.ones((48, 64), bool), np.array([.1, 0, 0]))
+    assert all(len(pixels) == 0 for pixels in refine.followed(grey, view, refine.corners(grey)))
+
+
+def test_the_estimator_compares_with_corrected_sources(tmp_path):
+    model = load_model(red_is_parallax(tmp_path))
+    reference, source = world.frame(world.pose((.1, 0, .4))), world.frame(world.pose((0, 0, 0)))
+    wrong = Frame(0, source.image, source.camera, world.pose((0, 0, 0), world.turn(.004, -.003, .005)))
+    true = motion.stabilise(source.image, world.CAMERA, reference.T_world_cam).image
+
+    def off(**options):
+        view, = Estimator(model, EstimatorOptions(**options))._stabilised(reference, {0: wrong}).values()
+        return np.abs(view.image.astype(float) - true).mean()
+    assert off(rotation_noise=.005) < .4 * off(rotation_noise=0.)
