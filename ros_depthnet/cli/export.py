@@ -8,7 +8,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is exported and what its card says."""
-    parser.add_argument('--recipe', default='parallaxnet', help='recipe it was trained by (parallaxnet)')
+    parser.add_argument('--config', default='parallaxnet', help='recipe it was trained by (parallaxnet)')
     parser.add_argument(
         '--run', type=Path, required=True, dest='training_run', help='folder of the training run'
     )
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     card, difference = export_run(
         arguments.training_run,
-        arguments.recipe,
+        arguments.config,
         arguments.out,
         arguments.score,
         arguments.split,

@@ -12,26 +12,24 @@ from ros_depthnet.cli.progress import Progress
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the three products and their options."""
-    from ros_depthnet.learning.still_box.flights import FlightOptions
-    from ros_depthnet.learning.still_box.scene import Preset
+    from ros_depthnet.learning.still_box.options import FlightOptions, SensorOptions
 
     products = parser.add_subparsers(title='products', metavar='PRODUCT', required=True)
-    flight = products.add_parser('flight', help='a posed sequence: a drone flies through one scene')
-    flight.add_argument('out', type=Path, help='the folder to write')
-    for field in dataclasses.fields(FlightOptions):
-        choices = ('park', *(preset.value for preset in Preset)) if field.name == 'scene' else None
-        flight.add_argument(
-            f'--{field.name.replace("_", "-")}',
-            type=type(field.default),
-            default=field.default,
-            choices=choices,
-            help=f'default {field.default}',
-        )
-    flight.add_argument(
-        '--truth-every', type=int, default=1, help='every how many frames depth is written (1)'
+    flight = products.add_parser(
+        'flight', help='a posed sequence or rosbag2: a drone flies through one scene'
     )
+    flight.add_argument('out', type=Path, help='the folder to write')
+    flight.add_argument('--bag', action='store_true', help='a rosbag2 with odometry, to play and to process')
+    flight.add_argument('--odom-rate', type=float, default=50.0, help='odometry a second, in a bag (50)')
+    flight.add_argument('--truth-every', type=int, default=1, help='every how many frames have depth (1)')
     flight.add_argument(
-        '--jpeg', type=int, default=None, metavar='QUALITY', help='JPEG images of this quality'
+        '--jpeg', type=int, default=None, metavar='QUALITY', help='JPEG images of this quality, not in a bag'
+    )
+    _add_fields(flight, FlightOptions)
+    sensor = flight.add_argument_group('what the sensors do to it, each off by default')
+    _add_fields(sensor, SensorOptions)
+    sensor.add_argument(
+        '--pose-noise', metavar='DEGREES,PERCENT', help='error of the rotation, and of the way as drift'
     )
     flight.set_defaults(render=_flight)
 
@@ -46,11 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--classic',
         type=int,
         metavar='PIXELS',
-        help='the Still Box of the DepthNet paper, square images, 0.1 m a frame; for --recipe depthnet',
+        help='the Still Box of the DepthNet paper, square images, 0.1 m a frame; for --config depthnet',
     )
     training_set.set_defaults(render=_set)
 
-    sheet = products.add_parser('sheet', help='one picture with scenes of every preset, to look at')
+    sheet = products.add_parser(
+        'sheet', help='one picture: scenes of every family with depth, normals and flow'
+    )
     sheet.add_argument('out', type=Path, help='the PNG to write')
     sheet.add_argument('--seed', type=int, default=0, help='which scenes (0)')
     sheet.set_defaults(render=_sheet)
@@ -61,26 +61,58 @@ def run(arguments: argparse.Namespace) -> None:
     arguments.render(arguments)
 
 
+def _add_fields(group, kind: type) -> None:
+    """Declare an option for each field of a dataclass."""
+    for field in dataclasses.fields(kind):
+        group.add_argument(
+            f'--{field.name.replace("_", "-")}',
+            type=type(field.default),
+            default=field.default,
+            choices=field.metadata['choices'],
+            help=f'{field.metadata["help"]} ({field.default})',
+        )
+
+
+def _chosen(arguments, kind: type):
+    return kind(**{field.name: getattr(arguments, field.name) for field in dataclasses.fields(kind)})
+
+
 def _flight(arguments) -> None:
-    from ros_depthnet.evaluation.posed_sequence import NewFrame, write_posed_sequence
-    from ros_depthnet.learning.still_box.flights import FlightOptions, flight
+    from ros_depthnet.learning.still_box.flights import flight, frame_stamps
+    from ros_depthnet.learning.still_box.options import FlightOptions, SensorOptions
     from ros_depthnet.learning.still_box.textures import shared_atlas
 
-    options = FlightOptions(**{f.name: getattr(arguments, f.name) for f in dataclasses.fields(FlightOptions)})
-    number = round(options.seconds * options.rate)
-    with_truth = range(0, number, arguments.truth_every)
+    options, sensor = _chosen(arguments, FlightOptions), _chosen(arguments, SensorOptions)
+    number, with_truth = len(frame_stamps(options)), _with_truth(arguments, options)
 
     def frames():
         with Progress() as show:
-            for index, moment in enumerate(flight(options, shared_atlas())):
+            for index, moment in enumerate(flight(options, shared_atlas(), sensor=sensor)):
                 show(f'frame {index + 1} of {number}')
-                yield NewFrame(moment.frame, moment.depth_hw if index in with_truth else None)
+                yield moment.frame, moment.depth_hw if index in with_truth else None
+
+    (_write_bag if arguments.bag else _write_sequence)(arguments, options, frames())
+    print(f'{arguments.out}: {number} frames, {len(with_truth)} with depth')
+
+
+def _with_truth(arguments, options) -> range:
+    """Return the numbers of the frames that get depth."""
+    return range(0, round(options.seconds * options.rate), arguments.truth_every)
+
+
+def _write_sequence(arguments, options, frames) -> None:
+    from ros_depthnet.evaluation.posed_sequence import NewFrame, write_posed_sequence
+    from ros_depthnet.learning.still_box.flights import frame_stamps
 
     apart = max(1, round(0.3 * options.rate))
+    track = _odometry(options, frame_stamps(options), arguments.pose_noise)
     write_posed_sequence(
         arguments.out,
-        frames(),
-        [(i, i - apart) for i in with_truth if i >= apart],
+        (
+            NewFrame(dataclasses.replace(frame, T_world_cam=at.T_world_cam), depth_hw)
+            for (frame, depth_hw), at in zip(frames, track)
+        ),
+        [(i, i - apart) for i in _with_truth(arguments, options) if i >= apart],
         name=arguments.out.name,
         source=f'rendered by depthnet render flight, {options}',
         licence='Apache-2.0; textures from mvtb-data (MIT) and scikit-learn (CC BY 2.0)',
@@ -89,7 +121,44 @@ def _flight(arguments) -> None:
         depth_scale=0.005,
         jpeg_quality=arguments.jpeg,
     )
-    print(f'{arguments.out}: {number} frames, {len(with_truth)} with depth')
+
+
+def _write_bag(arguments, options, frames) -> None:
+    import numpy as np
+
+    from ros_depthnet.learning.still_box.flights import frame_stamps
+    from ros_depthnet.ros.bag_writing import Odometer, flight_events, write_bag
+
+    stamps = np.arange(frame_stamps(options)[-1] * arguments.odom_rate + 2) / arguments.odom_rate
+    track = _odometry(options, stamps, arguments.pose_noise)
+    odometry = [Odometer(at.stamp_ns, at.T_world_cam) for at in track]
+    write_bag(arguments.out, flight_events(frames, odometry))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Pose:
+    stamp_ns: int
+    T_world_cam: object
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Track:
+    """Poses in the form in which PoseNoise takes them."""
+
+    name: str
+    frames: tuple[_Pose, ...]
+
+
+def _odometry(options, stamps, noise: str | None) -> tuple[_Pose, ...]:
+    """Return T_odom_cam at stamps (N,) in seconds, as far off as `noise` says."""
+    from ros_depthnet.evaluation.pose_noise import PoseNoise
+    from ros_depthnet.learning.still_box.flights import odom_poses
+
+    poses = [_Pose(round(t * 1e9), T) for t, T in zip(stamps, odom_poses(options, stamps))]
+    track = _Track(options.scene, tuple(poses))
+    if noise:
+        track = dataclasses.replace(PoseNoise.parse(noise), seed=options.seed).degraded(track)
+    return track.frames
 
 
 def _shards(folder, seed, shards, classic) -> None:
@@ -134,18 +203,37 @@ def _sheet(arguments) -> None:
     import cv2
     import numpy as np
 
-    from ros_depthnet.evaluation.pictures import depth_picture
-    from ros_depthnet.learning.still_box.scene import Preset
-    from ros_depthnet.learning.still_box.sequences import SequenceOptions, random_sequence
+    from ros_depthnet.learning.still_box.options import Preset
+    from ros_depthnet.learning.still_box.sequences import SequenceOptions, random_rendering
     from ros_depthnet.learning.still_box.textures import shared_atlas
 
     rows = []
     for preset in Preset:
         options = SequenceOptions(presets={preset: 1.0}, samples=4)
-        flights = [random_sequence((arguments.seed, number), shared_atlas(), options) for number in range(4)]
-        limits = [np.percentile(f.depth[0][np.isfinite(f.depth[0])], (2, 90)) for f in flights]
-        depths = [depth_picture(f.depth[0], *limit) for f, limit in zip(flights, limits)]
-        rows.append(np.hstack([np.vstack([f.images[0], depth]) for f, depth in zip(flights, depths)]))
+        seeds = [(arguments.seed, number) for number in range(4)]
+        columns = [_strip(random_rendering(seed, shared_atlas(), options)[0]) for seed in seeds]
+        rows.append(np.hstack(columns))
     if not cv2.imwrite(str(arguments.out), np.vstack(rows)[..., ::-1]):
         raise OSError(f'{arguments.out} cannot be written.')
     print(arguments.out)
+
+
+def _strip(rendering):
+    """Return image, depth, normals and flow of a rendering's first view, below each other."""
+    import numpy as np
+
+    from ros_depthnet.evaluation.pictures import depth_picture
+    from ros_depthnet.learning.pictures import flow_picture, normal_picture
+    from ros_depthnet.learning.still_box.truth import normals_cam, optical_flow
+
+    image = (rendering.images[0].permute(1, 2, 0) * 255).byte().numpy()
+    depth = rendering.depth[0].numpy()
+    flow = optical_flow(rendering, 0, 1).numpy()
+    return np.vstack(
+        [
+            image,
+            depth_picture(depth, *np.percentile(depth[np.isfinite(depth)], (2, 90))),
+            normal_picture(normals_cam(rendering, 0).numpy()),
+            flow_picture(flow, np.nanpercentile(np.linalg.norm(flow, axis=-1), 98)),
+        ]
+    )

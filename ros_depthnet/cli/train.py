@@ -11,13 +11,13 @@ from ros_depthnet.cli.progress import Progress
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what a training run takes."""
     parser.add_argument(
-        '--recipe', default='parallaxnet', help='name of a shipped recipe, or a YAML file (parallaxnet)'
+        '--config', default='parallaxnet', help='name of a shipped recipe, or a YAML file (parallaxnet)'
     )
     parser.add_argument(
         '--data', type=Path, nargs='+', required=True, help='training sets, from `depthnet render set`'
     )
     parser.add_argument('--validation', type=Path, required=True, help='another set, of another seed')
-    parser.add_argument('--out', type=Path, required=True, help='folder of checkpoint and curves')
+    parser.add_argument('--out', type=Path, required=True, help='folder of checkpoint, results and curves')
     parser.add_argument('--device', default='cpu', help='cpu or cuda (cpu)')
     parser.add_argument('--threads', type=int, default=0, help='threads of the CPU; 0: all (0)')
     parser.add_argument(
@@ -27,17 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train, show progress and draw the curves."""
+    """Train and show progress."""
     import torch
 
-    from ros_depthnet.learning.curves import draw_curves
     from ros_depthnet.learning.dataset import RenderedFlights
     from ros_depthnet.learning.recipe import Recipe, recipe_path
     from ros_depthnet.learning.training import train
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    recipe = Recipe.load(recipe_path(arguments.recipe))
+    recipe = Recipe.load(recipe_path(arguments.config))
     with Progress() as show:
         train(
             recipe,
@@ -49,4 +48,4 @@ def run(arguments: argparse.Namespace) -> None:
             stop_after=60 * arguments.minutes,
             progress=show,
         )
-    print(draw_curves(arguments.out / 'curve.csv', recipe.task.curves))
+    print(f'{arguments.out / "results.yaml"}, {arguments.out / "curve.png"}')

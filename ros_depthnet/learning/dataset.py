@@ -67,7 +67,7 @@ class RenderedFlights:
         indices = sorted(int(path.name.split('.')[0]) for path in Path(folder).glob(f'*.{_FIELDS[-1]}.npy'))
         if not indices:
             raise FileNotFoundError(
-                f'No rendered flights in {folder}: make them with `depthnet render --set {folder}`.'
+                f'No rendered flights in {folder}: make them with `depthnet render set {folder}`.'
             )
         return cls(
             tuple(

@@ -31,6 +31,7 @@ class Recipe:
     decay: int = 1000
     restarts: bool = False
     seed: int = 0
+    name: str = ''
 
     @property
     def steps(self) -> int:
@@ -59,7 +60,7 @@ class Recipe:
         raw = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
         stages = tuple(Stage(**{**stage, 'crop': tuple(stage['crop'])}) for stage in raw.pop('stages'))
         task = _TASKS[raw.pop('kind', ParallaxTask.kind)].take(raw)
-        return cls(stages, task, **raw)
+        return cls(stages, task, name=Path(path).stem, **raw)
 
 
 def recipe_path(name: str) -> Path:

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
+import yaml
 from torch.nn.parallel import DistributedDataParallel
 
+from ros_depthnet.learning.curves import draw_curves
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.recipe import Recipe
 from ros_depthnet.learning.task import Task
@@ -82,8 +84,8 @@ def train(
     Under torchrun the processes share every batch and average their gradients; batch norm sees each
     process's share alone. The first of them validates and writes. Each must divide every batch.
 
-    Leaves in the folder `last.pt` (resumable), `stage1.pt`, ... (the same at the end of each stage) and
-    `curve.csv`.
+    Leaves in the folder `last.pt` (resumable), `stage1.pt`, ... (the same at the end of each stage),
+    `curve.csv` with its picture, and `results.yaml`, which says what was trained and how well it does.
     """
     _check_sets(recipe, sets)
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,6 +139,8 @@ def train(
             }
             running = []
             _append(folder / 'curve.csv', row)
+            draw_curves(folder / 'curve.csv', recipe.task.curves)
+            _write_results(folder / 'results.yaml', recipe, len(flights), device, row)
             state = {
                 'network': network.state_dict(),
                 'optimiser': optimiser.state_dict(),
@@ -186,6 +190,20 @@ def _any(wish: bool) -> bool:
     votes = torch.tensor(float(wish), device='cuda' if dist.get_backend() == 'nccl' else 'cpu')
     dist.all_reduce(votes, dist.ReduceOp.MAX)
     return bool(votes)
+
+
+def _write_results(path: Path, recipe: Recipe, flights: int, device, row: dict) -> None:
+    results = {
+        'recipe': recipe.name,
+        'kind': recipe.task.kind,
+        'seed': recipe.seed,
+        'recipe_steps': recipe.steps,
+        'flights': flights,
+        'device': f'{device}, {_processes()} processes',
+        'torch': str(torch.__version__),
+        **{name: value if isinstance(value, int) else round(float(value), 5) for name, value in row.items()},
+    }
+    path.write_text(yaml.safe_dump(results, sort_keys=False), encoding='utf-8')
 
 
 def _append(path: Path, row: dict) -> None:

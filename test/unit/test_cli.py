@@ -60,13 +60,22 @@ def test_every_subcommand_has_a_module_with_arguments_and_a_body(name, capsys):
     assert f'depthnet {name}' in capsys.readouterr().out
 
 
-def test_help_imports_nothing_heavy():
+@pytest.mark.parametrize('words', [['evaluate'], ['render'], ['render', 'flight'], ['train'], ['export']])
+def test_help_imports_nothing_heavy(words):
     checked = run_python('-c', (
         'import sys\n'
         'from ros_depthnet.cli.main import main\n'
-        'try:\n    main(["evaluate", "--help"])\nexcept SystemExit:\n    pass\n'
+        f'try:\n    main({[*words, "--help"]})\nexcept SystemExit:\n    pass\n'
         'print(sorted({"numpy", "cv2", "torch", "onnxruntime", "rclpy"} & set(sys.modules)))'))
     assert checked.stdout.splitlines()[-1] == '[]'
+
+
+def test_defaults_and_choices_of_a_rendered_flight_are_told(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(['render', 'flight', '--help'])
+    told = ' '.join(capsys.readouterr().out.split())
+    assert '{park,boxes,room,corridor,forest,street,terrain}' in told
+    assert 'frames per second (10.0)' in told and 'pixels (0.0)' in told
 
 
 def test_the_version_is_told():

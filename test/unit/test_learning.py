@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+import yaml
 
 torch = pytest.importorskip('torch', reason='the learning room needs the `train` extra')
 
@@ -140,6 +141,11 @@ def test_training_that_was_stopped_ends_like_training_through(flights, tmp_path)
     resumed = train(recipe, folder=tmp_path / 'stopped', **options)
     for a, b in zip(through.state_dict().values(), resumed.state_dict().values()):
         assert torch.equal(a, b)
+    results = yaml.safe_load((tmp_path / 'stopped' / 'results.yaml').read_text())
+    last = (tmp_path / 'stopped' / 'curve.csv').read_text().splitlines()[-1].split(',')
+    assert results['step'] == results['recipe_steps'] == int(last[0]) == 4
+    assert results['seed'] == 0 and results['torch'] == torch.__version__ and 'mae_log' in results
+    assert (tmp_path / 'stopped' / 'curve.png').stat().st_size > 5000
 
 
 def test_onnx_computes_what_torch_does_at_any_batch_sources_and_size(tmp_path):

@@ -32,7 +32,7 @@ R_ODOM_SCENE = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 
 
 _TRIES = 50
-_CLEARANCE = 0.15  # metres between the path and everything
+_CLEARANCE = 0.05  # metres between the path and everything
 
 
 @dataclass(frozen=True, eq=False)

@@ -294,11 +294,11 @@ def _forest(builder: SceneBuilder) -> None:
         _house(builder, lambda x, z: height)
 
 
-def _trees(builder: SceneBuilder, number: int, ground: Ground) -> None:
-    """Trunks, most of them with a crown."""
+def _trees(builder: SceneBuilder, number: int, ground: Ground, between=(2.5, 50)) -> None:
+    """Trunks, most of them with a crown, at distances in metres."""
     rng = builder.rng
     for _ in range(number):
-        z = np.exp(rng.uniform(np.log(2.5), np.log(50)))
+        z = np.exp(rng.uniform(*np.log(between)))
         x, tall, thick = rng.uniform(-1.2, 1.2) * z, rng.uniform(1.5, 6), rng.uniform(0.05, 0.35)
         lean = rotation(rng.uniform(-3, 3), rng.normal(0, 0.06))
         foot = ground(x, z)
@@ -316,10 +316,10 @@ def _trees(builder: SceneBuilder, number: int, ground: Ground) -> None:
             )
 
 
-def _bushes(builder: SceneBuilder, number: int, ground: Ground) -> None:
+def _bushes(builder: SceneBuilder, number: int, ground: Ground, between=(2.5, 40)) -> None:
     rng = builder.rng
     for _ in range(number):
-        z, size = np.exp(rng.uniform(np.log(2.5), np.log(40))), rng.uniform(0.2, 1.5, 3)
+        z, size = np.exp(rng.uniform(*np.log(between))), rng.uniform(0.2, 1.5, 3)
         x = rng.uniform(-1, 1) * z
         centre = (x, ground(x, z) - 0.6 * size[1], z)
         if rng.random() < 0.35:
@@ -437,8 +437,8 @@ def _terrain(builder: SceneBuilder) -> None:
     """Hilly country as a drone sees it: trees, bushes, stones, poles with wires, walls of houses, sky."""
     rng = builder.rng
     ground = _hills(builder, height=np.exp(rng.uniform(np.log(1.5), np.log(15))))
-    _trees(builder, int(rng.integers(8, 26)), ground)
-    _bushes(builder, int(rng.integers(2, 8)), ground)
+    _trees(builder, int(rng.integers(8, 26)), ground, between=(5, 90))
+    _bushes(builder, int(rng.integers(2, 8)), ground, between=(5, 60))
     _stones(builder, ground)
     if rng.random() < 0.7:
         _power_line(builder, ground)
@@ -449,7 +449,7 @@ def _terrain(builder: SceneBuilder) -> None:
 def _hills(builder: SceneBuilder, height: float) -> Ground:
     """Hills, `height` metres below the origin there."""
     rng = builder.rng
-    size = np.exp(rng.uniform(np.log(8), np.log(30))) * np.array([1, np.exp(rng.uniform(-3, -0.7)), 1])
+    size = np.exp(rng.uniform(np.log(8), np.log(30))) * np.array([1, np.exp(rng.uniform(-2, -0.6)), 1])
     offset = rng.uniform(-60, 60, 2)  # in the terrain's own space
 
     def above_centre(x, z):

@@ -1,0 +1,78 @@
+"""Rendered flights as rosbag2: written by the command, read by the readers that fly them."""
+
+import numpy as np
+import pytest
+from nav_msgs.msg import Odometry
+from rosbags.rosbag2 import Reader
+from rosbags.typesys import Stores, get_typestore
+from sensor_msgs.msg import Image
+
+pytest.importorskip('torch', reason='rendering needs the `train` extra')
+
+from ros_depthnet.cli.main import main  # noqa: E402
+from ros_depthnet.core.motion import rotation_angle  # noqa: E402
+from ros_depthnet.learning.still_box.flights import flight, odom_poses  # noqa: E402
+from ros_depthnet.learning.still_box.options import FlightOptions  # noqa: E402
+from ros_depthnet.learning.still_box.textures import shared_atlas  # noqa: E402
+from ros_depthnet.ros.bag_writing import START_NS, TRUE_DEPTH  # noqa: E402
+from ros_depthnet.ros.conversions.image import to_depth  # noqa: E402
+from ros_depthnet.ros.offline import bag_frames  # noqa: E402
+from ros_depthnet.ros.replay_node import ReplayNode  # noqa: E402
+
+OPTIONS = FlightOptions('terrain', seed=2, seconds=0.5, width=64, height=48, samples=1)
+COMMAND = ['render', 'flight', '--bag', '--scene', 'terrain', '--seed', '2', '--seconds', '0.5']
+COMMAND += ['--width', '64', '--height', '48', '--samples', '1', '--truth-every', '2']
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory):
+    out = tmp_path_factory.mktemp('bags') / 'hills'
+    assert main([*COMMAND, str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope='module')
+def moments():
+    return list(flight(OPTIONS, shared_atlas()))
+
+
+def test_the_estimator_gets_the_frames_that_were_rendered(bag, moments):
+    left_out = []
+    frames = list(bag_frames(bag, left_out.append))
+    assert not left_out and len(frames) == len(moments) == 5
+    for frame, moment in zip(frames, moments):
+        assert frame.stamp_ns == moment.frame.stamp_ns + START_NS
+        assert frame.camera == moment.frame.camera
+        np.testing.assert_array_equal(frame.image, moment.frame.image)
+        np.testing.assert_allclose(frame.T_world_cam, moment.frame.T_world_cam, atol=1e-6)
+
+
+def test_the_true_depth_is_in_it(bag, moments):
+    types = get_typestore(Stores.LATEST)
+    with Reader(bag) as reader:
+        connections = [c for c in reader.connections if c.topic == f'/{TRUE_DEPTH.name}']
+        messages = [types.deserialize_cdr(cdr, c.msgtype) for c, _, cdr in reader.messages(connections)]
+    assert len(messages) == 3
+    for message, moment in zip(messages, moments[::2]):
+        np.testing.assert_array_equal(to_depth(message), moment.depth_hw)
+
+
+def test_it_is_played(bench, bag):
+    images, odometry = bench.collect(Image, 'image_raw', 100), bench.collect(Odometry, 'odom', 100)
+    node = bench.start(ReplayNode, path=str(bag), rate=5.0)
+    bench.until(lambda: node.exit_code is not None)
+    bench.spin(0.1)
+    assert node.exit_code == 0
+    assert len(images) == 5 and len(odometry) >= 20
+
+
+def test_noisy_odometry_is_off_by_as_much_as_was_asked_for(tmp_path):
+    out = tmp_path / 'noisy'
+    assert main([*COMMAND, '--pose-noise', '0.5,0', str(out)]) == 0
+    exact = odom_poses(OPTIONS, np.arange(5) / 10)
+    angles = [
+        np.degrees(rotation_angle(np.linalg.inv(T) @ frame.T_world_cam))
+        for frame, T in zip(bag_frames(out, print), exact)
+    ]
+    assert 0.1 < np.mean(angles) < 0.8  # of one attitude: .5 / sqrt(2) between two
+    assert main([*COMMAND, str(out)]) == 1
