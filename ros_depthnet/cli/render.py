@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     training_set.add_argument('--seed', type=int, default=1, help='the set is a function of it (1)')
     training_set.add_argument('--workers', type=int, default=2, help='processes (2)')
     training_set.add_argument(
+        '--size', type=_size, default=(256, 192), metavar='WxH', help='of the images, pixels (256x192)'
+    )
+    training_set.add_argument(
         '--classic',
         type=int,
         metavar='PIXELS',
@@ -161,7 +164,15 @@ def _odometry(options, stamps, noise: str | None) -> tuple[_Pose, ...]:
     return track.frames
 
 
-def _shards(folder, seed, shards, classic) -> None:
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = map(int, text.split('x'))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'{text!r} is no size such as 256x192.') from error
+    return width, height
+
+
+def _shards(folder, seed, shards, classic, size) -> None:
     import torch
 
     from ros_depthnet.learning.dataset import render_shards
@@ -169,7 +180,8 @@ def _shards(folder, seed, shards, classic) -> None:
     from ros_depthnet.learning.still_box.textures import shared_atlas
 
     torch.set_num_threads(1)
-    options = dataclasses.replace(CLASSIC, width=classic, height=classic) if classic else SequenceOptions()
+    width, height = (classic, classic) if classic else size
+    options = dataclasses.replace(CLASSIC if classic else SequenceOptions(), width=width, height=height)
     render_shards(folder, seed, shards, options, shared_atlas())
 
 
@@ -181,7 +193,13 @@ def _set(arguments) -> None:
     workers = [
         context.Process(
             target=_shards,
-            args=(arguments.out, arguments.seed, shards[i :: arguments.workers], arguments.classic),
+            args=(
+                arguments.out,
+                arguments.seed,
+                shards[i :: arguments.workers],
+                arguments.classic,
+                arguments.size,
+            ),
         )
         for i in range(arguments.workers)
     ]

@@ -98,7 +98,7 @@ def test_a_strip_holds_its_pictures_unchanged():
                   ['first', 'second'])
     for picture in shown:
         match = cv2.matchTemplate(sheet, picture, cv2.TM_SQDIFF)
-        assert match.min() == 0
+        assert match.min() < 0.5  # grey levels squared: float32 rounds in the transform
 
 
 def read_ply(path):
