@@ -140,7 +140,7 @@ def train(
             running = []
             _append(folder / 'curve.csv', row)
             draw_curves(folder / 'curve.csv', recipe.task.curves)
-            _write_results(folder / 'results.yaml', recipe, len(flights), device, row)
+            _write_results(folder / 'results.yaml', recipe, [len(rendered) for rendered in sets], device, row)
             state = {
                 'network': network.state_dict(),
                 'optimiser': optimiser.state_dict(),
@@ -192,7 +192,7 @@ def _any(wish: bool) -> bool:
     return bool(votes)
 
 
-def _write_results(path: Path, recipe: Recipe, flights: int, device, row: dict) -> None:
+def _write_results(path: Path, recipe: Recipe, flights: list[int], device, row: dict) -> None:
     results = {
         'recipe': recipe.name,
         'kind': recipe.task.kind,
