@@ -219,8 +219,8 @@ def export_run(
 
 _SPLIT_SIDES = 64, 128
 _ABOUT_PARALLAXNET = {
-    'input': {'width': 384, 'height': 288, 'multiple': 32},
-    'parallax_range': [0.5, 90.0],
+    'input': {'width': 384, 'height': 288, 'multiple': 32, 'gpu_width': 512, 'scales': [1.0, 0.667]},
+    'parallax_range': [0.5, 160.0],
     'normalisation': 'RGB in 0..1',
     'data': 'Still Box, rendered by `depthnet render set` with seeds 1 and 3; validation with seed 2',
 }

@@ -6,8 +6,7 @@ import cv2
 import numpy as np
 
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.estimator import Estimator, EstimatorOptions
-from ros_depthnet.core.frames import Frame
+from ros_depthnet.core.frames import Frame, Views
 from ros_depthnet.engines.model import Model
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.depth_task import FARTHEST, NEAREST, NOMINAL_FRAMES
@@ -23,16 +22,11 @@ def split_scores(model: Model, flights: RenderedFlights, size: tuple[int, int]) 
     `mean_l1`: metres at a quarter of the size, truth and estimate clipped to 100 m; `constant_mean_l1`: what
     the best constant depth would have. The model sees images of that size, enlarged if its input is larger.
     """
-    estimator = Estimator(
-        model, EstimatorOptions(min_range=NEAREST, max_range=FARTHEST, max_relative_deviation=np.inf)
-    )
     quarter = size[0] // _QUARTER, size[1] // _QUARTER
     found, truths = [], []
     for number in range(len(flights)):
         flight = flights[number]
-        reference, source = (_frame(flight, index).resized(*size) for index in (NOMINAL_FRAMES, 0))
-        depth_hw = estimator.estimate(reference, [source]).depth_hw
-        found.append(_shrunk(depth_hw, quarter))
+        found.append(_shrunk(model.predict([_views(flight, size, model)])[0].depth_hw, quarter))
         truths.append(_shrunk(flight.depth[NOMINAL_FRAMES].astype(np.float32), quarter))
     found, truths = np.stack(found), np.stack(truths)
     return {
@@ -41,12 +35,23 @@ def split_scores(model: Model, flights: RenderedFlights, size: tuple[int, int]) 
     }
 
 
-def _frame(flight: Sequence, index: int) -> Frame:
+def _views(flight: Sequence, size: tuple[int, int], model: Model) -> Views:
+    """Return what a model sees of a pair taken at an image size; nothing turns, so all of it is valid."""
     height, width = flight.depth.shape[1:]
-    T_world_cam = np.eye(4)
-    T_world_cam[:3, 3] = flight.positions[index]
     camera = Camera(width, height, *flight.intrinsics)
-    return Frame(index, np.ascontiguousarray(flight.images[index]), camera, T_world_cam)
+    reference, source = (
+        Frame(0, np.ascontiguousarray(flight.images[index]), camera, np.eye(4))
+        .resized(*size)
+        .resized(*model.input_size(camera))
+        for index in (NOMINAL_FRAMES, 0)
+    )
+    return Views(
+        reference.image,
+        source.image[None],
+        np.ones((1, *source.image.shape[:2]), bool),
+        (flight.positions[NOMINAL_FRAMES] - flight.positions[0])[None],
+        reference.camera,
+    )
 
 
 def _shrunk(depth_hw: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -145,6 +145,23 @@ def test_a_gpu_gets_the_larger_input_of_the_card(tmp_path, provider, width):
     assert Model(model.card, engine, input_width=32).input_width == 32
 
 
+def test_answers_at_several_scales_are_fused(tmp_path):
+    # The graph answers with the red of what it gets: the same parallax in pixels at either size, so the
+    # smaller input says half the depth, its focal length being half as many pixels, and is as sure of it.
+    scales = {'width': 64, 'height': 48, 'multiple': 16, 'scales': [1, .5]}
+    result = load_model(red_is_parallax(tmp_path, input=scales)).predict([views(12, [[.3, 0, .4]])])[0]
+    full = 60 * .5 / 12
+    np.testing.assert_allclose(result.depth_hw, full / np.sqrt(2), rtol=1e-3)
+    np.testing.assert_allclose(result.deviation_hw, np.hypot(.10, np.log(2) / 2), rtol=1e-3)
+    assert result.depth_hw.shape == (48, 64)
+
+
+def test_scales_that_enlarge_are_refused(tmp_path):
+    path = red_is_parallax(tmp_path, input={'width': 64, 'height': 48, 'multiple': 16, 'scales': [2]})
+    with pytest.raises(ModelError, match='at most 1'):
+        load_model(path)
+
+
 def test_parallax_becomes_metres_by_focal_length_and_baseline(tmp_path):
     # Z = f |t| / rho with the longest displacement
     result = load_model(red_is_parallax(tmp_path)).predict([views(12, [[.3, 0, .4], [.1, 0, .2]])])[0]
