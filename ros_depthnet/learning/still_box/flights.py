@@ -86,24 +86,24 @@ def odom_poses(options: FlightOptions, stamps: np.ndarray) -> list[np.ndarray]:
 def _scene(options: FlightOptions, atlas: TextureAtlas, device) -> Scene:
     """Return the first scene of the seed through which the way is free, with what moves in it."""
     stamps = np.arange(0, options.seconds, 0.02)
-    positions = scene_poses(options, stamps)[0]
+    positions, rotations = scene_poses(options, stamps)
     rng = np.random.default_rng(options.seed)
     if options.scene == PARK:
-        return _with_movers(park(atlas, device), options, atlas, stamps, positions)
+        return _with_movers(park(atlas, device), options, atlas, stamps, positions, rotations)
     path = torch.tensor(positions, dtype=torch.float32, device=device)
     times = torch.zeros(len(path), device=device)
     for _ in range(_TRIES):
         scene = random_scene(Preset(options.scene), rng, atlas.count, device=device)
         within = inside(scene.solids, path, times, _CLEARANCE)
         if (within == within[:1]).all():
-            return _with_movers(scene, options, atlas, stamps, positions)
+            return _with_movers(scene, options, atlas, stamps, positions, rotations)
     raise ValueError(
         f'None of {_TRIES} scenes of the family {options.scene} leaves {options.seconds * options.speed:g} m '
         'free: fly for fewer seconds, slower, or elsewhere.'
     )
 
 
-def _with_movers(scene: Scene, options: FlightOptions, atlas, stamps, positions) -> Scene:
+def _with_movers(scene: Scene, options: FlightOptions, atlas, stamps, positions, rotations) -> Scene:
     """Return the scene with solids that cross the view at constant velocity, through whatever is there."""
     if not options.movers:
         return scene
@@ -111,18 +111,19 @@ def _with_movers(scene: Scene, options: FlightOptions, atlas, stamps, positions)
     builder, velocities = SceneBuilder(rng, atlas.count, textured=0.7), []
     for _ in range(options.movers):
         size = np.exp(rng.uniform(np.log(0.15), np.log(0.6), 3))
-        start, velocity = _way_past(rng, stamps, positions, 1.0 + size.max())
+        start, velocity = _way_past(rng, stamps, positions, rotations, 1.0 + size.max())
         builder.add(rng.choice(ANY_SOLID), start, size, random_rotation(rng))
         velocities.append(velocity)
     solids, surface = builder.placed(scene.light.towards.device, velocities)
     return Scene(scene.solids + solids, scene.surface + surface, scene.light)
 
 
-def _way_past(rng, stamps, positions, distance: float) -> tuple[np.ndarray, np.ndarray]:
+def _way_past(rng, stamps, positions, rotations, distance: float) -> tuple[np.ndarray, np.ndarray]:
     """Draw a place at time 0 and a velocity that come into view and never nearer than `distance` metres."""
     for _ in range(_TRIES):
         meeting, ahead = rng.integers(len(stamps)), rng.uniform(4, 10)
-        place = positions[meeting] + (rng.uniform(-0.4, 0.4) * ahead, rng.uniform(-0.8, 0.5), ahead)
+        place_cam = rng.uniform(-0.4, 0.4) * ahead, rng.uniform(-0.8, 0.5), ahead
+        place = positions[meeting] + rotations[meeting] @ place_cam
         angle, speed = rng.uniform(0, 2 * np.pi), rng.uniform(0.4, 2.5)
         velocity = speed * np.array([np.cos(angle), 0, np.sin(angle)])
         start = place - velocity * stamps[meeting]

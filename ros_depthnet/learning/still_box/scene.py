@@ -449,7 +449,7 @@ def _terrain(builder: SceneBuilder) -> None:
 def _hills(builder: SceneBuilder, height: float) -> Ground:
     """Hills, `height` metres below the origin there."""
     rng = builder.rng
-    size = np.exp(rng.uniform(np.log(8), np.log(30))) * np.array([1, np.exp(rng.uniform(-2, -0.6)), 1])
+    size = np.exp(rng.uniform(np.log(10), np.log(35))) * np.array([1, np.exp(rng.uniform(-1.4, -0.3)), 1])
     offset = rng.uniform(-60, 60, 2)  # in the terrain's own space
 
     def above_centre(x, z):
