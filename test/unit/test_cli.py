@@ -70,6 +70,12 @@ def test_help_imports_nothing_heavy(words):
     assert checked.stdout.splitlines()[-1] == '[]'
 
 
+def test_a_size_that_is_none_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(['render', 'set', 'out', '--size', '256'])
+    assert "'256' is no size such as 256x192" in capsys.readouterr().err
+
+
 def test_defaults_and_choices_of_a_rendered_flight_are_told(capsys):
     with pytest.raises(SystemExit):
         cli.main(['render', 'flight', '--help'])

@@ -131,6 +131,16 @@ def test_flights_in_which_nothing_moves_enough_are_refused(flights):
         task.draw(flights, Stage(1, (64, 32), 16, 1), np.random.default_rng(0))
 
 
+@pytest.mark.parametrize(
+    'stage, problem',
+    [({'set': 1}, 'wants 2 training sets, not 1'), ({'flights': 65}, '65 flights .* has 64')],
+)
+def test_sets_that_a_recipe_lacks_are_a_sentence(flights, tmp_path, stage, problem):
+    recipe = Recipe((Stage(1, (64, 32), **{'flights': 16, **stage}),), ParallaxTask(SMALL))
+    with pytest.raises(ValueError, match=problem):
+        train(recipe, [flights], flights, tmp_path)
+
+
 def test_training_that_was_stopped_ends_like_training_through(flights, tmp_path):
     stages = Stage(2, (64, 32), 16, 2), Stage(4, (64, 64), 32, 2)
     recipe = Recipe(stages, ParallaxTask(SMALL, median_parallax=(0.1, 100.0)), warmup=2, decay=2)
