@@ -11,6 +11,8 @@ from ros_depthnet.core.frames import Frame
 
 _CLUSTERED = 4096        # pixels are enough to find the clusters of a depth map
 _ROUNDS = 20             # of k-means, which settles sooner
+_FURTHER = 1.5           # what each further source of a range aims at, over the one before
+_MOST = 2.0              # of the target: parallax of further sources
 _POSITION_NOISE = 0.1    # metres
 _ACCELERATION = 50.0     # metres per second squared
 
@@ -152,8 +154,9 @@ def choose_sources(reference: Frame, candidates: Sequence[Frame], range_depths: 
 
     candidates: earlier frames, oldest first. range_depths: metres. In a range the first choice, put first, is
     the frame whose lateral parallax at that depth is nearest, in ratio, to the target. Each further one aims
-    at half the target before, so that nearer depths are covered too, and differs from all chosen by a quarter
-    at least. A range without a frame of enough parallax is left out, as is one with the frames of another.
+    half as far again, for depths beyond, and differs from all chosen by a quarter at least; a frame of more
+    than twice the target is no help to those nearer. A range without a frame of enough parallax is left out,
+    as is one with the frames of another.
     """
     if not candidates:
         return Drop.FIRST_FRAME
@@ -179,11 +182,12 @@ def _sources_at(reference: Frame, frames: Sequence[Frame], depth: float,
     usable = [source for source in sources if source.parallax >= options.min_parallax]
     chosen: list[Source] = []
     while usable and len(chosen) < options.max_sources:
-        wanted = options.target_parallax / 2 ** len(chosen)
+        wanted = options.target_parallax * _FURTHER ** len(chosen)
         best = min(usable, key=lambda source: abs(math.log(source.parallax / wanted)))
         chosen.append(best)
         usable = [source for source in usable
-                  if abs(math.log(source.parallax / best.parallax)) > math.log(1.25)]
+                  if abs(math.log(source.parallax / best.parallax)) > math.log(1.25)
+                  and source.parallax <= _MOST * options.target_parallax]
     return tuple(chosen)
 
 

@@ -95,9 +95,14 @@ def test_a_farther_scene_takes_a_longer_baseline(depth, baseline):
     assert np.linalg.norm(chosen(flight(60, 2), depth)[0].displacement) == pytest.approx(baseline, abs=.04)
 
 
-def test_the_second_source_has_about_half_the_baseline():
+def test_the_second_source_has_half_as_much_baseline_again():
     first, second = chosen(flight(60, 2))
-    assert second.parallax == pytest.approx(first.parallax / 2, rel=.1)
+    assert second.parallax == pytest.approx(1.5 * first.parallax, rel=.1)
+
+
+def test_there_is_one_source_if_all_others_are_too_far_away():
+    # At 10 m and 8 m/s, 5 frames a second, the last frame has 16 px of parallax, twice the target.
+    assert [source.parallax for source in chosen(flight(5, speed=8))] == pytest.approx([16])
 
 
 def test_no_two_sources_are_almost_the_same():
