@@ -19,13 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--score', type=Path, nargs='*', default=[], metavar='SET', help='posed sequences for the card'
     )
     parser.add_argument(
-        '--deviation-scale',
-        type=float,
-        default=1.0,
-        help="what makes 68 %% of errors lie within one deviation, see `evaluate`'s column within (1)",
+        '--split', type=Path, metavar='SET', help='rendered set, never trained on, to score every stage on'
     )
     parser.add_argument(
-        '--split', type=Path, metavar='SET', help='rendered set, never trained on, to score every stage on'
+        '--held-out',
+        type=Path,
+        metavar='SET',
+        help='another one, on which to score the model as it is used, having calibrated its deviation',
     )
 
 
@@ -39,6 +39,6 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.out,
         arguments.score,
         arguments.split,
-        arguments.deviation_scale,
+        arguments.held_out,
     )
     print(f'{arguments.out}: torch and ONNX Runtime differ by at most {difference:.1e}; card {card}')

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+import torch.nn.functional as F
 import yaml
 from torch.nn import Conv2d, ConvTranspose2d
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -21,6 +22,7 @@ from ros_depthnet.engines.model import load_model
 from ros_depthnet.evaluation.evaluate import evaluate, load_sets
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.depth_task import NOMINAL_DISPLACEMENT
+from ros_depthnet.learning.held_out import calibrated_scale, held_out_scores
 from ros_depthnet.learning.networks.depthnet import MULTIPLE, DepthNet
 from ros_depthnet.learning.networks.parallaxnet import ParallaxNet
 from ros_depthnet.learning.recipe import Recipe, recipe_path
@@ -37,16 +39,24 @@ OPSET = 17
 def example_inputs(
     batch: int, sources: int, height: int, width: int, seed: int = 0
 ) -> dict[str, torch.Tensor]:
-    """Return random but well-formed inputs of parallaxnet."""
+    """
+    Return inputs of parallaxnet: a wall of random texture at a parallax of 12 pixels, passed sideways.
+
+    Borders of the sources are missing. Of images that show nothing, two answers may be equally likely, and
+    rounding would decide.
+    """
     generator = torch.Generator().manual_seed(seed)
-    displacements = torch.randn(batch, sources, 3, generator=generator)
-    displacements /= displacements.norm(dim=-1, keepdim=True)
+    coarse = torch.rand(batch, 3, height // 4, width // 4, generator=generator)
+    reference = F.interpolate(coarse, (height, width), mode='bicubic').clamp(0, 1)
+    shares = 1 / torch.arange(1, sources + 1)
+    valid = torch.ones(batch, sources, 1, height, width)
+    valid[..., :8] = 0
     focal = 0.8 * width
     return {
-        'reference': torch.rand(batch, 3, height, width, generator=generator),
-        'sources': torch.rand(batch, sources, 3, height, width, generator=generator),
-        'valid': (torch.rand(batch, sources, 1, height, width, generator=generator) > 0.1).float(),
-        'displacements': displacements / torch.arange(1, sources + 1)[:, None],
+        'reference': reference,
+        'sources': torch.stack([reference.roll(round(12 * float(s)), -1) for s in shares], 1),
+        'valid': valid,
+        'displacements': F.pad(shares[:, None], (0, 2)).repeat(batch, 1, 1),
         'intrinsics': torch.tensor([[focal, focal, width / 2 - 0.5, height / 2 - 0.5]]).repeat(batch, 1),
     }
 
@@ -159,15 +169,15 @@ def export_run(
     path: Path,
     scored: list[Path],
     split: Path | None = None,
-    deviation_scale: float = 1.0,
+    held_out: Path | None = None,
 ) -> tuple[Path, float]:
     """
     Export the last checkpoint of a training run with its card; returns the card's path and the difference.
 
     The card's scores are those of the last validation; with `split`, a rendered set, those of depthnet's task
-    on it at the end of each finished stage and of the exported network, or parallaxnet's `split_scores`; and
-    those of `evaluate` on the posed sequences in `scored`. `deviation_scale` is what users of the model
-    multiply its deviations by.
+    on it at the end of each finished stage and of the exported network, or parallaxnet's `split_scores`; with
+    `held_out`, another one, `held_out_scores`, and parallaxnet's deviation is calibrated there first; and
+    those of `evaluate` on the posed sequences in `scored`.
     """
     recipe_file = recipe_path(recipe)
     loaded = Recipe.load(recipe_file)
@@ -191,7 +201,6 @@ def export_run(
         'version': ElementTree.parse(share_path('package.xml')).findtext('version'),
         'licence': 'Apache-2.0',
         **about,
-        'deviation_scale': deviation_scale,
         'training': {
             'recipe': yaml.safe_load(recipe_file.read_text(encoding='utf-8')),
             'steps': state['step'],
@@ -212,6 +221,12 @@ def export_run(
             scores['test'] = {
                 f'{side} x {side}': split_scores(model, flights, (side, side)) for side in _SPLIT_SIDES
             }
+    if held_out is not None:
+        flights = RenderedFlights.open(held_out)
+        if task.kind == 'parallaxnet':
+            card['deviation_scale'] = calibrated_scale(load_model(path), flights)
+            write_card(path, card)
+        scores['held_out'] = held_out_scores(load_model(path), flights)
     if scored:
         scores.update(_scores(path, scored))
     return write_card(path, card), largest
