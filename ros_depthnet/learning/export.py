@@ -226,7 +226,9 @@ def export_run(
         if task.kind == 'parallaxnet':
             card['deviation_scale'] = calibrated_scale(load_model(path), flights)
             write_card(path, card)
-        scores['held_out'] = held_out_scores(load_model(path), flights)
+        model = load_model(path)
+        scores['held_out'] = held_out_scores(model, flights)
+        scores['held_out_spoilt'] = held_out_scores(model, flights, spoilt=True)
     if scored:
         scores.update(_scores(path, scored))
     return write_card(path, card), largest

@@ -35,10 +35,17 @@ def test_the_sky_is_not_scored(tmp_path):
     assert held_out_scores(model, [half_sky])['mean_l1'] == pytest.approx(2.4 - 0.64, abs=0.01)
 
 
+def test_spoilt_flights_are_the_same_each_time_and_other_than_clean_ones(tmp_path):
+    model, flights = load_model(tiny_models.red_is_parallax(tmp_path)), [flight(2.4), flight(4.8)]
+    spoilt = held_out_scores(model, flights, spoilt=True)
+    assert spoilt == held_out_scores(model, flights, spoilt=True)
+    assert spoilt['mae_log'] != held_out_scores(model, flights)['mae_log']
+
+
 def test_calibrated_two_thirds_of_errors_are_within_the_deviation(tmp_path):
     flights = [flight(0.32 * (1 + percent / 100), 20) for percent in range(1, 101)]
     model = load_model(tiny_models.red_is_parallax(tmp_path, deviation_scale=0.1))
-    assert held_out_scores(model, flights)['within'] < 0.2
+    assert held_out_scores(model, flights, spoilt=True)['within'] < 0.2
     scale = calibrated_scale(model, flights)
     recalibrated = load_model(tiny_models.red_is_parallax(tmp_path, deviation_scale=scale))
-    assert held_out_scores(recalibrated, flights)['within'] == pytest.approx(0.68, abs=0.03)
+    assert held_out_scores(recalibrated, flights, spoilt=True)['within'] == pytest.approx(0.68, abs=0.03)

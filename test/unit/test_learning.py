@@ -13,6 +13,7 @@ torch = pytest.importorskip('torch', reason='the learning room needs the `train`
 
 import line_task  # noqa: E402
 
+from ros_depthnet.cli import main as cli  # noqa: E402
 from ros_depthnet.learning.augment import AugmentOptions, sample  # noqa: E402
 from ros_depthnet.learning.dataset import SHARD, RenderedFlights, render_shards  # noqa: E402
 from ros_depthnet.learning.export import difference, example_inputs, export_parallaxnet  # noqa: E402
@@ -39,7 +40,7 @@ SMALL = ParallaxNetConfig(hypotheses=8, sweep_channels=8, deep_channels=8, fine_
 
 
 @pytest.fixture(scope='module')
-def flights(tmp_path_factory):
+def rendered(tmp_path_factory):
     folder = tmp_path_factory.mktemp('flights')
     render_shards(
         folder,
@@ -48,7 +49,12 @@ def flights(tmp_path_factory):
         SequenceOptions(width=96, height=64, samples=1),
         TextureAtlas(procedural=8, photo_tiles=0),
     )
-    return RenderedFlights.open(folder)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def flights(rendered):
+    return RenderedFlights.open(rendered)
 
 
 def test_shards_are_opened_whole_and_in_order(flights):
@@ -164,6 +170,24 @@ def test_onnx_computes_what_torch_does_at_any_batch_sources_and_size(tmp_path):
     path = tmp_path / 'small.onnx'
     assert export_parallaxnet(network, path) < 1e-3
     assert difference(network, path, example_inputs(3, 4, 64, 160)) < 1e-3
+
+
+def test_a_trained_network_is_exported_calibrated_and_scored_on_held_out_flights(rendered, tmp_path):
+    recipe, trained, model = tmp_path / 'tiny.yaml', tmp_path / 'run', tmp_path / 'tiny.onnx'
+    stage = {'until': 1, 'crop': [64, 32], 'flights': 16, 'batch': 1}
+    recipe.write_text(
+        yaml.safe_dump(
+            {'stages': [stage], 'network': dataclasses.asdict(SMALL), 'median_parallax': [0.1, 100.0]}
+        )
+    )
+    sets = ['--data', str(rendered), '--validation', str(rendered)]
+    cli.main(['train', '--config', str(recipe), *sets, '--out', str(trained), '--loaders', '0'])
+    options = ['--config', str(recipe), '--run', str(trained), '--held-out', str(rendered)]
+    cli.main(['export', *options, '--out', str(model)])
+    card = yaml.safe_load(model.with_suffix('.yaml').read_text())
+    assert card['training']['steps'] == 1 and card['deviation_scale'] > 0
+    assert card['scores']['held_out_spoilt']['within'] == pytest.approx(0.68, abs=0.15)
+    assert card['scores']['held_out']['mean_l1'] > 0
 
 
 def test_a_recipe_with_an_unknown_key_is_refused(tmp_path):
