@@ -25,6 +25,7 @@ from ros_depthnet.core.frames import Frame, Prediction, Views
 _GUESSES = (1.0, 0.3, 3.0, 0.1, 10.0)
 _ON_TARGET = 4.0      # ratio of parallax to the target up to which a range is relied upon
 _KNOWN_SHARE = 0.05   # a map with less of it known says nothing about the scene
+_TURNS_END = 0.5      # of the wanted parallax: ranges take turns while frames are no farther apart than that
 
 
 class DepthModel(Protocol):
@@ -53,7 +54,7 @@ class EstimatorOptions(PairOptions):
     buffer_size: most frames held. buffer_age: longest a frame is held, seconds. memory: carry depth along the
     motion, so that maps improve over time and outlast hovering. memory_age: depth measured longer ago is NaN,
     seconds. ranges_in_turn: with memory, measure one range a frame and remember the others, which costs no
-    more than one range.
+    more than one range; while frames are too far apart for that there is one range. Otherwise all at once.
     """
 
     initial_depth: float = 10.0
@@ -154,7 +155,8 @@ class Estimator:
         afresh = self._join(frame)
         if afresh is Drop.STALE:
             return afresh
-        chosen = afresh or choose_sources(frame, self._buffer.frames[:-1], self._range_depths, self.options)
+        chosen = afresh or choose_sources(
+            frame, self._buffer.frames[:-1], self._wanted_depths(frame), self.options)
         if isinstance(chosen, Drop):
             return self._remembered(frame, chosen)
         if self.options.memory and self.options.ranges_in_turn:
@@ -297,6 +299,20 @@ class Estimator:
         return Estimate(frame.stamp_ns, depth_hw, deviation_hw, frame.image, frame.camera, frame.T_world_cam,
                         sources, clock.milliseconds, measured_ns, carried)
 
+    def _wanted_depths(self, frame: Frame) -> tuple[float, ...]:
+        """
+        Return the depths to choose baselines for.
+
+        Ranges can take turns while the map of the last frame still serves. Where the drone has moved on by
+        more than that there is one range, the middle of all.
+        """
+        options = self.options
+        if self._memory and options.ranges_in_turn and len(self._range_depths) > 1:
+            moved = source_of(frame, self._memory.frame, self._middle_depth).parallax
+            if moved > _TURNS_END * options.target_parallax:
+                return (self._middle_depth,)
+        return self._range_depths
+
     def _guess(self, tried: int) -> None:
         """Choose the next baseline without knowing the scene."""
         self._tried = tried
@@ -309,7 +325,9 @@ class Estimator:
         within = np.where(depth_hw <= options.max_range, limited, np.nan)
         enough = np.mean(np.isfinite(within)) >= _KNOWN_SHARE
         self._tried = 0
-        self._range_depths = depth_ranges(within if enough else limited, options.ranges)
+        seen = within if enough else limited
+        self._range_depths = depth_ranges(seen, options.ranges)
+        self._middle_depth = float(np.nanmedian(seen))
 
 
 def wanted_parallax(least: float, most: float) -> float:

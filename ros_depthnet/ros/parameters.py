@@ -241,7 +241,8 @@ DEPTH_NODE = (
         Parameter(
             'ranges_in_turn',
             False,
-            'With memory, measure one range for each image and remember the others; else all at once.',
+            'With memory, measure one range for each image and remember the others; else all at once, '
+            'which is better and takes twice the time.',
         ),
     ),
 )

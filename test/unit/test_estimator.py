@@ -294,7 +294,7 @@ def test_ranges_in_turn_are_served_one_a_frame(model):
     judge = estimator(model, ranges=2, max_sources=1, memory=True)
     ways = []
     for i in range(30):
-        judge._range_depths = (3., 12.)   # want 8 px * 3 m / 60 px = .4 m, and 1.6 m
+        judge._range_depths, judge._middle_depth = (3., 12.), 6.   # want 8 px * 3 m / 60 px = .4 m, and 1.6 m
         result = judge.add(frame(i / 10, .1 * i))
         if i > 20:
             ways.append([np.linalg.norm(source.displacement) for source in result.sources])
@@ -302,6 +302,18 @@ def test_ranges_in_turn_are_served_one_a_frame(model):
     assert (near, far) == (pytest.approx([.4], abs=.06), pytest.approx([1.6], abs=.25))
     assert ways[2::2] == pytest.approx(np.array([ways[0]] * len(ways[2::2])), rel=.2)
     assert ways[1::2] == pytest.approx(np.array([ways[1]] * len(ways[1::2])), rel=.2)
+
+
+def test_a_drone_too_fast_for_ranges_in_turn_has_one_in_the_middle(model):
+    judge = estimator(model, ranges=2, max_sources=1, memory=True)
+    ways = []
+    for i in range(12):
+        # 0.6 m at 6 m are 6 px, more than half of 8 px; the ranges by themselves would want 0.4 m and 1.6 m.
+        judge._range_depths, judge._middle_depth = (3., 12.), 6.
+        result = judge.add(frame(i / 10, .6 * i))
+        if i > 4:
+            ways.append([np.linalg.norm(source.displacement) for source in result.sources])
+    np.testing.assert_allclose(ways, .6)
 
 
 def hover(judge, seconds, start=1., x=.5):
