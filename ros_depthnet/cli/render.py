@@ -49,6 +49,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='PIXELS',
         help='the Still Box of the DepthNet paper, square images, 0.1 m a frame; for --config depthnet',
     )
+    training_set.add_argument(
+        '--scenes',
+        type=_scenes,
+        metavar='a,b,...',
+        help='families of scenes, each as often as the others (the mix of docs/models.md)',
+    )
+    training_set.add_argument(
+        '--forward', type=float, metavar='SHARE', help='of flights along the optical axis (0.5)'
+    )
+    training_set.add_argument(
+        '--step-parallax',
+        type=_range,
+        metavar='LOW,HIGH',
+        help='lateral parallax of the middle depth from frame to frame, pixels (0.6,22)',
+    )
     training_set.set_defaults(render=_set)
 
     sheet = products.add_parser(
@@ -172,16 +187,50 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _shards(folder, seed, shards, classic, size) -> None:
+def _range(text: str) -> tuple[float, float]:
+    try:
+        low, high = map(float, text.split(','))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'{text!r} is no range such as 0.6,22.') from error
+    if not 0 < low <= high:
+        raise argparse.ArgumentTypeError(f'{text!r} is no range of positive numbers.')
+    return low, high
+
+
+def _scenes(text: str) -> dict:
+    from ros_depthnet.learning.still_box.options import Preset
+
+    names = text.split(',')
+    try:
+        return {Preset(name): 1 / len(names) for name in names}
+    except ValueError as error:
+        known = ', '.join(preset.value for preset in Preset)
+        raise argparse.ArgumentTypeError(f'{error}; there are {known}.') from error
+
+
+def _set_options(arguments):
+    """Return SequenceOptions with what was asked for changed."""
+    from ros_depthnet.learning.still_box.sequences import CLASSIC, SequenceOptions
+
+    classic = arguments.classic
+    width, height = (classic, classic) if classic else arguments.size
+    chosen = {
+        'presets': arguments.scenes,
+        'forward': arguments.forward,
+        'step_parallax': arguments.step_parallax,
+    }
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    usual = CLASSIC if classic else SequenceOptions()
+    return dataclasses.replace(usual, width=width, height=height, **chosen)
+
+
+def _shards(folder, seed, shards, options) -> None:
     import torch
 
     from ros_depthnet.learning.dataset import render_shards
-    from ros_depthnet.learning.still_box.sequences import CLASSIC, SequenceOptions
     from ros_depthnet.learning.still_box.textures import shared_atlas
 
     torch.set_num_threads(1)
-    width, height = (classic, classic) if classic else size
-    options = dataclasses.replace(CLASSIC if classic else SequenceOptions(), width=width, height=height)
     render_shards(folder, seed, shards, options, shared_atlas())
 
 
@@ -189,17 +238,12 @@ def _set(arguments) -> None:
     from ros_depthnet.learning.dataset import SHARD, RenderedFlights
 
     shards = range(-(-arguments.flights // SHARD))
+    options = _set_options(arguments)
     context = multiprocessing.get_context('spawn')
     workers = [
         context.Process(
             target=_shards,
-            args=(
-                arguments.out,
-                arguments.seed,
-                shards[i :: arguments.workers],
-                arguments.classic,
-                arguments.size,
-            ),
+            args=(arguments.out, arguments.seed, shards[i :: arguments.workers], options),
         )
         for i in range(arguments.workers)
     ]

@@ -18,6 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--validation', type=Path, required=True, help='another set, of another seed')
     parser.add_argument('--out', type=Path, required=True, help='folder of checkpoint, results and curves')
+    parser.add_argument(
+        '--start-from',
+        type=Path,
+        metavar='CHECKPOINT',
+        help='begin with the weights of another run, as runs/parallaxnet/last.pt; not if --out is resumed',
+    )
     parser.add_argument('--device', default='cpu', help='cpu or cuda (cpu)')
     parser.add_argument('--threads', type=int, default=0, help='threads of the CPU; 0: all (0)')
     parser.add_argument(
@@ -46,6 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.device,
             arguments.loaders,
             stop_after=60 * arguments.minutes,
+            start_from=arguments.start_from,
             progress=show,
         )
     print(f'{arguments.out / "results.yaml"}, {arguments.out / "curve.png"}')

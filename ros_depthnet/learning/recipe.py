@@ -19,8 +19,8 @@ class Recipe:
     """
     A whole training run.
 
-    The learning rate warms up over `warmup` steps, stays, and falls to nothing over the last `decay`. With
-    `restarts` every stage does so, and is validated at its own size instead of the last stage's.
+    The learning rate warms up over `warmup` steps, at the start and wherever a stage has ended with a falling
+    one.
     """
 
     stages: tuple[Stage, ...]
@@ -28,8 +28,6 @@ class Recipe:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     warmup: int = 200
-    decay: int = 1000
-    restarts: bool = False
     seed: int = 0
     name: str = ''
 
@@ -44,21 +42,19 @@ class Recipe:
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step."""
-        first, end = 0, self.steps
-        if self.restarts:
-            end = self.stage(step).until
-            first = max((stage.until for stage in self.stages if stage.until <= step), default=0)
-        return self.learning_rate * min((step - first + 1) / self.warmup, 1, (end - step) / self.decay)
-
-    def validation_crop(self, step: int) -> tuple[int, int]:
-        """Return the image size (width, height) at which a validation after this step is done."""
-        return (self.stage(step) if self.restarts else self.stages[-1]).crop
+        stage = self.stage(step)
+        start = max((past.until for past in self.stages if past.decay and past.until <= step), default=0)
+        falling = (stage.until - step) / stage.decay if stage.decay else 1
+        return self.learning_rate * min((step - start + 1) / self.warmup, 1, falling)
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
         """Read a recipe from YAML; unknown keys are an error."""
         raw = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-        stages = tuple(Stage(**{**stage, 'crop': tuple(stage['crop'])}) for stage in raw.pop('stages'))
+        stages = tuple(
+            Stage(**{key: tuple(value) if isinstance(value, list) else value for key, value in stage.items()})
+            for stage in raw.pop('stages')
+        )
         task = _TASKS[raw.pop('kind', ParallaxTask.kind)].take(raw)
         return cls(stages, task, name=Path(path).stem, **raw)
 

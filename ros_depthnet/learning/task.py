@@ -14,17 +14,19 @@ from ros_depthnet.learning.dataset import RenderedFlights
 @dataclass(frozen=True)
 class Stage:
     """
-    Up to step `until`, train on the first `flights` of set number `set`, `batch` samples a step.
+    Up to step `until`, train on the first `flights` of the sets numbered `sets`, `batch` samples a step.
 
     `crop` (width, height) pixels: what parallaxnet cuts out of the images; depthnet, which knows one field of
-    view only, gets whole images scaled to it.
+    view only, gets whole images scaled to it. The learning rate falls to nothing over the last `decay` steps;
+    0: it stays.
     """
 
     until: int
     crop: tuple[int, int]
     flights: int
     batch: int = 8
-    set: int = 0
+    sets: tuple[int, ...] = (0,)
+    decay: int = 0
 
 
 class Task(Protocol):

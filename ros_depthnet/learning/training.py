@@ -28,14 +28,19 @@ class _BatchesByStep(torch.utils.data.Dataset):
     """
 
     def __init__(self, recipe: Recipe, sets: Sequence[RenderedFlights]):
-        self.recipe, self.sets = recipe, sets
+        self.recipe = recipe
+        self.flights = {stage.sets: _together(sets, stage.sets) for stage in recipe.stages}
 
     def __getitem__(self, step: int) -> dict:
         cv2_threads_off()
         recipe, stage = self.recipe, self.recipe.stage(step)
         rng = np.random.default_rng([recipe.seed, step])
-        batch = recipe.task.draw(self.sets[stage.set], stage, rng)
+        batch = recipe.task.draw(self.flights[stage.sets], stage, rng)
         return {name: rows[_rank() :: _processes()] for name, rows in batch.items()}
+
+
+def _together(sets: Sequence[RenderedFlights], numbers: tuple[int, ...]) -> RenderedFlights:
+    return sum((sets[number] for number in numbers[1:]), sets[numbers[0]])
 
 
 def _processes() -> int:
@@ -74,12 +79,14 @@ def train(
     loaders: int = 1,
     save_every: int = 250,
     stop_after: float = float('inf'),
+    start_from: Path | None = None,
     progress=lambda text: None,
 ) -> torch.nn.Module:
     """
     Run the recipe, from the last checkpoint in `folder` if there is one; stop after `stop_after` seconds.
 
-    `sets` are those that the recipe's stages number.
+    `sets` are those that the recipe's stages number. A new run begins with the weights of the checkpoint
+    `start_from`, if it is given, and ValueError is raised if they are another network's.
 
     Under torchrun the processes share every batch and average their gradients; batch norm sees each
     process's share alone. The first of them validates and writes. Each must divide every batch.
@@ -103,6 +110,8 @@ def train(
         network.load_state_dict(state['network'])
         optimiser.load_state_dict(state['optimiser'])
         first, spent = state['step'], state['seconds']
+    elif start_from:
+        _take_weights(network, start_from)
     batches = torch.utils.data.DataLoader(
         _BatchesByStep(recipe, sets),
         batch_size=None,
@@ -135,7 +144,7 @@ def train(
                 'step': done,
                 'seconds': round(seconds),
                 **{k: round(float(np.mean([r[k] for r in running])), 4) for k in terms},
-                **recipe.task.validate(network, validation, recipe.validation_crop(step)),
+                **recipe.task.validate(network, validation, recipe.stage(step).crop),
             }
             running = []
             _append(folder / 'curve.csv', row)
@@ -161,13 +170,21 @@ def train(
 
 def _check_sets(recipe: Recipe, sets: Sequence[RenderedFlights]) -> None:
     for stage in recipe.stages:
-        if stage.set >= len(sets):
-            raise ValueError(f'The recipe wants {stage.set + 1} training sets, not {len(sets)}.')
-        if stage.flights > len(sets[stage.set]):
+        if max(stage.sets) >= len(sets):
+            raise ValueError(f'The recipe wants {max(stage.sets) + 1} training sets, not {len(sets)}.')
+        if stage.flights > (there := len(_together(sets, stage.sets))):
             raise ValueError(
-                f'The recipe wants {stage.flights} flights of training set {stage.set}, which has '
-                f'{len(sets[stage.set])}: render more.'
+                f'The recipe wants {stage.flights} flights of training set '
+                f'{" and ".join(map(str, stage.sets))}, which has {there}: render more.'
             )
+
+
+def _take_weights(network: torch.nn.Module, checkpoint: Path) -> None:
+    state = torch.load(checkpoint, map_location='cpu', weights_only=True)
+    try:
+        network.load_state_dict(state['network'])
+    except (KeyError, RuntimeError) as error:
+        raise ValueError(f'{checkpoint} is no checkpoint of the network of this recipe: {error}') from error
 
 
 def _join(recipe: Recipe, device: str) -> str:

@@ -31,7 +31,7 @@ class LineTask:
 
 
 def learn_the_line(folder):
-    recipe = Recipe((Stage(40, (1, 1), 0, 8),), LineTask(), learning_rate=0.1, warmup=1, decay=1)
+    recipe = Recipe((Stage(40, (1, 1), 0, 8),), LineTask(), learning_rate=0.1, warmup=1)
     train(recipe, [range(100)], [], folder, loaders=0)
     return torch.load(folder / 'last.pt', weights_only=True)['network']
 

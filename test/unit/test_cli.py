@@ -70,10 +70,16 @@ def test_help_imports_nothing_heavy(words):
     assert checked.stdout.splitlines()[-1] == '[]'
 
 
-def test_a_size_that_is_none_is_refused(capsys):
+@pytest.mark.parametrize('option, value, complaint', [
+    ('--size', '256', "'256' is no size such as 256x192"),
+    ('--step-parallax', '3', "'3' is no range such as 0.6,22"),
+    ('--step-parallax', '9,3', "'9,3' is no range of positive numbers"),
+    ('--scenes', 'street,moon', "'moon' is not a valid Preset; there are still_box, boxes, room,"),
+])
+def test_what_no_training_set_can_have_is_refused(option, value, complaint, capsys):
     with pytest.raises(SystemExit):
-        cli.main(['render', 'set', 'out', '--size', '256'])
-    assert "'256' is no size such as 256x192" in capsys.readouterr().err
+        cli.main(['render', 'set', 'out', option, value])
+    assert complaint in capsys.readouterr().err
 
 
 def test_defaults_and_choices_of_a_rendered_flight_are_told(capsys):

@@ -139,7 +139,7 @@ def test_flights_in_which_nothing_moves_enough_are_refused(flights):
 
 @pytest.mark.parametrize(
     'stage, problem',
-    [({'set': 1}, 'wants 2 training sets, not 1'), ({'flights': 65}, '65 flights .* has 64')],
+    [({'sets': (0, 1)}, 'wants 2 training sets, not 1'), ({'flights': 65}, '65 flights .* has 64')],
 )
 def test_sets_that_a_recipe_lacks_are_a_sentence(flights, tmp_path, stage, problem):
     recipe = Recipe((Stage(1, (64, 32), **{'flights': 16, **stage}),), ParallaxTask(SMALL))
@@ -148,8 +148,8 @@ def test_sets_that_a_recipe_lacks_are_a_sentence(flights, tmp_path, stage, probl
 
 
 def test_training_that_was_stopped_ends_like_training_through(flights, tmp_path):
-    stages = Stage(2, (64, 32), 16, 2), Stage(4, (64, 64), 32, 2)
-    recipe = Recipe(stages, ParallaxTask(SMALL, median_parallax=(0.1, 100.0)), warmup=2, decay=2)
+    stages = Stage(2, (64, 32), 16, 2), Stage(4, (64, 64), 96, 2, sets=(0, 0), decay=2)
+    recipe = Recipe(stages, ParallaxTask(SMALL, median_parallax=(0.1, 100.0)), warmup=2)
     options = {'sets': [flights], 'validation': flights, 'loaders': 0, 'save_every': 1}
     through = train(recipe, folder=tmp_path / 'through', **options)
     train(recipe, folder=tmp_path / 'stopped', stop_after=0, **options)
@@ -162,6 +162,21 @@ def test_training_that_was_stopped_ends_like_training_through(flights, tmp_path)
     assert results['step'] == results['recipe_steps'] == int(last[0]) == 4
     assert results['seed'] == 0 and results['torch'] == torch.__version__ and 'mae_log' in results
     assert (tmp_path / 'stopped' / 'curve.png').stat().st_size > 5000
+
+
+def test_a_run_can_begin_with_the_weights_of_another(flights, tmp_path):
+    stage = Stage(1, (64, 32), 16, 2)
+    task = ParallaxTask(SMALL, median_parallax=(0.1, 100.0))
+    options = {'sets': [flights], 'validation': flights, 'loaders': 0}
+    first = train(Recipe((stage,), task), folder=tmp_path / 'first', **options)
+    more = {'start_from': tmp_path / 'first' / 'last.pt', **options}
+    still = Recipe((stage,), task, learning_rate=0.0)
+    taken = dict(train(still, folder=tmp_path / 'more', **more).named_parameters())
+    for name, weight in first.named_parameters():
+        assert torch.equal(weight, taken[name])
+    larger = Recipe((stage,), ParallaxTask(dataclasses.replace(SMALL, fine_channels=12)))
+    with pytest.raises(ValueError, match='no checkpoint of the network'):
+        train(larger, folder=tmp_path / 'larger', **more)
 
 
 def test_onnx_computes_what_torch_does_at_any_batch_sources_and_size(tmp_path):
