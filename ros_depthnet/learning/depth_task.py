@@ -100,10 +100,17 @@ def _turned(images: np.ndarray, turn: int) -> np.ndarray:
 
 
 def _batch(images: list[np.ndarray], depths: list[np.ndarray], size: tuple[int, int]) -> dict:
-    """Return `pair` (B, 6, height, width) as the network takes it and `depth` (B, H, W) metres."""
-    stacked = torch.from_numpy(np.stack(images)).permute(0, 1, 4, 2, 3).flatten(1, 2)
-    pair = (F.adaptive_avg_pool2d(stacked.float(), size[::-1]) / 255 - 0.5) / 0.2
-    return {'pair': pair, 'depth': torch.from_numpy(np.stack(depths)[:, 0, ..., 0])}
+    """
+    Return `pair` (B, 6, height, width) as the network takes it and `depth` (B, height, width) metres.
+
+    Of pairs (2, H, W, 3) and depths (1, H, W, 1) of any sizes, averaged over each pixel of the new size.
+    """
+
+    def scaled(rows):
+        channels = (torch.from_numpy(row.copy()).permute(0, 3, 1, 2).flatten(0, 1).float() for row in rows)
+        return torch.stack([F.adaptive_avg_pool2d(row, size[::-1]) for row in channels])
+
+    return {'pair': (scaled(images) / 255 - 0.5) / 0.2, 'depth': scaled(depths)[:, 0]}
 
 
 def scale_errors(scales: list[torch.Tensor], truth: torch.Tensor) -> list[torch.Tensor]:
@@ -138,7 +145,7 @@ def scores(network: DepthNet, flights: RenderedFlights, size: tuple[int, int]) -
         coarse.append(depth)
         coarse_truth.append(F.adaptive_avg_pool2d(truth, depth.shape[2:]))
         fine.append(F.interpolate(depth, size[::-1], mode='bilinear'))
-        fine_truth.append(F.adaptive_avg_pool2d(truth, size[::-1]))
+        fine_truth.append(truth)
     network.train(training)
     coarse, coarse_truth, fine, fine_truth = map(torch.cat, (coarse, coarse_truth, fine, fine_truth))
     known = fine_truth < FARTHEST - 0.01

@@ -105,6 +105,15 @@ def test_mirrored_and_transposed_pairs_keep_their_depth():
     assert len({tuple(d.flatten()[:8].tolist()) for d in batch['depth']}) > 4
 
 
+def test_flights_of_any_size_meet_in_one_batch_at_the_size_of_the_stage():
+    pair_of_flights = flight(3), flight(5, size=128)
+    flights = type('Flights', (), {'__getitem__': lambda self, number: pair_of_flights[number]})()
+    task = DepthTask(shift_shares=(0, 0, 0, 1))
+    batch = task.draw(flights, Stage(1, (32, 32), 2, 16), np.random.default_rng(0))
+    assert batch['pair'].shape == (16, 6, 32, 32)
+    assert set(batch['depth'].flatten().tolist()) == {3.0, 5.0}
+
+
 def test_the_reference_is_the_later_half_of_the_pair_and_the_pair_may_run_backwards():
     numbered = flight(1)
     numbered.images[:] = 10 * np.arange(7)[:, None, None, None]
