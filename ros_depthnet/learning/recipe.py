@@ -20,7 +20,7 @@ class Recipe:
     A whole training run.
 
     The learning rate warms up over `warmup` steps, at the start and wherever a stage has ended with a falling
-    one.
+    one. `after` names the recipe with whose result this one begins.
     """
 
     stages: tuple[Stage, ...]
@@ -29,6 +29,7 @@ class Recipe:
     weight_decay: float = 1e-4
     warmup: int = 200
     seed: int = 0
+    after: str = ''
     name: str = ''
 
     @property

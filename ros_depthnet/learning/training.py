@@ -86,7 +86,8 @@ def train(
     Run the recipe, from the last checkpoint in `folder` if there is one; stop after `stop_after` seconds.
 
     `sets` are those that the recipe's stages number. A new run begins with the weights of the checkpoint
-    `start_from`, if it is given, and ValueError is raised if they are another network's.
+    `start_from`, if it is given; ValueError is raised if they are another network's, or missing for a recipe
+    that comes after another.
 
     Under torchrun the processes share every batch and average their gradients; batch norm sees each
     process's share alone. The first of them validates and writes. Each must divide every batch.
@@ -112,6 +113,11 @@ def train(
         first, spent = state['step'], state['seconds']
     elif start_from:
         _take_weights(network, start_from)
+    elif recipe.after:
+        raise ValueError(
+            f'The recipe {recipe.name} goes on from {recipe.after}: name the last checkpoint of its run, '
+            'as --start-from runs/NAME/last.pt.'
+        )
     batches = torch.utils.data.DataLoader(
         _BatchesByStep(recipe, sets),
         batch_size=None,

@@ -16,7 +16,7 @@ import line_task  # noqa: E402
 from ros_depthnet.cli import main as cli  # noqa: E402
 from ros_depthnet.learning.augment import AugmentOptions, sample  # noqa: E402
 from ros_depthnet.learning.dataset import SHARD, RenderedFlights, render_shards  # noqa: E402
-from ros_depthnet.learning.export import difference, example_inputs, export_parallaxnet  # noqa: E402
+from ros_depthnet.learning.export import difference, example_inputs, export_parallaxnet, halve  # noqa: E402
 from ros_depthnet.learning.networks.parallaxnet import (  # noqa: E402
     Epipolar,
     ParallaxNet,
@@ -76,7 +76,7 @@ def test_descriptors_agree_best_at_the_true_parallax(flights, seed):
     batch = stack([drawn])
     truth = batch['parallax'].clamp_max(60)
     inputs = {name: value for name, value in batch.items() if name != 'parallax'}
-    view = View.at(1, **inputs)
+    view = View.at(1, 0.03, **inputs)
     cost = [matching_cost(view, (truth * factor)[:, None])[0] for factor in (0.5, 1.0, 2.0)]
     near = (truth > 0.7)[0]
     assert near.float().mean() > 0.1, 'this flight is all sky: choose another seed'
@@ -174,6 +174,9 @@ def test_a_run_can_begin_with_the_weights_of_another(flights, tmp_path):
     taken = dict(train(still, folder=tmp_path / 'more', **more).named_parameters())
     for name, weight in first.named_parameters():
         assert torch.equal(weight, taken[name])
+    follower = Recipe((stage,), task, after='parallaxnet', name='wide')
+    with pytest.raises(ValueError, match='wide goes on from parallaxnet'):
+        train(follower, folder=tmp_path / 'alone', **options)
     larger = Recipe((stage,), ParallaxTask(dataclasses.replace(SMALL, fine_channels=12)))
     with pytest.raises(ValueError, match='no checkpoint of the network'):
         train(larger, folder=tmp_path / 'larger', **more)
@@ -185,6 +188,18 @@ def test_onnx_computes_what_torch_does_at_any_batch_sources_and_size(tmp_path):
     path = tmp_path / 'small.onnx'
     assert export_parallaxnet(network, path) < 1e-3
     assert difference(network, path, example_inputs(3, 4, 64, 160)) < 1e-3
+
+
+def test_halved_weights_take_half_the_room_and_change_the_answer_by_a_thousandth(tmp_path):
+    torch.manual_seed(4)
+    network = ParallaxNet(SMALL).eval()
+    halved = halve(network)
+    export_parallaxnet(network, tmp_path / 'full.onnx')
+    assert export_parallaxnet(halved, tmp_path / 'halved.onnx') < 1e-4
+    full, half = (tmp_path / name for name in ('full.onnx', 'halved.onnx'))
+    weights = sum(parameter.numel() for parameter in halved.parameters())
+    assert half.stat().st_size < full.stat().st_size - 1.5 * weights
+    assert difference(network, half, example_inputs(1, 2, 64, 96)) < 0.01
 
 
 def test_a_trained_network_is_exported_calibrated_and_scored_on_held_out_flights(rendered, tmp_path):

@@ -29,7 +29,8 @@ class ParallaxNetConfig:
     How large the network is.
 
     `hypotheses` of the sweep reach up to `max_parallax` pixels; `narrowings` are (stride, number, step in q),
-    strides falling from 4 to 2.
+    strides falling from 4 to 2. `contrast_floor` is added to the local standard deviation of brightness, in
+    0..1, that descriptors are divided by: less shows fainter texture, and more noise.
     """
 
     hypotheses: int = 48
@@ -38,6 +39,7 @@ class ParallaxNetConfig:
     deep_channels: int = 96
     fine_channels: int = 24
     narrowings: tuple[tuple[int, int, float], ...] = ((4, 9, 0.16), (4, 9, 0.07), (2, 9, 0.03))
+    contrast_floor: float = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,13 +107,13 @@ def _local_mean(image, size):
     return F.avg_pool2d(F.avg_pool2d(padded, (1, size), 1), (size, 1), 1)
 
 
-def _contrast(grey, size):
+def _contrast(grey, size, floor):
     mean = _local_mean(grey, size)
-    deviation = (_local_mean(grey * grey, size) - mean * mean).clamp_min(0).add(1e-6).sqrt() + 0.03
+    deviation = (_local_mean(grey * grey, size) - mean * mean).clamp_min(0).add(1e-6).sqrt() + floor
     return (grey - mean) / deviation, deviation
 
 
-def descriptors(image):
+def descriptors(image, contrast_floor):
     """
     Return what is compared (B, 6, h, w) of images (B, 3, h, w).
 
@@ -119,8 +121,8 @@ def descriptors(image):
     exposure may change between the frames.
     """
     grey = image.mean(1, keepdim=True)
-    fine, fine_deviation = _contrast(grey, 5)
-    coarse, _ = _contrast(grey, 13)
+    fine, fine_deviation = _contrast(grey, 5, contrast_floor)
+    coarse, _ = _contrast(grey, 13, contrast_floor)
     padded = F.pad(grey, (1, 1, 1, 1), mode='replicate')
     gradient_x = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
     gradient_y = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
@@ -146,15 +148,15 @@ class View:
     epipolar: Epipolar
 
     @classmethod
-    def at(cls, stride, reference, sources, valid, displacements, intrinsics) -> View:
+    def at(cls, stride, contrast_floor, reference, sources, valid, displacements, intrinsics) -> View:
         """Return what is seen at a stride; for the shapes see ParallaxNet."""
         height, width = reference.shape[-2:]
         with torch.no_grad():
             seen = F.avg_pool2d(valid.flatten(0, 1), stride)
-            of_sources = descriptors(F.avg_pool2d(sources.flatten(0, 1), stride))
+            of_sources = descriptors(F.avg_pool2d(sources.flatten(0, 1), stride), contrast_floor)
             of_sources = torch.cat([of_sources * seen, seen], 1)
             return cls(
-                descriptors(F.avg_pool2d(reference, stride)),
+                descriptors(F.avg_pool2d(reference, stride), contrast_floor),
                 of_sources.reshape(*sources.shape[:2], *of_sources.shape[1:]),
                 Epipolar(displacements, intrinsics, height, width, stride),
             )
@@ -353,7 +355,8 @@ class ParallaxNet(nn.Module):
         """Return the prediction with the estimate after each stage."""
 
         def view(stride):
-            return View.at(stride, reference, sources, valid, displacements, intrinsics)
+            floor = self.config.contrast_floor
+            return View.at(stride, floor, reference, sources, valid, displacements, intrinsics)
 
         context = {2: self.context2((reference - 0.45) * 4)}
         context[4] = self.context4(context[2])
