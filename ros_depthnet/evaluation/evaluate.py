@@ -181,8 +181,9 @@ def evaluate(sequences: Iterable[PosedSequence], methods: Sequence[str], protoco
     being done. Raises ModelError and SequenceError.
     """
     models = {name: load_model(name) for name in methods if name != 'constant' and name not in CLASSICAL}
-    cards = {name: model.card.name for name, model in models.items()}
-    same = {name: card for name, card in cards.items() if card != name and card in cards}
+    cards = {name: model.card for name, model in models.items()}
+    same = {name: card.name for name, card in cards.items()
+            if card.name != name and card.name in cards and card.file == cards[card.name].file}
     runs = [name for name in methods if name not in same]
     # The classical methods have no options.
     entries = {variant.named(name): (name, variant) for name in runs

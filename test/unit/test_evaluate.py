@@ -1,7 +1,10 @@
 """The judge: which pixels are scored, what a row holds, and how the estimator is flown along a sequence."""
+from pathlib import Path
+
 import numpy as np
 import plane_world as world
 import pytest
+import yaml
 from tiny_models import red_is_parallax
 
 from ros_depthnet.core.camera import Camera
@@ -218,3 +221,10 @@ def test_default_and_the_model_it_stands_for_have_a_row_each(tmp_path):
     folder = plane_set(tmp_path)
     names = [result.row.method for result in judged(folder, ['default', 'parallaxnet'])]
     assert sorted(names) == ['default', 'parallaxnet']
+
+
+def test_a_model_that_shares_only_its_name_with_a_shipped_one_is_judged_itself(tmp_path, model):
+    card = Path(model).with_suffix('.yaml')
+    card.write_text(yaml.safe_dump({**yaml.safe_load(card.read_text()), 'name': 'parallaxnet'}))
+    own, shipped = judged(plane_set(tmp_path), [model, 'parallaxnet'])
+    assert own.row.scores.mae_log != shipped.row.scores.mae_log
