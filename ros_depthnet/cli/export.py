@@ -27,11 +27,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='SET',
         help='another one, on which to score the model as it is used, having calibrated its deviation',
     )
+    parser.add_argument(
+        '--blend',
+        type=_blend,
+        metavar='CHECKPOINT,SHARE',
+        help="take a share of the run's weights, the rest from the checkpoint it began with",
+    )
+    parser.add_argument(
+        '--contrast-floor', type=float, help='of parallaxnet, if not the one it was trained with'
+    )
+
+
+def _blend(text: str):
+    path, _, share = text.rpartition(',')
+    try:
+        return Path(path), float(share)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'{text!r} is no CHECKPOINT,SHARE such as last.pt,0.5.') from error
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Export, check, score and write the card."""
-    from ros_depthnet.learning.export import export_run
+    from ros_depthnet.learning.export import Blend, export_run
 
     card, difference = export_run(
         arguments.training_run,
@@ -40,5 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.score,
         arguments.split,
         arguments.held_out,
+        Blend(*arguments.blend) if arguments.blend else None,
+        arguments.contrast_floor,
     )
     print(f'{arguments.out}: torch and ONNX Runtime differ by at most {difference:.1e}; card {card}')

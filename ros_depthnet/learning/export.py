@@ -6,6 +6,7 @@ import copy
 import csv
 import hashlib
 import platform
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -168,6 +169,18 @@ def _store_in_half(path: Path) -> None:
     onnx.save(model, path)
 
 
+@dataclass(frozen=True)
+class Blend:
+    """
+    Weights between those of two runs, the later of which began with the earlier (Wortsman 2022).
+
+    `share` of the later run's weights, the rest those of the checkpoint `earlier`.
+    """
+
+    earlier: Path
+    share: float
+
+
 def export_run(
     folder: Path,
     recipe: str,
@@ -175,9 +188,14 @@ def export_run(
     scored: list[Path],
     split: Path | None = None,
     held_out: Path | None = None,
+    blend: Blend | None = None,
+    contrast_floor: float | None = None,
 ) -> tuple[Path, float]:
     """
     Export the last checkpoint of a training run with its card; returns the card's path and the difference.
+
+    With `blend` its weights are averaged with an earlier run's; `contrast_floor` is parallaxnet's, if not the
+    one it was trained with.
 
     The card's scores are those of the last validation; with `split`, a rendered set, those of depthnet's task
     on it at the end of each finished stage and of the exported network, or parallaxnet's `split_scores`; with
@@ -185,8 +203,18 @@ def export_run(
     those of `evaluate` on the posed sequences in `scored`.
     """
     loaded = Recipe.load(recipe_path(recipe))
-    task = loaded.task
+    if path.with_suffix('.yaml').absolute() == recipe_path(recipe).absolute():
+        raise ValueError(f'The card would overwrite the recipe {recipe}: call the model otherwise.')
+    task, changes = loaded.task, {}
+    if contrast_floor is not None:
+        if task.kind != 'parallaxnet':
+            raise ValueError(f'{task.kind} has no contrast floor.')
+        task = replace(task, network=replace(task.network, contrast_floor=contrast_floor))
+        changes['contrast_floor'] = contrast_floor
     trained, state = _trained(task, folder / 'last.pt')
+    if blend:
+        _average(trained, _trained(task, blend.earlier)[0], blend.share)
+        changes['share_of_the_last_run'] = blend.share
     network = halve(trained)
     path.parent.mkdir(parents=True, exist_ok=True)
     with (folder / 'curve.csv').open(newline='') as file:
@@ -209,6 +237,7 @@ def export_run(
         'training': {
             **before,
             'recipe': _written(recipe),
+            **changes,
             'steps': state['step'],
             'minutes': round(state['seconds'] / 60),
             'hardware': platform.processor() or platform.machine(),
@@ -275,6 +304,15 @@ def _trained(task: Task, checkpoint: Path) -> tuple[torch.nn.Module, dict]:
     network = task.build()
     network.load_state_dict(state['network'])
     return network, state
+
+
+@torch.no_grad()
+def _average(network: torch.nn.Module, other: torch.nn.Module, share: float) -> None:
+    """Average weights, and what batch norms have seen, in place with another network's."""
+    others = other.state_dict()
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            value.copy_(share * value + (1 - share) * others[name])
 
 
 def _scores_by_stage(recipe: Recipe, folder: Path, exported, steps: int, split: RenderedFlights) -> dict:

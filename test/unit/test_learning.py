@@ -16,7 +16,14 @@ import line_task  # noqa: E402
 from ros_depthnet.cli import main as cli  # noqa: E402
 from ros_depthnet.learning.augment import AugmentOptions, sample  # noqa: E402
 from ros_depthnet.learning.dataset import SHARD, RenderedFlights, render_shards  # noqa: E402
-from ros_depthnet.learning.export import difference, example_inputs, export_parallaxnet, halve  # noqa: E402
+from ros_depthnet.learning.export import (  # noqa: E402
+    Blend,
+    difference,
+    example_inputs,
+    export_parallaxnet,
+    export_run,
+    halve,
+)
 from ros_depthnet.learning.networks.parallaxnet import (  # noqa: E402
     Epipolar,
     ParallaxNet,
@@ -203,7 +210,7 @@ def test_halved_weights_take_half_the_room_and_change_the_answer_by_a_thousandth
 
 
 def test_a_trained_network_is_exported_calibrated_and_scored_on_held_out_flights(rendered, tmp_path):
-    recipe, trained, model = tmp_path / 'tiny.yaml', tmp_path / 'run', tmp_path / 'tiny.onnx'
+    recipe, trained, model = tmp_path / 'recipe.yaml', tmp_path / 'run', tmp_path / 'tiny.onnx'
     stage = {'until': 1, 'crop': [64, 32], 'flights': 16, 'batch': 1}
     recipe.write_text(
         yaml.safe_dump(
@@ -218,6 +225,25 @@ def test_a_trained_network_is_exported_calibrated_and_scored_on_held_out_flights
     assert card['training']['steps'] == 1 and card['deviation_scale'] > 0
     assert card['scores']['held_out_spoilt']['within'] == pytest.approx(0.68, abs=0.15)
     assert card['scores']['held_out']['mean_l1'] > 0
+    assert cli.main(['export', *options, '--out', str(recipe.with_suffix('.onnx'))]) == 1
+
+
+def test_an_exported_blend_is_as_much_the_earlier_run_as_its_share_says(flights, tmp_path):
+    recipe, stage = tmp_path / 'recipe.yaml', {'until': 1, 'crop': [64, 32], 'flights': 16, 'batch': 1}
+    task = {'network': dataclasses.asdict(SMALL), 'median_parallax': [0.1, 100.0]}
+    recipe.write_text(yaml.safe_dump({'stages': [stage], **task}))
+    train(Recipe.load(recipe), [flights], flights, tmp_path / 'run', loaders=0)
+    torch.manual_seed(7)
+    earlier = ParallaxNet(dataclasses.replace(SMALL, contrast_floor=0.1)).eval()
+    torch.save({'network': earlier.state_dict()}, tmp_path / 'earlier.pt')
+    model = tmp_path / 'tiny.onnx'
+    blend = Blend(tmp_path / 'earlier.pt', share=0.0)
+    card, _ = export_run(tmp_path / 'run', str(recipe), model, [], blend=blend, contrast_floor=0.1)
+    assert difference(halve(earlier), model, example_inputs(1, 2, 64, 96)) < 1e-3
+    told = yaml.safe_load(card.read_text())['training']
+    assert told['share_of_the_last_run'] == 0 and told['contrast_floor'] == 0.1
+    export_run(tmp_path / 'run', str(recipe), model, [], blend=Blend(tmp_path / 'earlier.pt', 0.5))
+    assert difference(halve(earlier), model, example_inputs(1, 2, 64, 96)) > 1e-2
 
 
 def test_a_recipe_with_an_unknown_key_is_refused(tmp_path):
