@@ -55,9 +55,9 @@ def run(arguments: argparse.Namespace) -> None:
         arguments.config,
         arguments.out,
         arguments.score,
-        arguments.split,
-        arguments.held_out,
-        Blend(*arguments.blend) if arguments.blend else None,
-        arguments.contrast_floor,
+        split=arguments.split,
+        held_out=arguments.held_out,
+        blend=Blend(*arguments.blend) if arguments.blend else None,
+        contrast_floor=arguments.contrast_floor,
     )
     print(f'{arguments.out}: torch and ONNX Runtime differ by at most {difference:.1e}; card {card}')

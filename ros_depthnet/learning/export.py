@@ -30,6 +30,7 @@ from ros_depthnet.learning.recipe import Recipe, recipe_path
 from ros_depthnet.learning.split import split_scores
 from ros_depthnet.learning.still_box.sequences import CLASSIC
 from ros_depthnet.learning.task import Task
+from ros_depthnet.learning.training import restore
 from ros_depthnet.resources import share_path
 
 _INPUTS = ('reference', 'sources', 'valid', 'displacements', 'intrinsics')
@@ -300,10 +301,8 @@ def _about_depthnet(size: tuple[int, int], rms_log: float) -> dict:
 
 def _trained(task: Task, checkpoint: Path) -> tuple[torch.nn.Module, dict]:
     """Return the network of a checkpoint, and the checkpoint."""
-    state = torch.load(checkpoint, map_location='cpu', weights_only=True)
     network = task.build()
-    network.load_state_dict(state['network'])
-    return network, state
+    return network, restore(network, checkpoint)
 
 
 @torch.no_grad()

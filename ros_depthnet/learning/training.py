@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import pickle
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,12 +108,11 @@ def train(
     first, spent = 0, 0.0
     checkpoint = folder / 'last.pt'
     if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
-        network.load_state_dict(state['network'])
+        state = restore(network, checkpoint, device)
         optimiser.load_state_dict(state['optimiser'])
         first, spent = state['step'], state['seconds']
     elif start_from:
-        _take_weights(network, start_from)
+        restore(network, start_from, device)
     elif recipe.after:
         raise ValueError(
             f'The recipe {recipe.name} goes on from {recipe.after}: name the last checkpoint of its run, '
@@ -185,12 +185,20 @@ def _check_sets(recipe: Recipe, sets: Sequence[RenderedFlights]) -> None:
             )
 
 
-def _take_weights(network: torch.nn.Module, checkpoint: Path) -> None:
-    state = torch.load(checkpoint, map_location='cpu', weights_only=True)
+def restore(network: torch.nn.Module, checkpoint: Path, device='cpu') -> dict:
+    """
+    Give a network the weights of a checkpoint; return all that the checkpoint holds.
+
+    Raises ValueError if it is damaged or another network's.
+    """
     try:
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
         network.load_state_dict(state['network'])
-    except (KeyError, RuntimeError) as error:
-        raise ValueError(f'{checkpoint} is no checkpoint of the network of this recipe: {error}') from error
+    except (EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f'{checkpoint} is damaged, or no checkpoint of the network of this recipe.'
+        ) from error
+    return state
 
 
 def _join(recipe: Recipe, device: str) -> str:

@@ -187,6 +187,11 @@ def test_a_run_can_begin_with_the_weights_of_another(flights, tmp_path):
     larger = Recipe((stage,), ParallaxTask(dataclasses.replace(SMALL, fine_channels=12)))
     with pytest.raises(ValueError, match='no checkpoint of the network'):
         train(larger, folder=tmp_path / 'larger', **more)
+    whole = more['start_from'].read_bytes()
+    for rest in (whole[: len(whole) // 2], b'', b'weights'):
+        more['start_from'].write_bytes(rest)
+        with pytest.raises(ValueError, match='damaged'):
+            train(still, folder=tmp_path / 'cut', **more)
 
 
 def test_onnx_computes_what_torch_does_at_any_batch_sources_and_size(tmp_path):
