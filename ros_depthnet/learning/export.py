@@ -181,6 +181,10 @@ class Blend:
     earlier: Path
     share: float
 
+    def __post_init__(self):
+        if not 0 <= self.share <= 1:
+            raise ValueError(f'A blend takes a share from 0 to 1, not {self.share:g}.')
+
 
 def export_run(
     folder: Path,

@@ -28,6 +28,10 @@ class Stage:
     sets: tuple[int, ...] = (0,)
     decay: int = 0
 
+    def __post_init__(self):
+        if not self.sets or not isinstance(self.sets, tuple):
+            raise ValueError(f'A stage draws from a list of sets, as sets: [0], not from {self.sets}.')
+
 
 class Task(Protocol):
     """A network, the samples it sees, and what counts as loss and as score."""

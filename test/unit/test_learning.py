@@ -4,6 +4,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -231,6 +232,20 @@ def test_a_trained_network_is_exported_calibrated_and_scored_on_held_out_flights
     assert card['scores']['held_out_spoilt']['within'] == pytest.approx(0.68, abs=0.15)
     assert card['scores']['held_out']['mean_l1'] > 0
     assert cli.main(['export', *options, '--out', str(recipe.with_suffix('.onnx'))]) == 1
+
+
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        lambda: Blend(Path('last.pt'), 1.5),
+        lambda: SequenceOptions(forward=7),
+        lambda: Stage(1, (64, 32), 16, sets=1),
+        lambda: Stage(1, (64, 32), 16, sets=()),
+    ],
+)
+def test_shares_and_sets_that_cannot_be_are_refused_with_a_sentence(wrong):
+    with pytest.raises(ValueError, match=r'(from 0 to 1|list of sets).*\.$'):
+        wrong()
 
 
 def test_an_exported_blend_is_as_much_the_earlier_run_as_its_share_says(flights, tmp_path):

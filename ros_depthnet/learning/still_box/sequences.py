@@ -52,6 +52,11 @@ class SequenceOptions:
     turned: bool = True
     samples: int = 2
 
+    def __post_init__(self):
+        for name in ('forward', 'sideways', 'textured'):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f'{name} is a share from 0 to 1, not {getattr(self, name):g}.')
+
 
 CLASSIC = SequenceOptions(
     width=128,
