@@ -1,5 +1,6 @@
 """The training ground: exact geometry, decided by its seed alone."""
 
+import dataclasses
 import hashlib
 
 import cv2
@@ -177,7 +178,16 @@ SCENES = {
     Preset.CORRIDOR: '98aa9cd9c0e92001',
     Preset.FOREST: 'eec4aa7761b387fd',
     Preset.STREET: '1b8c25d2aa5e5fad',
+    Preset.TERRAIN: 'ab5fd160423a49bf',
+    Preset.INTERIOR: 'a03a56972ca0043d',
 }
+
+
+def plain(surface):
+    """Return surfaces that are half grey all over."""
+    return dataclasses.replace(
+        surface, contrast=torch.zeros_like(surface.contrast), tint=torch.full_like(surface.tint, 0.5)
+    )
 
 
 @pytest.mark.parametrize('preset', SCENES)
@@ -191,5 +201,25 @@ def test_a_seed_stays_the_same_scenes(preset):
     assert digest.hexdigest()[:16] == SCENES[preset]
 
 
-def test_terrain_is_not_among_the_training_flights():
-    assert Preset.TERRAIN not in SequenceOptions().presets
+def test_a_lamp_lights_what_is_near_and_gives_half_at_its_reach(atlas):
+    scene = random_scene(Preset.BOXES, np.random.default_rng(5), atlas.count)
+    solids = [[Kind.BOX], torch.eye(3)[None], torch.tensor([[9.0, 9, 1]]), torch.tensor([[0.0, 0, 5]])]
+    wall = dataclasses.replace(scene, solids=Solids.build(*solids), surface=plain(scene.surface))
+
+    def brightness(metres):
+        """Of the place of the wall nearest to the lamp, and of one in a corner."""
+        light = dataclasses.replace(
+            scene.light, ambient=0.5, reach=2.0, lamps=torch.tensor([[0, 0, 4.0 - metres]])
+        )
+        image = render(
+            dataclasses.replace(wall, light=light), atlas, K, HEIGHT, WIDTH, torch.zeros(1, 3)
+        ).images[0]
+        return float(image[0, HEIGHT // 2, WIDTH // 2]), float(image[0, 0, 0])
+
+    (near, corner), (at_reach, _), (far, far_corner) = (brightness(metres) for metres in (0.5, 2.0, 1e4))
+    assert (at_reach - far) / (near - far) == pytest.approx(0.5 * (1 + 0.25**2), abs=0.01)
+    assert corner < 0.7 * near and far_corner == pytest.approx(far, rel=0.01)
+
+
+def test_terrain_and_interiors_are_not_among_the_training_flights():
+    assert not {Preset.TERRAIN, Preset.INTERIOR} & set(SequenceOptions().presets)

@@ -17,6 +17,7 @@ class Preset(str, Enum):
     FOREST = 'forest'
     STREET = 'street'
     TERRAIN = 'terrain'
+    INTERIOR = 'interior'
 
 
 PARK = 'park'

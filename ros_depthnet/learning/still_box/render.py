@@ -71,7 +71,8 @@ def _shade(scene, centres, atlas, origin, rays_world, t, solid, focal):
     met = solid >= 0
     rays, t, solid = rays_world[met], t[met], solid[met]
     solids, surface = scene.solids, scene.surface
-    at = surface_at(solids, centres, solid, origin + rays * t[:, None])
+    place = origin + rays * t[:, None]
+    at = surface_at(solids, centres, solid, place)
     normal = at.normal_world
     facing = (normal * rays).sum(-1)
     normal = torch.where(facing[:, None] > 0, -normal, normal)
@@ -83,10 +84,21 @@ def _shade(scene, centres, atlas, origin, rays_world, t, solid, focal):
     texture = atlas.sample(surface.texture[solid], uv, lod)
     contrast = surface.contrast[solid][:, None]
     albedo = surface.tint[solid] * (1 + contrast * (texture / 0.55 - 1)) * 0.75
-    light = scene.light
-    lambert = (normal @ light.towards).clamp_min(0)
-    colours[met] = albedo * (light.ambient + (1.1 - light.ambient) * lambert)[:, None]
+    colours[met] = albedo * _brightness(scene.light, place, normal)[:, None]
     return colours.clamp_(0, 1)
+
+
+def _brightness(light, place, normal):
+    """Return what reaches surfaces (P,) at places (P, 3) metres; nothing throws a shadow."""
+    lit = 1.1 - light.ambient
+    if light.lamps is None:
+        return light.ambient + lit * (normal @ light.towards).clamp_min(0)
+    glow = torch.zeros_like(place[:, 0])
+    for lamp in light.lamps:
+        to_lamp = lamp - place
+        distance = to_lamp.norm(dim=-1) + 1e-3
+        glow += ((normal * to_lamp).sum(-1) / distance).clamp_min(0) / (1 + (distance / light.reach) ** 2)
+    return light.ambient + lit * (2 * glow - 0.5)
 
 
 def _unfold(point, normal):

@@ -36,7 +36,11 @@ class Surface:
 
 @dataclass(frozen=True, eq=False)
 class Light:
-    """One far lamp (unit vector towards it), what reaches every surface, and the sky behind everything."""
+    """
+    One far lamp (unit vector towards it), what reaches every surface, and the sky behind everything.
+
+    `lamps` (L, 3) metres hang in rooms instead of the far one: at `reach` metres each gives half its light.
+    """
 
     towards: torch.Tensor
     ambient: float
@@ -44,6 +48,21 @@ class Light:
     horizon: torch.Tensor
     clouds: int
     cloud_contrast: float
+    lamps: torch.Tensor | None = None
+    reach: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Walls:
+    """A box room from inside: `centre` (3,) and half extents (3,) metres, `heading` R_world_room (3, 3)."""
+
+    centre: np.ndarray
+    half: np.ndarray
+    heading: np.ndarray
+
+    def at(self, x: float, y: float, z: float) -> np.ndarray:
+        """Return the place (3,) at shares of the half extents, -1 to 1 each."""
+        return self.centre + self.heading @ (self.half * (x, y, z))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +101,7 @@ class SceneBuilder:
         self.rng, self.textures, self.textured = rng, textures, textured
         self._solids: list[tuple] = []
         self._looks: list[tuple] = []
+        self.lamps: list[np.ndarray] = []
 
     def add(
         self, kind: Kind, centre, size, R_world_local=None, period=None, textured=None, look=None
@@ -130,6 +150,7 @@ class SceneBuilder:
                 _tensor(sky[1], device),
                 int(rng.integers(self.textures)),
                 float(rng.choice([0, 0.15, 0.4])),
+                *((_tensor(self.lamps, device), float(rng.uniform(1, 4))) if self.lamps else ()),
             ),
         )
 
@@ -170,13 +191,13 @@ def _boxes(builder: SceneBuilder) -> None:
         builder.add(Kind.BOX, rng.uniform(-0.3, 0.3, 3) * half, half, rotation(rng.uniform(-3, 3)))
 
 
-def _room(builder: SceneBuilder) -> None:
-    """A furnished room seen from inside: walls often plain, things on the floor and on the walls."""
+def _room(builder: SceneBuilder, papered: float = 0.75) -> Walls:
+    """A furnished room seen from inside, things on its walls, which are `papered` with that probability."""
     rng = builder.rng
     half = np.array([rng.uniform(1.5, 5), rng.uniform(1.1, 1.8), rng.uniform(2, 6)])
     heading = rotation(rng.uniform(-0.8, 0.8))
     centre = heading @ (half * (rng.uniform(-0.5, 0.5), rng.uniform(-0.3, 0.2), rng.uniform(0.2, 0.8)))
-    builder.add(Kind.BOX, centre, half, heading, period=rng.uniform(1, 4), textured=rng.random() < 0.75)
+    builder.add(Kind.BOX, centre, half, heading, period=rng.uniform(1, 4), textured=rng.random() < papered)
     floor = centre[1] + half[1]
     builder.add(
         Kind.BOX, (centre[0], floor, centre[2]), (half[0], 0.01, half[2]), heading, period=rng.uniform(0.5, 3)
@@ -210,6 +231,7 @@ def _room(builder: SceneBuilder) -> None:
             rng.uniform(0, 0.9) * half[2],
         )
         builder.add(Kind.BOX, position, size, heading, period=rng.uniform(0.3, 1.5))
+    return Walls(centre, half, heading)
 
 
 def _table(builder: SceneBuilder, foot) -> None:
@@ -229,13 +251,13 @@ def _table(builder: SceneBuilder, foot) -> None:
         builder.add(Kind.BOX, centre, (half[0], rng.uniform(0.1, 0.25), 0.02), heading, period=0.5)
 
 
-def _corridor(builder: SceneBuilder) -> None:
+def _corridor(builder: SceneBuilder, papered: float = 0.6) -> Walls:
     """A long passage, white more often than not, with doors, lamps and things standing about."""
     rng = builder.rng
     half = np.array([rng.uniform(0.9, 2.2), rng.uniform(1.1, 1.6), rng.uniform(8, 25)])
     heading = rotation(rng.uniform(-0.25, 0.25))
     centre = heading @ (rng.uniform(-0.5, 0.5) * half[0], rng.uniform(-0.3, 0.2), half[2] - 1.5)
-    builder.add(Kind.BOX, centre, half, heading, period=rng.uniform(1, 3), textured=rng.random() < 0.6)
+    builder.add(Kind.BOX, centre, half, heading, period=rng.uniform(1, 3), textured=rng.random() < papered)
     floor = centre[1] + half[1]
     builder.add(
         Kind.BOX, (centre[0], floor, centre[2]), (half[0], 0.01, half[2]), heading, period=rng.uniform(0.4, 2)
@@ -264,6 +286,31 @@ def _corridor(builder: SceneBuilder) -> None:
             size,
             rotation(rng.uniform(-3, 3)),
         )
+    return Walls(centre, half, heading)
+
+
+def _interior(builder: SceneBuilder) -> None:
+    """A room or corridor as most are: plain walls with trim, much that is plain, lamps under the ceiling."""
+    rng = builder.rng
+    builder.textured = rng.uniform(0.2, 0.7)
+    walls = (_room if rng.random() < 0.5 else _corridor)(builder, papered=0.1)
+    colour = (
+        int(rng.integers(builder.textures)),
+        np.clip(rng.uniform(0.2, 1.1) + rng.normal(0, 0.1, 3), 0.05, 1.3),
+    )
+    for height in (0.97, -0.97, rng.uniform(-0.2, 0.4))[: int(rng.integers(4))]:
+        for side in (-1, 1):
+            along = 0.02, rng.uniform(0.02, 0.08), walls.half[2]
+            builder.add(
+                Kind.BOX, walls.at(side, height, 0), along, walls.heading, textured=False, look=colour
+            )
+            across = walls.half[0], along[1], 0.02
+            builder.add(
+                Kind.BOX, walls.at(0, height, side), across, walls.heading, textured=False, look=colour
+            )
+    for _ in range(int(rng.integers(1, 6))):
+        x, z = rng.uniform(-0.8, 0.8, 2)
+        builder.lamps.append(walls.at(x, rng.uniform(-0.95, -0.6), z))
 
 
 def _ground(builder: SceneBuilder, height: float) -> None:
@@ -495,6 +542,7 @@ _PRESETS = {
     Preset.FOREST: _forest,
     Preset.STREET: _street,
     Preset.TERRAIN: _terrain,
+    Preset.INTERIOR: _interior,
 }
 
 
