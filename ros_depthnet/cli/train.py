@@ -21,8 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--start-from',
         type=Path,
-        metavar='CHECKPOINT',
-        help='begin with the weights of another run, as runs/parallaxnet/last.pt; not if --out is resumed',
+        metavar='WEIGHTS',
+        help='begin with the weights of another run, as runs/parallaxnet/last.pt, or, with frozen norms, of '
+        'a model, as models/parallaxnet.onnx; not if --out is resumed',
     )
     parser.add_argument('--device', default='cpu', help='cpu or cuda (cpu)')
     parser.add_argument('--threads', type=int, default=0, help='threads of the CPU; 0: all (0)')

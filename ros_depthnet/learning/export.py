@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import csv
 import hashlib
 import platform
@@ -16,8 +15,6 @@ import onnxruntime
 import torch
 import torch.nn.functional as F
 import yaml
-from torch.nn import Conv2d, ConvTranspose2d
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.evaluation.evaluate import evaluate, load_sets
@@ -30,7 +27,7 @@ from ros_depthnet.learning.recipe import Recipe, recipe_path
 from ros_depthnet.learning.split import split_scores
 from ros_depthnet.learning.still_box.sequences import CLASSIC
 from ros_depthnet.learning.task import Task
-from ros_depthnet.learning.training import restore
+from ros_depthnet.learning.weights import HALF, average, halve, restore
 from ros_depthnet.resources import share_path
 
 _INPUTS = ('reference', 'sources', 'valid', 'displacements', 'intrinsics')
@@ -106,24 +103,6 @@ def difference(network: torch.nn.Module, path: Path, inputs: dict[str, torch.Ten
     return max(float(np.abs(e.numpy() - f).max()) for e, f in zip(expected, found))
 
 
-def halve(network: torch.nn.Module) -> torch.nn.Module:
-    """
-    Return a copy for inference whose weights need only half precision.
-
-    Batch norm is folded into the convolutions, and every weight is rounded to what a 16 bit float can say.
-    """
-    network = copy.deepcopy(network).cpu().eval()
-    for module in network.modules():
-        if isinstance(module, torch.nn.Sequential) and isinstance(module[0], (Conv2d, ConvTranspose2d)):
-            transposed = isinstance(module[0], ConvTranspose2d)
-            module[0] = fuse_conv_bn_eval(module[0], module[1], transposed)
-            module[1] = torch.nn.Identity()
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.copy_(parameter.half().float())
-    return network
-
-
 def export_depthnet(network: DepthNet, path: Path) -> float:
     """
     Write a network that `halve` returned to `path`, with dynamic batch, height and width.
@@ -162,9 +141,9 @@ def _store_in_half(path: Path) -> None:
         if not np.array_equal(values, exact):
             continue
         graph.initializer.remove(tensor)
-        graph.initializer.append(onnx.numpy_helper.from_array(values, f'{tensor.name}.half'))
+        graph.initializer.append(onnx.numpy_helper.from_array(values, f'{tensor.name}{HALF}'))
         cast = onnx.helper.make_node(
-            'Cast', [f'{tensor.name}.half'], [tensor.name], to=onnx.TensorProto.FLOAT
+            'Cast', [f'{tensor.name}{HALF}'], [tensor.name], to=onnx.TensorProto.FLOAT
         )
         graph.node.insert(0, cast)
     onnx.save(model, path)
@@ -218,7 +197,7 @@ def export_run(
         changes['contrast_floor'] = contrast_floor
     trained, state = _trained(task, folder / 'last.pt')
     if blend:
-        _average(trained, _trained(task, blend.earlier)[0], blend.share)
+        average(trained, _trained(task, blend.earlier)[0], blend.share)
         changes['share_of_the_last_run'] = blend.share
     network = halve(trained)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -232,7 +211,7 @@ def export_run(
         about = _ABOUT_PARALLAXNET
     names = list(last)
     scores = {'validation': {name: float(last[name]) for name in names[names.index(task.curves[0]) :]}}
-    before = {'after': _written(loaded.after)} if loaded.after else {}
+    before = state['before'] or loaded.after and _written(loaded.after)
     card = {
         'name': path.stem,
         'kind': task.kind,
@@ -240,7 +219,7 @@ def export_run(
         'licence': 'Apache-2.0',
         **about,
         'training': {
-            **before,
+            **({'after': before} if before else {}),
             'recipe': _written(recipe),
             **changes,
             'steps': state['step'],
@@ -307,15 +286,6 @@ def _trained(task: Task, checkpoint: Path) -> tuple[torch.nn.Module, dict]:
     """Return the network of a checkpoint, and the checkpoint."""
     network = task.build()
     return network, restore(network, checkpoint)
-
-
-@torch.no_grad()
-def _average(network: torch.nn.Module, other: torch.nn.Module, share: float) -> None:
-    """Average weights, and what batch norms have seen, in place with another network's."""
-    others = other.state_dict()
-    for name, value in network.state_dict().items():
-        if value.is_floating_point():
-            value.copy_(share * value + (1 - share) * others[name])
 
 
 def _scores_by_stage(recipe: Recipe, folder: Path, exported, steps: int, split: RenderedFlights) -> dict:

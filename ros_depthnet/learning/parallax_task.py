@@ -155,7 +155,6 @@ def validate(network: ParallaxNet, flights: RenderedFlights) -> dict[str, float]
                 within.float().mean(),
             ]
         )
-    network.train()
     return dict(
         zip(
             ('mae_log', 'delta_125', 'delta_105', 'within_one_deviation'),

@@ -18,7 +18,8 @@ class Stage:
 
     `crop` (width, height) pixels: what parallaxnet cuts out of the images; depthnet, which knows one field of
     view only, gets whole images scaled to it. The learning rate falls to nothing over the last `decay` steps;
-    0: it stays.
+    0: it stays. `frozen_norms`: batch norm takes the mean and variance it has gathered so far, as when the
+    network is used, instead of a few samples' own, which a small batch of very different scenes makes random.
     """
 
     until: int
@@ -27,6 +28,7 @@ class Stage:
     batch: int = 8
     sets: tuple[int, ...] = (0,)
     decay: int = 0
+    frozen_norms: bool = False
 
     def __post_init__(self):
         if not self.sets or not isinstance(self.sets, tuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import pickle
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +14,12 @@ import torch.distributed as dist
 import yaml
 from torch.nn.parallel import DistributedDataParallel
 
+from ros_depthnet.engines.card import ModelCard
 from ros_depthnet.learning.curves import draw_curves
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.recipe import Recipe
-from ros_depthnet.learning.task import Task
+from ros_depthnet.learning.task import Stage, Task
+from ros_depthnet.learning.weights import restore, take_exported
 
 
 class _BatchesByStep(torch.utils.data.Dataset):
@@ -86,9 +87,9 @@ def train(
     """
     Run the recipe, from the last checkpoint in `folder` if there is one; stop after `stop_after` seconds.
 
-    `sets` are those that the recipe's stages number. A new run begins with the weights of the checkpoint
-    `start_from`, if it is given; ValueError is raised if they are another network's, or missing for a recipe
-    that comes after another.
+    `sets` are those that the recipe's stages number. A new run begins with the weights of the checkpoint or
+    exported model `start_from`, if it is given; ValueError is raised if they are another network's, or
+    missing for a recipe that comes after another, or an exported model's and norms are not frozen.
 
     Under torchrun the processes share every batch and average their gradients; batch norm sees each
     process's share alone. The first of them validates and writes. Each must divide every batch.
@@ -105,14 +106,14 @@ def train(
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
-    first, spent = 0, 0.0
+    first, spent, before = 0, 0.0, {}
     checkpoint = folder / 'last.pt'
     if checkpoint.exists():
         state = restore(network, checkpoint, device)
         optimiser.load_state_dict(state['optimiser'])
-        first, spent = state['step'], state['seconds']
+        first, spent, before = state['step'], state['seconds'], state['before']
     elif start_from:
-        restore(network, start_from, device)
+        before = _begin_with(network, start_from, recipe)
     elif recipe.after:
         raise ValueError(
             f'The recipe {recipe.name} goes on from {recipe.after}: name the last checkpoint of its run, '
@@ -125,13 +126,13 @@ def train(
         sampler=range(first, recipe.steps),
         prefetch_factor=4 if loaders else None,
     )
-    network.train()
     lesson = _Lesson(recipe.task, network)
     if dist.is_initialized():
         lesson = DistributedDataParallel(lesson)
     start, running = time.monotonic(), []
     for step, batch in enumerate(batches, first):
         batch = {key: value.to(device) for key, value in batch.items()}
+        _prepare(network, recipe.stage(step))
         for group in optimiser.param_groups:
             group['lr'] = recipe.rate(step)
         terms = lesson(batch)
@@ -161,6 +162,7 @@ def train(
                 'optimiser': optimiser.state_dict(),
                 'step': done,
                 'seconds': seconds,
+                'before': before,
             }
             torch.save(state, checkpoint.with_suffix('.part'))
             checkpoint.with_suffix('.part').replace(checkpoint)
@@ -174,6 +176,28 @@ def train(
     return network
 
 
+def _begin_with(network: torch.nn.Module, weights: Path, recipe: Recipe) -> dict:
+    """Return what the card of an exported model says of its training."""
+    if weights.suffix != '.onnx':
+        restore(network, weights)
+        return {}
+    if not all(stage.frozen_norms for stage in recipe.stages):
+        raise ValueError(
+            f'{weights} has no batch norms left: to go on from it, the stages of the recipe {recipe.name} '
+            'need frozen_norms: true.'
+        )
+    take_exported(network, weights)
+    return ModelCard.read(weights.with_suffix('.yaml')).training
+
+
+def _prepare(network: torch.nn.Module, stage: Stage) -> None:
+    network.train()
+    if stage.frozen_norms:
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
+
+
 def _check_sets(recipe: Recipe, sets: Sequence[RenderedFlights]) -> None:
     for stage in recipe.stages:
         if max(stage.sets) >= len(sets):
@@ -183,22 +207,6 @@ def _check_sets(recipe: Recipe, sets: Sequence[RenderedFlights]) -> None:
                 f'The recipe wants {stage.flights} flights of training set '
                 f'{" and ".join(map(str, stage.sets))}, which has {there}: render more.'
             )
-
-
-def restore(network: torch.nn.Module, checkpoint: Path, device='cpu') -> dict:
-    """
-    Give a network the weights of a checkpoint; return all that the checkpoint holds.
-
-    Raises ValueError if it is damaged or another network's.
-    """
-    try:
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
-        network.load_state_dict(state['network'])
-    except (EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ValueError(
-            f'{checkpoint} is damaged, or no checkpoint of the network of this recipe.'
-        ) from error
-    return state
 
 
 def _join(recipe: Recipe, device: str) -> str:

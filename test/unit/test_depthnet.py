@@ -11,12 +11,13 @@ from ros_depthnet.learning.depth_task import (  # noqa: E402
     scaled_depth,
     scores,
 )
-from ros_depthnet.learning.export import difference, export_depthnet, halve  # noqa: E402
+from ros_depthnet.learning.export import difference, export_depthnet  # noqa: E402
 from ros_depthnet.learning.networks.depthnet import DepthNet, DepthNetConfig  # noqa: E402
 from ros_depthnet.learning.recipe import Recipe, recipe_path  # noqa: E402
 from ros_depthnet.learning.still_box.sequences import CLASSIC, Sequence, random_sequence  # noqa: E402
 from ros_depthnet.learning.still_box.textures import TextureAtlas  # noqa: E402
 from ros_depthnet.learning.task import Stage  # noqa: E402
+from ros_depthnet.learning.weights import halve, take_exported  # noqa: E402
 
 SMALL = DepthNetConfig(width=0.125)
 
@@ -187,6 +188,9 @@ def test_onnx_computes_what_torch_does_at_any_batch_and_size(seasoned, tmp_path)
     assert export_depthnet(network, path) < 1e-3
     assert difference(network, path, {'pair': torch.randn(5, 6, 80, 176)}) < 1e-3
     assert path.stat().st_size < 2.5 * sum(p.numel() for p in network.parameters()) + 50_000
+    taken = DepthNet(SMALL).eval()
+    take_exported(taken, path)
+    assert difference(taken, path, {'pair': torch.randn(5, 6, 80, 176)}) < 1e-3
 
 
 def test_halving_the_weights_moves_the_answer_by_less_than_a_hundredth(seasoned):

@@ -23,7 +23,7 @@ from ros_depthnet.learning.export import (  # noqa: E402
     example_inputs,
     export_parallaxnet,
     export_run,
-    halve,
+    write_card,
 )
 from ros_depthnet.learning.networks.parallaxnet import (  # noqa: E402
     Epipolar,
@@ -40,6 +40,7 @@ from ros_depthnet.learning.still_box.sequences import SequenceOptions  # noqa: E
 from ros_depthnet.learning.still_box.textures import TextureAtlas  # noqa: E402
 from ros_depthnet.learning.task import Stage  # noqa: E402
 from ros_depthnet.learning.training import train  # noqa: E402
+from ros_depthnet.learning.weights import halve  # noqa: E402
 
 UNSPOILT = AugmentOptions(
     exposure=0, noise=0, blur=0, grey=0, stabilised=0, rotation_noise=0, direction_noise=0
@@ -264,6 +265,42 @@ def test_an_exported_blend_is_as_much_the_earlier_run_as_its_share_says(flights,
     assert told['share_of_the_last_run'] == 0 and told['contrast_floor'] == 0.1
     export_run(tmp_path / 'run', str(recipe), model, [], blend=Blend(tmp_path / 'earlier.pt', 0.5))
     assert difference(halve(earlier), model, example_inputs(1, 2, 64, 96)) > 1e-2
+
+
+def test_frozen_norms_teach_the_network_as_it_is_used(flights, tmp_path):
+    stage = Stage(2, (64, 32), 16, 2, frozen_norms=True)
+    recipe = Recipe((stage,), ParallaxTask(SMALL, median_parallax=(0.1, 100.0)), warmup=1)
+    network = train(recipe, [flights], flights, tmp_path, loaders=0)
+    for name, buffer in network.named_buffers():
+        assert 'running' not in name or torch.equal(buffer, torch.full_like(buffer, float('var' in name)))
+    assert (network.sweep.enter[0][1].weight != 1).any()
+
+
+def test_training_goes_on_from_an_exported_model(flights, tmp_path):
+    torch.manual_seed(5)
+    exported = ParallaxNet(SMALL)
+    for parameter in exported.parameters():  # the exporter stores equal ones once; trained ones differ
+        parameter.data += 0.01 * torch.randn_like(parameter)
+    exported.train()(*example_inputs(2, 1, 64, 96).values())
+    model = tmp_path / 'mine.onnx'
+    export_parallaxnet(halve(exported), model)
+    size = {'width': 96, 'height': 64}
+    write_card(model, {'name': 'mine', 'kind': 'parallaxnet', 'input': size, 'training': {'steps': 7}})
+    stage = Stage(1, (64, 32), 16, 2, frozen_norms=True)
+    task = ParallaxTask(SMALL, median_parallax=(0.1, 100.0))
+    options = {'sets': [flights], 'validation': flights, 'loaders': 0, 'start_from': model}
+    network = train(Recipe((stage,), task, learning_rate=0.0), folder=tmp_path / 'run', **options)
+    assert difference(network.eval(), model, example_inputs(1, 2, 64, 96)) < 1e-3
+    assert torch.load(tmp_path / 'run' / 'last.pt', weights_only=True)['before'] == {'steps': 7}
+    thawed = Recipe((dataclasses.replace(stage, frozen_norms=False),), task)
+    with pytest.raises(ValueError, match='frozen_norms'):
+        train(thawed, folder=tmp_path / 'thawed', **options)
+    larger = Recipe((stage,), ParallaxTask(dataclasses.replace(SMALL, fine_channels=12)))
+    with pytest.raises(ValueError, match='not the network of this recipe'):
+        train(larger, folder=tmp_path / 'larger', **options)
+    model.write_bytes(model.read_bytes()[:100])
+    with pytest.raises(ValueError, match='damaged'):
+        train(Recipe((stage,), task), folder=tmp_path / 'cut', **options)
 
 
 def test_a_recipe_with_an_unknown_key_is_refused(tmp_path):

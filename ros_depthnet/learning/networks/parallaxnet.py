@@ -222,14 +222,14 @@ class _Vote(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.weight = nn.Parameter(torch.tensor([[4.0, 4.0, 2.0], [8.0, 8.0, 4.0]]))
+        self.apart = nn.Parameter(torch.tensor([4.0, 4.0, 2.0])[:, None, None, None])
+        self.around = nn.Parameter(torch.tensor([8.0, 8.0, 4.0])[:, None, None, None])
 
     def forward(self, cost):
         """Return logits from costs (B, 3 D, h, w)."""
         apart = cost.unflatten(1, (len(_GROUPS), -1))
         around = _local_mean(cost, 5).unflatten(1, (len(_GROUPS), -1))
-        weights = self.weight[:, :, None, None, None]
-        return -(weights[0] * apart + weights[1] * around).sum(1)
+        return -(self.apart * apart + self.around * around).sum(1)
 
 
 def _softly_positive(rho):

@@ -1,0 +1,107 @@
+"""A network's weights: out of checkpoints and exported models, averaged, rounded for export."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+
+import onnx
+import torch
+from torch.nn import BatchNorm2d, Conv2d, ConvTranspose2d
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+HALF = '.half'
+
+
+def restore(network: torch.nn.Module, checkpoint: Path, device='cpu') -> dict:
+    """
+    Give a network the weights of a checkpoint; return all that the checkpoint holds.
+
+    Raises ValueError if it is damaged or another network's.
+    """
+    try:
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        network.load_state_dict(state['network'])
+    except (EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f'{checkpoint} is damaged, or no checkpoint of the network of this recipe.'
+        ) from error
+    return state
+
+
+@torch.no_grad()
+def average(network: torch.nn.Module, other: torch.nn.Module, share: float) -> None:
+    """Average weights, and what batch norms have seen, in place with another network's."""
+    others = other.state_dict()
+    for name, value in network.state_dict().items():
+        if value.is_floating_point():
+            value.copy_(share * value + (1 - share) * others[name])
+
+
+def halve(network: torch.nn.Module) -> torch.nn.Module:
+    """
+    Return a copy for inference whose weights need only half precision.
+
+    Batch norm is folded into the convolutions, and every weight is rounded to what a 16 bit float can say.
+    """
+    network = copy.deepcopy(network).cpu().eval()
+    for module in _normalised(network).values():
+        module[0] = fuse_conv_bn_eval(module[0], module[1], isinstance(module[0], ConvTranspose2d))
+        module[1] = torch.nn.Identity()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(parameter.half().float())
+    return network
+
+
+@torch.no_grad()
+def take_exported(network: torch.nn.Module, model: Path) -> None:
+    """
+    Give a network the weights of an exported model, which computes the same with them in `eval` mode.
+
+    Batch norms have seen a mean of 0 and a variance of 1, whatever the data: training on needs them frozen.
+    A channel's scale goes to its norm, so that the weights of all convolutions are of the size they have in
+    a new network, twice over, and an optimiser moves all of them alike. Raises ValueError if the model is
+    damaged or another network's.
+    """
+    try:
+        initializers = onnx.load(model).graph.initializer
+    except Exception as error:  # protobuf's own, which is no public name
+        raise ValueError(f'{model} is damaged, or no ONNX model.') from error
+    exported = {
+        tensor.name.removesuffix(HALF): torch.tensor(onnx.numpy_helper.to_array(tensor)).float()
+        for tensor in initializers
+    }
+    state = network.state_dict()
+    weights = {name: exported[name] for name in state if name in exported}
+    for name, (convolution, norm, *_) in _normalised(network).items():
+        if f'{name}.0.weight' not in weights or f'{name}.0.bias' not in exported:
+            continue
+        weight = weights[f'{name}.0.weight']
+        outputs = weight.dim() * [1]
+        outputs[isinstance(convolution, ConvTranspose2d)] = -1
+        others = [axis for axis, size in enumerate(outputs) if size == 1]
+        usual = 2 / (3 * weight.numel() / norm.num_features) ** 0.5
+        scale = weight.square().mean(others).sqrt().clamp_min(1e-6) / usual
+        weights[f'{name}.0.weight'] = weight / scale.reshape(outputs)
+        weights[f'{name}.1.weight'] = scale
+        weights[f'{name}.1.bias'] = exported[f'{name}.0.bias']
+        weights[f'{name}.1.running_mean'] = torch.zeros_like(scale)
+        weights[f'{name}.1.running_var'] = torch.full_like(scale, 1 - norm.eps)
+        weights[f'{name}.1.num_batches_tracked'] = norm.num_batches_tracked
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f'{model} is not the network of this recipe, exported.') from error
+
+
+def _normalised(network: torch.nn.Module) -> dict[str, torch.nn.Sequential]:
+    """Return by name what begins with a convolution and its batch norm."""
+    return {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, torch.nn.Sequential)
+        and isinstance(module[0], (Conv2d, ConvTranspose2d))
+        and isinstance(module[1], BatchNorm2d)
+    }
