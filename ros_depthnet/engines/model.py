@@ -35,10 +35,15 @@ class Model:
     """Metric depth from views: hides from the estimator which kind of network looks at them."""
 
     def __init__(self, card: ModelCard, engine: Engine, input_width: int | None = None):
-        """Use the card's input width for the provider, or the one given; ModelError if it is no multiple."""
+        """
+        Use the card's scales and input width for the provider, or the width given.
+
+        Raises ModelError if the width is no multiple of the card's.
+        """
         self.card, self.engine = card, engine
         on_gpu = not engine.provider.endswith('cpu')
         self.input_width = input_width or on_gpu and card.gpu_width or card.input_width
+        self.scales = on_gpu and card.gpu_scales or card.scales
         if self.input_width % card.input_multiple or self.input_width < 0:
             raise ModelError(f'The input width of {card.name} must be a multiple of {card.input_multiple}, '
                              f'not {self.input_width}.')
@@ -81,7 +86,7 @@ class Model:
         """Large inputs resolve what is far, small ones what is near or blurred; each knows how well."""
         count = max(len(views.sources) for views in ranges)
         ranges = [_with_sources(views, count) for views in ranges]
-        by_scale = (self._parallaxnet_at(scale, ranges) for scale in self.card.scales)
+        by_scale = (self._parallaxnet_at(scale, ranges) for scale in self.scales)
         return [_fused(predictions) for predictions in zip(*by_scale, strict=True)]
 
     def _parallaxnet_at(self, scale: float, ranges: Sequence[Views]) -> list[Prediction]:
