@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--blend',
         type=_blend,
-        metavar='CHECKPOINT,SHARE',
-        help="take a share of the run's weights, the rest from the checkpoint it began with",
+        metavar='WEIGHTS,SHARE',
+        help="take a share of the run's weights, the rest from the checkpoint or model it began with",
     )
     parser.add_argument(
         '--contrast-floor', type=float, help='of parallaxnet, if not the one it was trained with'
@@ -43,7 +43,7 @@ def _blend(text: str):
     try:
         return Path(path), float(share)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f'{text!r} is no CHECKPOINT,SHARE such as last.pt,0.5.') from error
+        raise argparse.ArgumentTypeError(f'{text!r} is no WEIGHTS,SHARE such as last.pt,0.5.') from error
 
 
 def run(arguments: argparse.Namespace) -> None:

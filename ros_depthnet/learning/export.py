@@ -27,7 +27,7 @@ from ros_depthnet.learning.recipe import Recipe, recipe_path
 from ros_depthnet.learning.split import split_scores
 from ros_depthnet.learning.still_box.sequences import CLASSIC
 from ros_depthnet.learning.task import Task
-from ros_depthnet.learning.weights import HALF, average, halve, restore
+from ros_depthnet.learning.weights import HALF, average, halve, restore, take_exported
 from ros_depthnet.resources import share_path
 
 _INPUTS = ('reference', 'sources', 'valid', 'displacements', 'intrinsics')
@@ -154,7 +154,8 @@ class Blend:
     """
     Weights between those of two runs, the later of which began with the earlier (Wortsman 2022).
 
-    `share` of the later run's weights, the rest those of the checkpoint `earlier`.
+    `share` of the later run's weights, the rest those of `earlier`: a checkpoint, or the exported model that
+    the later run began with.
     """
 
     earlier: Path
@@ -197,7 +198,7 @@ def export_run(
         changes['contrast_floor'] = contrast_floor
     trained, state = _trained(task, folder / 'last.pt')
     if blend:
-        average(trained, _trained(task, blend.earlier)[0], blend.share)
+        average(trained, _earlier(task, blend.earlier), blend.share)
         changes['share_of_the_last_run'] = blend.share
     network = halve(trained)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -262,8 +263,8 @@ _ABOUT_PARALLAXNET = {
     'input': {'width': 384, 'height': 288, 'multiple': 32, 'gpu_width': 512, 'scales': [1.0, 0.834]},
     'parallax_range': [0.5, 160.0],
     'normalisation': 'RGB in 0..1',
-    'data': 'Still Box, rendered by `depthnet render set` with seeds 1, 3 and (wide parallax) 5; validation '
-    'with seed 2, held out with seed 4',
+    'data': 'Still Box, rendered by `depthnet render set` with seeds 1, 3, (wide parallax) 5 and (interiors) '
+    '6; validation with seed 2, held out with seed 4',
 }
 
 
@@ -286,6 +287,12 @@ def _trained(task: Task, checkpoint: Path) -> tuple[torch.nn.Module, dict]:
     """Return the network of a checkpoint, and the checkpoint."""
     network = task.build()
     return network, restore(network, checkpoint)
+
+
+def _earlier(task: Task, weights: Path) -> torch.nn.Module:
+    network = task.build()
+    (take_exported if weights.suffix == '.onnx' else restore)(network, weights)
+    return network
 
 
 def _scores_by_stage(recipe: Recipe, folder: Path, exported, steps: int, split: RenderedFlights) -> dict:
