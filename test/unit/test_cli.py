@@ -86,7 +86,7 @@ def test_defaults_and_choices_of_a_rendered_flight_are_told(capsys):
     with pytest.raises(SystemExit):
         cli.main(['render', 'flight', '--help'])
     told = ' '.join(capsys.readouterr().out.split())
-    assert '{park,still_box,boxes,room,corridor,forest,street,terrain}' in told
+    assert '{park,still_box,boxes,room,corridor,forest,street,terrain,interior}' in told
     assert 'frames per second (10.0)' in told and 'pixels (0.0)' in told
 
 
