@@ -27,7 +27,7 @@ from ros_depthnet.learning.recipe import Recipe, recipe_path
 from ros_depthnet.learning.split import split_scores
 from ros_depthnet.learning.still_box.sequences import CLASSIC
 from ros_depthnet.learning.task import Task
-from ros_depthnet.learning.weights import HALF, average, halve, restore, take_exported
+from ros_depthnet.learning.weights import HALF, average, halve, restore, take
 from ros_depthnet.resources import share_path
 
 _INPUTS = ('reference', 'sources', 'valid', 'displacements', 'intrinsics')
@@ -212,7 +212,7 @@ def export_run(
         about = _ABOUT_PARALLAXNET
     names = list(last)
     scores = {'validation': {name: float(last[name]) for name in names[names.index(task.curves[0]) :]}}
-    before = state['before'] or loaded.after and _written(loaded.after)
+    before = state.get('before') or loaded.after and _written(loaded.after)
     card = {
         'name': path.stem,
         'kind': task.kind,
@@ -291,7 +291,7 @@ def _trained(task: Task, checkpoint: Path) -> tuple[torch.nn.Module, dict]:
 
 def _earlier(task: Task, weights: Path) -> torch.nn.Module:
     network = task.build()
-    (take_exported if weights.suffix == '.onnx' else restore)(network, weights)
+    take(network, weights)
     return network
 
 

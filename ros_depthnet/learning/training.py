@@ -19,7 +19,7 @@ from ros_depthnet.learning.curves import draw_curves
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.recipe import Recipe
 from ros_depthnet.learning.task import Stage, Task
-from ros_depthnet.learning.weights import restore, take_exported
+from ros_depthnet.learning.weights import EXPORTED, restore, take
 
 
 class _BatchesByStep(torch.utils.data.Dataset):
@@ -111,7 +111,7 @@ def train(
     if checkpoint.exists():
         state = restore(network, checkpoint, device)
         optimiser.load_state_dict(state['optimiser'])
-        first, spent, before = state['step'], state['seconds'], state['before']
+        first, spent, before = state['step'], state['seconds'], state.get('before', {})
     elif start_from:
         before = _begin_with(network, start_from, recipe)
     elif recipe.after:
@@ -178,16 +178,14 @@ def train(
 
 def _begin_with(network: torch.nn.Module, weights: Path, recipe: Recipe) -> dict:
     """Return what the card of an exported model says of its training."""
-    if weights.suffix != '.onnx':
-        restore(network, weights)
-        return {}
-    if not all(stage.frozen_norms for stage in recipe.stages):
+    exported = weights.suffix == EXPORTED
+    if exported and not all(stage.frozen_norms for stage in recipe.stages):
         raise ValueError(
             f'{weights} has no batch norms left: to go on from it, the stages of the recipe {recipe.name} '
             'need frozen_norms: true.'
         )
-    take_exported(network, weights)
-    return ModelCard.read(weights.with_suffix('.yaml')).training
+    take(network, weights)
+    return ModelCard.read(weights.with_suffix('.yaml')).training if exported else {}
 
 
 def _prepare(network: torch.nn.Module, stage: Stage) -> None:

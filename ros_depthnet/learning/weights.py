@@ -12,6 +12,12 @@ from torch.nn import BatchNorm2d, Conv2d, ConvTranspose2d
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 HALF = '.half'
+EXPORTED = '.onnx'
+
+
+def take(network: torch.nn.Module, weights: Path) -> None:
+    """Give a network the weights of a checkpoint or of an exported model; ValueError as from either."""
+    (take_exported if weights.suffix == EXPORTED else restore)(network, weights)
 
 
 def restore(network: torch.nn.Module, checkpoint: Path, device='cpu') -> dict:
@@ -67,6 +73,8 @@ def take_exported(network: torch.nn.Module, model: Path) -> None:
     """
     try:
         initializers = onnx.load(model).graph.initializer
+    except OSError:
+        raise
     except Exception as error:  # protobuf's own, which is no public name
         raise ValueError(f'{model} is damaged, or no ONNX model.') from error
     exported = {
