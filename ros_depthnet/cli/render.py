@@ -40,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     training_set.add_argument('--seed', type=int, default=1, help='the set is a function of it (1)')
     training_set.add_argument('--workers', type=int, default=2, help='processes (2)')
+    training_set.add_argument('--device', default='cpu', help='cpu or cuda (cpu)')
     training_set.add_argument(
         '--size', type=_size, default=(256, 192), metavar='WxH', help='of the images, pixels (256x192)'
     )
@@ -224,14 +225,14 @@ def _set_options(arguments):
     return dataclasses.replace(usual, width=width, height=height, **chosen)
 
 
-def _shards(folder, seed, shards, options) -> None:
+def _shards(folder, seed, shards, options, device) -> None:
     import torch
 
     from ros_depthnet.learning.dataset import render_shards
     from ros_depthnet.learning.still_box.textures import shared_atlas
 
     torch.set_num_threads(1)
-    render_shards(folder, seed, shards, options, shared_atlas())
+    render_shards(folder, seed, shards, options, shared_atlas(device), device)
 
 
 def _set(arguments) -> None:
@@ -243,7 +244,7 @@ def _set(arguments) -> None:
     workers = [
         context.Process(
             target=_shards,
-            args=(arguments.out, arguments.seed, shards[i :: arguments.workers], options),
+            args=(arguments.out, arguments.seed, shards[i :: arguments.workers], options, arguments.device),
         )
         for i in range(arguments.workers)
     ]

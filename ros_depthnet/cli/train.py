@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--loaders', type=int, default=1, help='processes that prepare batches; 0: none apart (1)'
     )
+    parser.add_argument(
+        '--save-every', type=int, default=250, metavar='STEPS', help='validate, and write a checkpoint (250)'
+    )
     parser.add_argument('--minutes', type=float, default=float('inf'), help='stop, resumable, after so long')
 
 
@@ -52,6 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.out,
             arguments.device,
             arguments.loaders,
+            arguments.save_every,
             stop_after=60 * arguments.minutes,
             start_from=arguments.start_from,
             progress=show,

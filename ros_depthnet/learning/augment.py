@@ -54,16 +54,26 @@ def _rotate(image, K, angles, border):
 
 
 def _photometric(rng, image, gain, gamma, mix, options):
-    image = np.clip(image, 0, 1) ** gamma * gain
-    image = image @ mix
+    """Return what a camera might make of an image of uint8, float32 in 0..1."""
+    curve = (np.arange(256) / 255) ** gamma * gain
+    image = curve.astype(np.float32)[image] @ mix
     blur = rng.uniform(0.3, 1.0) if rng.random() < options.blur else 0.0
     return blurred_and_noisy(rng, image, blur, options.noise * rng.random())
 
 
 def sample(
-    sequence: Sequence, number: int, crop: tuple[int, int], rng: np.random.Generator, options: AugmentOptions
-) -> Sample:
-    """Return a sample of `number` sources, cropped to (width, height) pixels."""
+    sequence: Sequence,
+    number: int,
+    crop: tuple[int, int],
+    rng: np.random.Generator,
+    options: AugmentOptions,
+    median_parallax: tuple[float, float] = (0, np.inf),
+) -> Sample | None:
+    """
+    Return a sample of `number` sources, cropped to (width, height) pixels.
+
+    None, if the median of the parallax drawn is not in this range, pixels.
+    """
     frames = len(sequence.images)
     reference, *sources = rng.permutation(frames)[: number + 1]
     displacements = sequence.positions[reference] - sequence.positions[sources]
@@ -79,6 +89,8 @@ def sample(
     cx, cy = cx - left, cy - top
     K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
     parallax = (fx * unit / sequence.depth[reference].astype(np.float32))[window]
+    if not median_parallax[0] <= np.median(parallax[::2, ::2]) <= median_parallax[1]:
+        return None
 
     mix = np.eye(3, dtype=np.float32)
     if rng.random() < options.grey:
@@ -90,7 +102,7 @@ def sample(
     spread = options.exposure * rng.choice([0.2, 1, 2.5])
 
     def look(index):
-        image = sequence.images[index][window].astype(np.float32) / 255
+        image = sequence.images[index][window]
         return _photometric(rng, image, gain * np.exp(rng.normal(0, spread)), gamma, mix, options)
 
     images, valid = [], []

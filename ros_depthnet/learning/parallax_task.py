@@ -49,8 +49,9 @@ class ParallaxTask:
     def take(cls, raw: dict) -> ParallaxTask:
         """Take what concerns the task out of a recipe's YAML."""
         network = raw.pop('network', {})
-        if 'narrowings' in network:
-            network['narrowings'] = tuple(tuple(pair) for pair in network['narrowings'])
+        for key in ('narrowings', 'context_channels'):
+            if key in network:
+                network[key] = tuple(tuple(each) if isinstance(each, list) else each for each in network[key])
         tuples = {
             key: tuple(raw.pop(key))
             for key in ('source_shares', 'median_parallax', 'stage_weights')
@@ -69,12 +70,16 @@ class ParallaxTask:
 
     def _sample(self, flights, number, stage, rng) -> Sample:
         """Return a sample that can be matched: noise hides less parallax, and more leaves the view."""
-        least, most = self.median_parallax
         for _ in range(_TRIES):
-            drawn = sample(flights[int(rng.integers(stage.flights))], number, stage.crop, rng, self.augment)
-            if least < np.median(drawn.parallax) < most:
+            flight = flights[int(rng.integers(stage.flights))]
+            drawn = sample(flight, number, stage.crop, rng, self.augment, self.median_parallax)
+            if drawn is not None:
                 return drawn
-        raise ValueError(f'Of {_TRIES} samples none has a median parallax of {least:g} to {most:g} pixels.')
+        raise ValueError(
+            f'Of {_TRIES} samples none has a median parallax of {{:g}} to {{:g}} pixels.'.format(
+                *self.median_parallax
+            )
+        )
 
     def loss_terms(self, network: ParallaxNet, batch: dict) -> dict[str, torch.Tensor]:
         """Return the terms of the loss; see `loss_terms`."""
@@ -134,6 +139,7 @@ def _cross_entropy(log_shares, hypotheses, truth, weight):
 def validate(network: ParallaxNet, flights: RenderedFlights) -> dict[str, float]:
     """Return scores on fixed samples, over pixels whose parallax is 2 to 60 px: what matching can tell."""
     network.eval()
+    device = next(network.parameters()).device
     scores, size = [], flights[0].depth.shape[:0:-1]
     for index in range(0, min(96, len(flights)), 8):
         rng = np.random.default_rng([9, index])
@@ -141,7 +147,7 @@ def validate(network: ParallaxNet, flights: RenderedFlights) -> dict[str, float]
             sample(flights[i], 1 + index // 8 % 2, size, rng, AugmentOptions())
             for i in range(index, index + 8)
         ]
-        batch = stack(rows)
+        batch = {name: value.to(device) for name, value in stack(rows).items()}
         truth = batch.pop('parallax')
         prediction = network.predict(**batch)
         scored = (truth > 2) & (truth < 60)
@@ -158,6 +164,6 @@ def validate(network: ParallaxNet, flights: RenderedFlights) -> dict[str, float]
     return dict(
         zip(
             ('mae_log', 'delta_125', 'delta_105', 'within_one_deviation'),
-            (round(float(s), 4) for s in np.mean(scores, 0)),
+            (round(float(s), 4) for s in torch.tensor(scores).mean(0)),
         )
     )

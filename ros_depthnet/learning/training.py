@@ -125,13 +125,14 @@ def train(
         num_workers=loaders,
         sampler=range(first, recipe.steps),
         prefetch_factor=4 if loaders else None,
+        pin_memory=str(device).startswith('cuda'),
     )
     lesson = _Lesson(recipe.task, network)
     if dist.is_initialized():
         lesson = DistributedDataParallel(lesson)
     start, running = time.monotonic(), []
     for step, batch in enumerate(batches, first):
-        batch = {key: value.to(device) for key, value in batch.items()}
+        batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
         _prepare(network, recipe.stage(step))
         for group in optimiser.param_groups:
             group['lr'] = recipe.rate(step)
@@ -141,16 +142,16 @@ def train(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
-        running.append({name: value.item() for name, value in terms.items()})
+        running.append(torch.stack(list(terms.values())).tolist())
         done, seconds = step + 1, spent + time.monotonic() - start
-        progress(f'step {done} of {recipe.steps}, loss {sum(running[-1].values()):.3f}')
+        progress(f'step {done} of {recipe.steps}, loss {sum(running[-1]):.3f}')
         stage_number = next((n for n, stage in enumerate(recipe.stages, 1) if done == stage.until), None)
         stopping = _any(seconds - spent > stop_after) or done == recipe.steps
         if _rank() == 0 and (done % save_every == 0 or stage_number or stopping):
             row = {
                 'step': done,
                 'seconds': round(seconds),
-                **{k: round(float(np.mean([r[k] for r in running])), 4) for k in terms},
+                **{k: round(float(mean), 4) for k, mean in zip(terms, np.mean(running, 0))},
                 **recipe.task.validate(network, validation, recipe.stage(step).crop),
             }
             running = []
