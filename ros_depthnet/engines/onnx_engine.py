@@ -23,6 +23,9 @@ class OnnxEngine:
 
     `provider` is the one really in use, never silently another: a provider asked for and not to be had is a
     ModelError; 'auto' takes the best there is and logs which. `inputs` and `outputs` are the graph's names.
+
+    On GPUs every shape of the inputs has a session of its own: one session would prepare all convolutions
+    anew whenever the shape changes, which takes a hundred times as long as running them.
     """
 
     def __init__(self, path: Path, provider: str = 'auto', threads: int = 0, cache_dir: Path | None = None):
@@ -42,6 +45,7 @@ class OnnxEngine:
         _log.info('%s runs on %s.', self._path.name, self.provider)
         if self.provider == 'tensorrt':
             _log.info('TensorRT builds an engine for every new input shape, which can take minutes.')
+        self._by_shapes = {}
         self.inputs = tuple(node.name for node in self._session.get_inputs())
         self.outputs = tuple(node.name for node in self._session.get_outputs())
 
@@ -55,7 +59,7 @@ class OnnxEngine:
                     _log.warning('Falling back from %s: %s', provider, error)
         return self._open('cpu'), 'cpu'
 
-    def _open(self, provider: str) -> onnxruntime.InferenceSession:
+    def _open(self, provider: str, number: int = 0) -> onnxruntime.InferenceSession:
         name = PROVIDERS[provider]
         if name not in onnxruntime.get_available_providers():
             raise ModelError(f'This ONNX Runtime has no {provider} provider: pip uninstall onnxruntime, then '
@@ -65,31 +69,45 @@ class OnnxEngine:
         # Waiting threads would otherwise spin, which on a shared computer takes the cores from the others.
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
         options.log_severity_level = 4  # its errors also arrive as exceptions
-        wanted = {'tensorrt': [(name, self._tensorrt_options()), PROVIDERS['cuda'], PROVIDERS['cpu']],
+        wanted = {'tensorrt': [(name, self._tensorrt_options(number)), PROVIDERS['cuda'],
+                               PROVIDERS['cpu']],
                   'cuda': [name, PROVIDERS['cpu']], 'cpu': [name]}[provider]
         try:
-            session = onnxruntime.InferenceSession(str(self._path), options, providers=wanted)
+            # Its own fallback would go on with another provider in the middle of a flight.
+            session = onnxruntime.InferenceSession(str(self._path), options, providers=wanted,
+                                                   enable_fallback=0)
         except Exception as error:  # ONNX Runtime's exceptions have no common base
-            raise ModelError(f'{self._path} is no readable ONNX model: {_first_line(error)}') from error
+            what = 'is no readable ONNX model' if provider == 'cpu' else f'does not start on {provider}'
+            raise ModelError(f'{self._path} {what}: {_first_line(error)}') from error
         if session.get_providers()[0] != name:
             raise ModelError(f'The {provider} provider of ONNX Runtime does not start: install the NVIDIA '
                              'driver and the CUDA, cuDNN or TensorRT libraries it wants, or choose cpu.')
         return session
 
-    def _tensorrt_options(self) -> dict[str, str]:
+    def _tensorrt_options(self, number: int) -> dict[str, str]:
         if self._cache_dir is None:
             return {}
-        Path(self._cache_dir).mkdir(parents=True, exist_ok=True)
-        return {'trt_engine_cache_enable': 'True', 'trt_engine_cache_path': str(self._cache_dir),
+        engines = Path(self._cache_dir) / str(number)
+        engines.mkdir(parents=True, exist_ok=True)
+        return {'trt_engine_cache_enable': 'True', 'trt_engine_cache_path': str(engines),
                 'trt_timing_cache_enable': 'True', 'trt_timing_cache_path': str(self._cache_dir)}
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the graph on named arrays and return its named outputs; raise ModelError if it fails."""
         try:
-            results = self._session.run(None, inputs)
+            results = self._session_for(inputs).run(None, inputs)
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             raise ModelError(f'{self._path.name} failed on {self.provider}: {_first_line(error)}') from error
         return dict(zip(self.outputs, results, strict=True))
+
+    def _session_for(self, inputs: dict[str, np.ndarray]) -> onnxruntime.InferenceSession:
+        if self.provider == 'cpu':
+            return self._session
+        shapes = tuple(inputs[name].shape for name in self.inputs)
+        if shapes not in self._by_shapes:
+            number = len(self._by_shapes)
+            self._by_shapes[shapes] = self._open(self.provider, number) if number else self._session
+        return self._by_shapes[shapes]
 
 
 def _first_line(error: Exception) -> str:

@@ -110,6 +110,35 @@ def test_a_provider_asked_for_and_not_had_is_an_error_with_the_fix(tmp_path, pro
         OnnxEngine(red_is_parallax(tmp_path), provider)
 
 
+@pytest.fixture
+def cuda_is_the_cpu(monkeypatch):
+    """Take the CPU for a GPU: what depends on the provider's name can be seen without one."""
+    monkeypatch.setitem(PROVIDERS, 'cuda', PROVIDERS['cpu'])
+
+
+def test_on_a_gpu_no_session_ever_sees_two_shapes(tmp_path, cuda_is_the_cpu, monkeypatch):
+    seen, run = {}, onnxruntime.InferenceSession.run
+
+    def watched(session, outputs, inputs):
+        seen.setdefault(id(session), set()).add(inputs['pair'].shape)
+        return run(session, outputs, inputs)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, 'run', watched)
+    path = red_is_depth(tmp_path)
+    gpu, cpu = OnnxEngine(path, 'cuda'), OnnxEngine(path, 'cpu')
+    for height in (16, 32, 16, 48, 32):
+        pair = {'pair': np.random.default_rng(height).random((1, 6, height, 64), np.float32)}
+        np.testing.assert_array_equal(gpu.run(pair)['depth'], cpu.run(pair)['depth'])
+    assert sorted(len(shapes) for shapes in seen.values()) == [1, 1, 1, 3]
+
+
+def test_a_model_that_a_gpu_cannot_open_is_said_not_to_start_there(tmp_path, cuda_is_the_cpu):
+    path = tmp_path / 'cut.onnx'
+    path.write_bytes(red_is_depth(tmp_path).read_bytes()[:100])
+    with pytest.raises(ModelError, match='does not start on cuda'):
+        OnnxEngine(path, 'cuda')
+
+
 def test_an_unknown_provider_is_refused(tmp_path):
     with pytest.raises(ModelError, match="'npu' is none of"):
         OnnxEngine(red_is_parallax(tmp_path), 'npu')
