@@ -61,18 +61,6 @@ class Views:
     displacements: np.ndarray
     camera: Camera
 
-    def resized(self, width: int, height: int) -> 'Views':
-        """Return the same views with fewer pixels, or as they are."""
-        if (width, height) == (self.camera.width, self.camera.height):
-            return self
-
-        def shrunk(image):
-            return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-
-        valid = np.stack([shrunk(valid_hw.astype(np.float32)) > .99 for valid_hw in self.valid])
-        return Views(shrunk(self.reference), np.stack([shrunk(source) for source in self.sources]), valid,
-                     self.displacements, self.camera.resized(width, height))
-
 
 @dataclass(frozen=True, eq=False)
 class Prediction:

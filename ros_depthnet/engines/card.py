@@ -21,9 +21,7 @@ class ModelCard:
     name: as users write it. kind: 'parallaxnet' or 'depthnet', the meaning of inputs and outputs. file: path
     of the ONNX file. input_width, input_height: size the model is used at on a CPU, pixels. gpu_width: the
     same on a GPU, where a larger size is affordable; None: no other. input_multiple: width and height must be
-    multiples of it. scales: sizes to run at, relative to the input's, whose answers are fused; gpu_scales:
-    the same on a GPU; None: no others.
-    parallax_range: (least, most) lateral parallax it was trained for, pixels.
+    multiples of it. parallax_range: (least, most) lateral parallax it was trained for, pixels.
     nominal_displacement: metres, depthnet only: the displacement its output is the depth for.
     relative_deviation: standard deviation of ln(depth) of a model that predicts none. deviation_scale: the
     model's own deviations times this are what was found on flights it was not trained on.
@@ -37,8 +35,6 @@ class ModelCard:
     input_height: int
     input_multiple: int = 16
     gpu_width: int | None = None
-    scales: tuple[float, ...] = (1.0,)
-    gpu_scales: tuple[float, ...] | None = None
     parallax_range: tuple[float, float] = (1.0, 60.0)
     nominal_displacement: float | None = None
     relative_deviation: float = 0.25
@@ -57,9 +53,6 @@ class ModelCard:
         sizes = (self.input_width, self.input_height, self.input_multiple, self.gpu_width or 1)
         if not all(isinstance(size, int) and size > 0 for size in sizes):
             raise ModelError(f'The card of {self.name} needs whole positive input sizes and multiple.')
-        if not all(scales and all(0 < scale <= 1 for scale in scales)
-                   for scales in (self.scales, self.gpu_scales or self.scales)):
-            raise ModelError(f'The scales of the card of {self.name} must be above 0 and at most 1.')
         low, high = self.parallax_range
         if not 0 < low < high:
             raise ModelError(f'The card of {self.name} has an impossible parallax range, [{low}, {high}].')
@@ -86,8 +79,6 @@ class ModelCard:
                           'file': path.parent / content['file'],
                           'input_width': size['width'], 'input_height': size['height'],
                           'input_multiple': size.get('multiple', 16), 'gpu_width': size.get('gpu_width'),
-                          'scales': tuple(map(float, size.get('scales', (1,)))),
-                          'gpu_scales': tuple(map(float, size.get('gpu_scales', ()))) or None,
                           'parallax_range': (low, high)})
         except KeyError as error:
             raise ModelError(f'The model card {path} lacks {error.args[0]!r}.') from error

@@ -14,7 +14,6 @@ from ros_depthnet.engines.onnx_engine import OnnxEngine
 from ros_depthnet.resources import share_path
 
 DEFAULT = 'parallaxnet'
-_LEAST_DEVIATION = 0.02   # of ln(depth): none of several predictions is so sure that the others do not count
 _INTERFACE = {
     'parallaxnet': ({'reference', 'sources', 'valid', 'displacements', 'intrinsics'},
                     {'log_parallax', 'log_deviation'}),
@@ -36,14 +35,13 @@ class Model:
 
     def __init__(self, card: ModelCard, engine: Engine, input_width: int | None = None):
         """
-        Use the card's scales and input width for the provider, or the width given.
+        Use the card's input width for the provider, or the width given.
 
         Raises ModelError if the width is no multiple of the card's.
         """
         self.card, self.engine = card, engine
         on_gpu = not engine.provider.endswith('cpu')
         self.input_width = input_width or on_gpu and card.gpu_width or card.input_width
-        self.scales = on_gpu and card.gpu_scales or card.scales
         if self.input_width % card.input_multiple or self.input_width < 0:
             raise ModelError(f'The input width of {card.name} must be a multiple of {card.input_multiple}, '
                              f'not {self.input_width}.')
@@ -83,17 +81,8 @@ class Model:
                 self.predict([views] * batch)
 
     def _parallaxnet(self, ranges: Sequence[Views]) -> list[Prediction]:
-        """Large inputs resolve what is far, small ones what is near or blurred; each knows how well."""
         count = max(len(views.sources) for views in ranges)
         ranges = [_with_sources(views, count) for views in ranges]
-        by_scale = (self._parallaxnet_at(scale, ranges) for scale in self.scales)
-        return [_fused(predictions) for predictions in zip(*by_scale, strict=True)]
-
-    def _parallaxnet_at(self, scale: float, ranges: Sequence[Views]) -> list[Prediction]:
-        sizes = [(views.camera.width, views.camera.height) for views in ranges]
-        multiple = self.card.input_multiple
-        ranges = [views.resized(*(max(1, round(side * scale / multiple)) * multiple for side in size))
-                  for views, size in zip(ranges, sizes, strict=True)]
         units = [np.linalg.norm(views.displacements[0]) for views in ranges]  # metres
         result = self.engine.run({
             'reference': _planes(np.stack([views.reference for views in ranges])),
@@ -105,10 +94,10 @@ class Model:
                                     in (views.camera for views in ranges)], np.float32)})
         with np.errstate(over='ignore'):
             deviation_scale = np.float32(self.card.deviation_scale)
-            return [_resized(Prediction(np.float32(views.camera.fx * unit) * np.exp(-log_parallax),
-                                        deviation_scale * np.exp(log_deviation)), size)
-                    for views, unit, log_parallax, log_deviation, size in zip(
-                        ranges, units, result['log_parallax'], result['log_deviation'], sizes, strict=True)]
+            return [Prediction(np.float32(views.camera.fx * unit) * np.exp(-log_parallax),
+                               deviation_scale * np.exp(log_deviation))
+                    for views, unit, log_parallax, log_deviation in zip(
+                        ranges, units, result['log_parallax'], result['log_deviation'], strict=True)]
 
     def _depthnet(self, ranges: Sequence[Views]) -> list[Prediction]:
         # Every source gives a map of its own; their mean in ln(depth), over the sources that see a pixel.
@@ -127,31 +116,6 @@ class Model:
         deviation = self.card.deviation_scale * self.card.relative_deviation
         return Prediction(np.exp(np.average(logs, axis=0, weights=weights)).astype(np.float32),
                           np.full(size[::-1], deviation, np.float32))
-
-
-def _resized(prediction: Prediction, size: tuple[int, int]) -> Prediction:
-    """Return a prediction at another (width, height): inverse depth is what is affine on a plane."""
-    if prediction.depth_hw.shape == size[::-1]:
-        return prediction
-    return Prediction(1 / cv2.resize(1 / prediction.depth_hw, size),
-                      cv2.resize(prediction.deviation_hw, size))
-
-
-def _fused(predictions: Sequence[Prediction]) -> Prediction:
-    """
-    Return the mean of predictions of one view in ln(depth), by inverse variance.
-
-    They err alike, being of one network and the same images: the variance is the mean of theirs, and what
-    they differ by adds to it.
-    """
-    if len(predictions) == 1:
-        return predictions[0]
-    logs = np.log([prediction.depth_hw for prediction in predictions])
-    variances = np.square([prediction.deviation_hw for prediction in predictions])
-    weights = 1 / (variances + _LEAST_DEVIATION ** 2)
-    weights /= weights.sum(0)
-    mean = (weights * logs).sum(0)
-    return Prediction(np.exp(mean), np.sqrt((weights * (variances + np.square(logs - mean))).sum(0)))
 
 
 def _with_sources(views: Views, count: int) -> Views:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -20,7 +20,8 @@ class Recipe:
     A whole training run.
 
     The learning rate warms up over `warmup` steps, at the start and wherever a stage has ended with a falling
-    one. `after` names the recipe with whose result this one begins.
+    one. `after` names the recipe with whose result this one begins. `input` is what the card shall say of the
+    model's input (width, ...) where that is not the usual.
     """
 
     stages: tuple[Stage, ...]
@@ -30,6 +31,7 @@ class Recipe:
     warmup: int = 200
     seed: int = 0
     after: str = ''
+    input: dict = field(default_factory=dict)
     name: str = ''
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import platform
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -164,6 +165,8 @@ def train(
                 'step': done,
                 'seconds': seconds,
                 'before': before,
+                'hardware': _hardware(device),
+                'torch': str(torch.__version__),
             }
             torch.save(state, checkpoint.with_suffix('.part'))
             checkpoint.with_suffix('.part').replace(checkpoint)
@@ -219,6 +222,12 @@ def _join(recipe: Recipe, device: str) -> str:
     device = f'cuda:{os.environ["LOCAL_RANK"]}'
     torch.cuda.set_device(device)
     return device
+
+
+def _hardware(device) -> str:
+    if torch.device(device).type == 'cuda':
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or platform.machine()
 
 
 def _any(wish: bool) -> bool:

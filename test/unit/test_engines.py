@@ -165,34 +165,13 @@ def test_another_input_width_must_be_a_multiple(tmp_path):
         load_model(path, input_width=100)
 
 
-@pytest.mark.parametrize('provider, width, scales', [('cpu', 64, (1, .75)), ('torch cpu', 64, (1, .75)),
-                                                     ('cuda', 96, (1, .5)), ('tensorrt', 96, (1, .5))])
-def test_a_gpu_gets_the_larger_input_of_the_card_and_scales_of_its_own(tmp_path, provider, width, scales):
-    path = red_is_parallax(tmp_path, input={'width': 64, 'height': 48, 'multiple': 16, 'scales': [1, .75],
-                                            'gpu_width': 96, 'gpu_scales': [1, .5]})
+@pytest.mark.parametrize('provider, width', [('cpu', 64), ('torch cpu', 64), ('cuda', 96), ('tensorrt', 96)])
+def test_a_gpu_gets_the_larger_input_of_the_card(tmp_path, provider, width):
+    path = red_is_parallax(tmp_path, input={'width': 64, 'height': 48, 'multiple': 16, 'gpu_width': 96})
     model = load_model(path)
     engine = type('Engine', (), {'provider': provider})()
     assert Model(model.card, engine).input_width == width
-    assert Model(model.card, engine).scales == scales
     assert Model(model.card, engine, input_width=32).input_width == 32
-
-
-def test_answers_at_several_scales_are_fused(tmp_path):
-    # The graph answers with the red of what it gets: the same parallax in pixels at either size, so the
-    # smaller input says half the depth, its focal length being half as many pixels, and is as sure of it.
-    scales = {'width': 64, 'height': 48, 'multiple': 16, 'scales': [1, .5]}
-    result = load_model(red_is_parallax(tmp_path, input=scales)).predict([views(12, [[.3, 0, .4]])])[0]
-    full = 60 * .5 / 12
-    np.testing.assert_allclose(result.depth_hw, full / np.sqrt(2), rtol=1e-3)
-    np.testing.assert_allclose(result.deviation_hw, np.hypot(.10, np.log(2) / 2), rtol=1e-3)
-    assert result.depth_hw.shape == (48, 64)
-
-
-@pytest.mark.parametrize('scales', ['scales', 'gpu_scales'])
-def test_scales_that_enlarge_are_refused(tmp_path, scales):
-    path = red_is_parallax(tmp_path, input={'width': 64, 'height': 48, 'multiple': 16, scales: [2]})
-    with pytest.raises(ModelError, match='at most 1'):
-        load_model(path)
 
 
 def test_parallax_becomes_metres_by_focal_length_and_baseline(tmp_path):

@@ -30,6 +30,7 @@ from ros_depthnet.learning.networks.parallaxnet import (  # noqa: E402
     ParallaxNet,
     ParallaxNetConfig,
     View,
+    descriptors,
     matching_cost,
     to_q,
     to_rho,
@@ -84,8 +85,10 @@ def test_descriptors_agree_best_at_the_true_parallax(flights, seed):
     drawn = sample(flights[seed + 8], 1, (80, 64), np.random.default_rng(seed), UNSPOILT)
     batch = stack([drawn])
     truth = batch['parallax'].clamp_max(60)
-    inputs = {name: value for name, value in batch.items() if name != 'parallax'}
-    view = View.at(1, 0.03, **inputs)
+    geometry = {name: batch[name] for name in ('valid', 'displacements', 'intrinsics')}
+    view = View.at(
+        1, descriptors(batch['reference'], 0.03), descriptors(batch['sources'][:, 0], 0.03), **geometry
+    )
     cost = [matching_cost(view, (truth * factor)[:, None])[0] for factor in (0.5, 1.0, 2.0)]
     near = (truth > 0.7)[0]
     assert near.float().mean() > 0.1, 'this flight is all sky: choose another seed'
@@ -196,9 +199,19 @@ def test_a_run_can_begin_with_the_weights_of_another(flights, tmp_path):
             train(still, folder=tmp_path / 'cut', **more)
 
 
-def test_onnx_computes_what_torch_does_at_any_batch_sources_and_size(tmp_path):
+def test_what_is_compared_at_every_stride_learns(flights):
+    torch.manual_seed(0)
+    network = ParallaxNet(dataclasses.replace(SMALL, learned_groups=2))
+    batch = stack([sample(flights[3], 2, (96, 64), np.random.default_rng(0), UNSPOILT)])
+    sum(ParallaxTask(network.config).loss_terms(network, batch).values()).backward()
+    for stride in (8, 4, 2):
+        assert getattr(network.learned, f'out{stride}').weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize('learned_groups', [0, 2])
+def test_onnx_computes_what_torch_does_at_any_batch_sources_and_size(tmp_path, learned_groups):
     torch.manual_seed(3)
-    network = ParallaxNet(SMALL)
+    network = ParallaxNet(dataclasses.replace(SMALL, learned_groups=learned_groups))
     path = tmp_path / 'small.onnx'
     assert export_parallaxnet(network, path) < 1e-3
     assert difference(network, path, example_inputs(3, 4, 64, 160)) < 1e-3

@@ -3,7 +3,7 @@ parallaxnet: depth from motion when the motion is known.
 
 The odometry gives every pixel its epipolar line, so only one unknown is left: the lateral parallax rho = f
 |t| / Z in pixels. The network sweeps hypotheses of rho over the whole range at an eighth of the resolution,
-compares fixed descriptors of the reference with those of every source, and lets a small U-Net read the
+compares descriptors of the reference with those of every source, and lets a small U-Net read the
 volume; then it narrows: at a quarter and at half of the resolution it compares again, close round what it has
 found so far. Everything is in q = log(1 + rho / 4 px): pixels where parallax is small, ratios where it is
 large.
@@ -30,7 +30,9 @@ class ParallaxNetConfig:
 
     `hypotheses` of the sweep reach up to `max_parallax` pixels; `narrowings` are (stride, number, step in q),
     strides falling from 4 to 2. `contrast_floor` is added to the local standard deviation of brightness, in
-    0..1, that descriptors are divided by: less shows fainter texture, and more noise.
+    0..1, that descriptors are divided by: less shows fainter texture, and more noise. `context_channels` are
+    what is seen in the reference alone, at strides 2, 4 and 8. `learned_groups` of learned descriptors are
+    compared beside the fixed ones.
     """
 
     hypotheses: int = 48
@@ -40,6 +42,13 @@ class ParallaxNetConfig:
     fine_channels: int = 24
     narrowings: tuple[tuple[int, int, float], ...] = ((4, 9, 0.16), (4, 9, 0.07), (2, 9, 0.03))
     contrast_floor: float = 0.03
+    context_channels: tuple[int, int, int] = (16, 32, 48)
+    learned_groups: int = 0
+
+    @property
+    def groups(self) -> int:
+        """Return how many groups of descriptors there are."""
+        return len(_FIXED_GROUPS) + self.learned_groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +140,17 @@ def descriptors(image, contrast_floor):
     return torch.cat([fine, gradients, coarse, colour], 1).clamp(-3, 3)
 
 
-_GROUPS = (slice(0, 3), slice(3, 4), slice(4, 6))
+_FIXED_GROUPS = (slice(0, 3), slice(3, 4), slice(4, 6))
+_FIXED = _FIXED_GROUPS[-1].stop
+_LEARNED_CHANNELS = {8: 8, 4: 4, 2: 2}
+
+
+def _groups(channels: int, stride: int) -> tuple[slice, ...]:
+    """Return which of all descriptors are compared as one."""
+    if channels == _FIXED:
+        return _FIXED_GROUPS
+    size = _LEARNED_CHANNELS[stride]
+    return *_FIXED_GROUPS, *(slice(first, first + size) for first in range(_FIXED, channels, size))
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,34 +159,38 @@ class View:
     What a stage compares: descriptors at its stride, and the geometry.
 
     `reference` (B, C, h, w), `sources` (B, S, C + 1, h, w): the last channel is 1 where there is content, and
-    the others are 0 where there is none.
+    the others are 0 where there is none. `groups` of descriptors are compared as one.
     """
 
     reference: torch.Tensor
     sources: torch.Tensor
     epipolar: Epipolar
+    groups: tuple[slice, ...]
 
     @classmethod
-    def at(cls, stride, contrast_floor, reference, sources, valid, displacements, intrinsics) -> View:
-        """Return what is seen at a stride; for the shapes see ParallaxNet."""
-        height, width = reference.shape[-2:]
-        with torch.no_grad():
-            seen = F.avg_pool2d(valid.flatten(0, 1), stride)
-            of_sources = descriptors(F.avg_pool2d(sources.flatten(0, 1), stride), contrast_floor)
-            of_sources = torch.cat([of_sources * seen, seen], 1)
-            return cls(
-                descriptors(F.avg_pool2d(reference, stride), contrast_floor),
-                of_sources.reshape(*sources.shape[:2], *of_sources.shape[1:]),
-                Epipolar(displacements, intrinsics, height, width, stride),
-            )
+    def at(cls, stride, of_reference, of_sources, valid, displacements, intrinsics) -> View:
+        """
+        Return what is seen at a stride, from descriptors there (B, C, h, w) and (B * S, C, h, w).
+
+        For the other shapes see ParallaxNet.
+        """
+        height, width = valid.shape[-2:]
+        seen = F.avg_pool2d(valid.flatten(0, 1), stride)
+        of_sources = torch.cat([of_sources * seen, seen], 1)
+        return cls(
+            of_reference,
+            of_sources.reshape(*valid.shape[:2], *of_sources.shape[1:]),
+            Epipolar(displacements, intrinsics, height, width, stride),
+            _groups(of_reference.shape[1], stride),
+        )
 
 
 def matching_cost(view: View, rho):
     """
     Compare descriptors along the epipolar lines; averaged over the sources that see the place.
 
-    `rho` (B or 1, D, h or 1, w or 1); returns costs (B, 3 D, h, w) in 0..1 and the share of sources and
-    hypotheses in sight (B, 1, h, w).
+    `rho` (B or 1, D, h or 1, w or 1); returns costs (B, G D, h, w) of G groups in 0..1 and the share of
+    sources and hypotheses in sight (B, 1, h, w).
     """
     batch, number, channels, height, width = view.sources.shape
     warped = F.grid_sample(
@@ -180,7 +203,7 @@ def matching_cost(view: View, rho):
     warped = warped.reshape(batch, number, channels, -1, height, width)
     weight = warped[:, :, -1:]
     difference = (warped[:, :, :-1] - view.reference[:, None, :, None] * weight).abs_()
-    costs = torch.stack([difference[:, :, group].mean(2) for group in _GROUPS], 2)
+    costs = torch.stack([difference[:, :, group].mean(2) for group in view.groups], 2)
     total = weight.sum(1)
     cost = (costs.sum(1) / (total + 1e-3)).clamp(max=2) / 2
     cost = torch.where(total > 0.01, cost, 0.4)
@@ -220,15 +243,16 @@ class _Vote(nn.Module):
     Without it the layers after the volume first have to learn which channel stands for which hypothesis.
     """
 
-    def __init__(self):
+    def __init__(self, groups: int):
         super().__init__()
-        self.apart = nn.Parameter(torch.tensor([4.0, 4.0, 2.0])[:, None, None, None])
-        self.around = nn.Parameter(torch.tensor([8.0, 8.0, 4.0])[:, None, None, None])
+        weights = torch.tensor([4.0, 4.0, 2.0] + (groups - len(_FIXED_GROUPS)) * [1.0])[:, None, None, None]
+        self.apart = nn.Parameter(weights)
+        self.around = nn.Parameter(2 * weights)
 
     def forward(self, cost):
-        """Return logits from costs (B, 3 D, h, w)."""
-        apart = cost.unflatten(1, (len(_GROUPS), -1))
-        around = _local_mean(cost, 5).unflatten(1, (len(_GROUPS), -1))
+        """Return logits from costs (B, G D, h, w)."""
+        apart = cost.unflatten(1, (len(self.apart), -1))
+        around = _local_mean(cost, 5).unflatten(1, (len(self.apart), -1))
         return -(self.apart * apart + self.around * around).sum(1)
 
 
@@ -239,6 +263,37 @@ def _softly_positive(rho):
 
 def _twice(x):
     return F.interpolate(x, scale_factor=2.0, mode='bilinear', align_corners=False)
+
+
+class LearnedDescriptors(nn.Module):
+    """What to compare, learned: a U-Net on the fixed descriptors, so that brightness still may change."""
+
+    def __init__(self, groups: int):
+        super().__init__()
+        wide, wider, widest = 24, 40, 56
+        self.at2 = nn.Sequential(_conv(_FIXED, wide), _conv(wide, wide))
+        self.at4 = nn.Sequential(_conv(wide, wider, 2), _Residual(wider))
+        self.at8 = nn.Sequential(_conv(wider, widest, 2), _Residual(widest))
+        self.at16 = nn.Sequential(_conv(widest, widest, 2), _Residual(widest))
+        self.up8, self.up4, self.up2 = (
+            _conv(2 * widest, widest),
+            _conv(widest + wider, wider),
+            _conv(wider + wide, wide),
+        )
+        out = {stride: groups * size for stride, size in _LEARNED_CHANNELS.items()}
+        self.out8, self.out4, self.out2 = (
+            nn.Conv2d(inputs, out[stride], 1) for stride, inputs in ((8, widest), (4, wider), (2, wide))
+        )
+
+    def forward(self, fixed2) -> dict[int, torch.Tensor]:
+        """Return descriptors in -1..1 by stride, of the fixed ones at stride 2."""
+        at2 = self.at2(fixed2)
+        at4 = self.at4(at2)
+        at8 = self.at8(at4)
+        at8 = self.up8(torch.cat([_twice(self.at16(at8)), at8], 1))
+        at4 = self.up4(torch.cat([_twice(at8), at4], 1))
+        at2 = self.up2(torch.cat([_twice(at4), at2], 1))
+        return {8: self.out8(at8).tanh(), 4: self.out4(at4).tanh(), 2: self.out2(at2).tanh()}
 
 
 class Sweep(nn.Module):
@@ -252,14 +307,14 @@ class Sweep(nn.Module):
         below = torch.ones(config.hypotheses, config.hypotheses).tril(-1)
         self.register_buffer('below', below[:, :, None, None], persistent=False)
         self.enter = nn.Sequential(
-            _conv(len(_GROUPS) * config.hypotheses + 4 + context, wide), _Residual(wide)
+            _conv(config.groups * config.hypotheses + 4 + context, wide), _Residual(wide)
         )
         self.down16 = nn.Sequential(_conv(wide, deep, 2), _Residual(deep))
         self.down32 = nn.Sequential(_conv(deep, deep, 2), _Residual(deep), _Residual(deep))
         self.up16 = _conv(2 * deep, deep)
         self.up8 = nn.Sequential(_conv(deep + wide, wide), _Residual(wide))
         self.logits = _silent_at_first(nn.Conv2d(wide, config.hypotheses, 3, 1, 1))
-        self.vote = _Vote()
+        self.vote = _Vote(config.groups)
 
     def forward(self, view: View, context):
         """Return q (B, 1, h, w), the features (B, C, h, w) behind it and log probabilities (B, D, h, w)."""
@@ -292,14 +347,14 @@ class Narrowing(nn.Module):
     surroundings and an edge can become sharp.
     """
 
-    def __init__(self, number, step, context, hidden, channels):
+    def __init__(self, number, step, groups, context, hidden, channels):
         super().__init__()
         self.register_buffer('offsets', (torch.arange(number) - number // 2) * step, persistent=False)
         hypotheses = number + 2
-        self.enter = _conv(len(_GROUPS) * hypotheses + 7 + context + hidden, channels)
+        self.enter = _conv(groups * hypotheses + 7 + context + hidden, channels)
         self.body = _Residual(channels)
         self.logits = _silent_at_first(nn.Conv2d(channels, hypotheses, 3, 1, 1))
-        self.vote = _Vote()
+        self.vote = _Vote(groups)
         self.leap = _silent_at_first(nn.Conv2d(channels, 1, 3, 1, 1))
 
     def forward(self, q, hidden, view: View, context):
@@ -334,17 +389,19 @@ class ParallaxNet(nn.Module):
         super().__init__()
         self.config = config
         fine, wide = config.fine_channels, config.sweep_channels
-        self.context2 = nn.Sequential(_conv(3, 16, 2), _conv(16, 16))
-        self.context4 = nn.Sequential(_conv(16, 32, 2), _conv(32, 32))
-        self.context8 = nn.Sequential(_conv(32, 48, 2), _conv(48, 48))
-        self.sweep = Sweep(config, 48)
-        contexts = {4: 32, 2: 16}
+        at2, at4, at8 = config.context_channels
+        self.context2 = nn.Sequential(_conv(3, at2, 2), _conv(at2, at2))
+        self.context4 = nn.Sequential(_conv(at2, at4, 2), _conv(at4, at4))
+        self.context8 = nn.Sequential(_conv(at4, at8, 2), _conv(at8, at8))
+        self.learned = LearnedDescriptors(config.learned_groups) if config.learned_groups else None
+        self.sweep = Sweep(config, at8)
+        contexts = {4: at4, 2: at2}
         self.narrowings = nn.ModuleList(
-            Narrowing(number, step, contexts[stride], fine if index else wide, fine)
+            Narrowing(number, step, config.groups, contexts[stride], fine if index else wide, fine)
             for index, (stride, number, step) in enumerate(config.narrowings)
         )
         self.log_scale = nn.Conv2d(fine, 1, 3, 1, 1)
-        self.mixing = nn.Sequential(_conv(fine + 16, 24), nn.Conv2d(24, 36, 1))
+        self.mixing = nn.Sequential(_conv(fine + at2, 24), nn.Conv2d(24, 36, 1))
 
     def forward(self, reference, sources, valid, displacements, intrinsics):
         """Return (log_parallax, log_deviation), each (B, H, W): what the exported model computes."""
@@ -354,9 +411,10 @@ class ParallaxNet(nn.Module):
     def predict(self, reference, sources, valid, displacements, intrinsics) -> Prediction:
         """Return the prediction with the estimate after each stage."""
 
+        of_reference, of_sources = self._described(reference), self._described(sources.flatten(0, 1))
+
         def view(stride):
-            floor = self.config.contrast_floor
-            return View.at(stride, floor, reference, sources, valid, displacements, intrinsics)
+            return View.at(stride, of_reference[stride], of_sources[stride], valid, displacements, intrinsics)
 
         context = {2: self.context2((reference - 0.45) * 4)}
         context[4] = self.context4(context[2])
@@ -374,6 +432,18 @@ class ParallaxNet(nn.Module):
         log_parallax = _softly_positive(to_rho(q)).log()
         log_deviation = log_scale.clamp(-4, 2) + _LAPLACE_LOG_DEVIATION
         return Prediction(log_parallax, log_deviation, log_shares, tuple(stages))
+
+    def _described(self, image) -> dict[int, torch.Tensor]:
+        """Return by stride what is compared (B, C, h, w) of images (B, 3, H, W)."""
+        with torch.no_grad():
+            fixed = {
+                stride: descriptors(F.avg_pool2d(image, stride), self.config.contrast_floor)
+                for stride in _LEARNED_CHANNELS
+            }
+        if self.learned is None:
+            return fixed
+        learned = self.learned(fixed[2])
+        return {stride: torch.cat([fixed[stride], learned[stride]], 1) for stride in fixed}
 
     @staticmethod
     def _upsample(x, mixing):
