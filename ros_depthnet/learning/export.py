@@ -224,9 +224,9 @@ def export_run(
             **changes,
             'steps': state['step'],
             'minutes': round(state['seconds'] / 60),
-            'hardware': state['hardware'],
+            'hardware': state.get('hardware', 'not recorded'),
             'parameters': sum(parameter.numel() for parameter in task.build().parameters()),
-            'torch': state['torch'],
+            'torch': state.get('torch', 'not recorded'),
         },
         'scores': scores,
     }

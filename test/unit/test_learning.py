@@ -234,7 +234,12 @@ def test_a_trained_network_is_exported_calibrated_and_scored_on_held_out_flights
     stage = {'until': 1, 'crop': [64, 32], 'flights': 16, 'batch': 1}
     recipe.write_text(
         yaml.safe_dump(
-            {'stages': [stage], 'network': dataclasses.asdict(SMALL), 'median_parallax': [0.1, 100.0]}
+            {
+                'stages': [stage],
+                'network': dataclasses.asdict(SMALL),
+                'median_parallax': [0.1, 100.0],
+                'input': {'width': 96, 'height': 64},
+            }
         )
     )
     sets = ['--data', str(rendered), '--validation', str(rendered)]
@@ -243,6 +248,8 @@ def test_a_trained_network_is_exported_calibrated_and_scored_on_held_out_flights
     cli.main(['export', *options, '--out', str(model)])
     card = yaml.safe_load(model.with_suffix('.yaml').read_text())
     assert card['training']['steps'] == 1 and card['deviation_scale'] > 0
+    assert card['training']['torch'] == str(torch.__version__)
+    assert card['input'] == {'width': 96, 'height': 64, 'multiple': 32}
     assert card['scores']['held_out_spoilt']['within'] == pytest.approx(0.68, abs=0.15)
     assert card['scores']['held_out']['mean_l1'] > 0
     assert cli.main(['export', *options, '--out', str(recipe.with_suffix('.onnx'))]) == 1

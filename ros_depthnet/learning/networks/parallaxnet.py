@@ -142,7 +142,7 @@ def descriptors(image, contrast_floor):
 
 _FIXED_GROUPS = (slice(0, 3), slice(3, 4), slice(4, 6))
 _FIXED = _FIXED_GROUPS[-1].stop
-_LEARNED_CHANNELS = {8: 8, 4: 4, 2: 2}
+_LEARNED_CHANNELS = {8: 8, 4: 4, 2: 2}  # of each group, by stride: fine places are many
 
 
 def _groups(channels: int, stride: int) -> tuple[slice, ...]:
