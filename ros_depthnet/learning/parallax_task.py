@@ -75,11 +75,8 @@ class ParallaxTask:
             drawn = sample(flight, number, stage.crop, rng, self.augment, self.median_parallax)
             if drawn is not None:
                 return drawn
-        raise ValueError(
-            f'Of {_TRIES} samples none has a median parallax of {{:g}} to {{:g}} pixels.'.format(
-                *self.median_parallax
-            )
-        )
+        least, most = self.median_parallax
+        raise ValueError(f'Of {_TRIES} samples none has a median parallax of {least:g} to {most:g} pixels.')
 
     def loss_terms(self, network: ParallaxNet, batch: dict) -> dict[str, torch.Tensor]:
         """Return the terms of the loss; see `loss_terms`."""

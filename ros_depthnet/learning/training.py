@@ -126,7 +126,7 @@ def train(
         num_workers=loaders,
         sampler=range(first, recipe.steps),
         prefetch_factor=4 if loaders else None,
-        pin_memory=str(device).startswith('cuda'),
+        pin_memory=torch.device(device).type == 'cuda',
     )
     lesson = _Lesson(recipe.task, network)
     if dist.is_initialized():
