@@ -35,28 +35,38 @@ class Model:
 
     def __init__(self, card: ModelCard, engine: Engine, input_width: int | None = None):
         """
-        Use the card's input width for the provider, or the width given.
+        Use the card's input size for the provider, or the width given.
 
         Raises ModelError if the width is no multiple of the card's.
         """
-        self.card, self.engine = card, engine
-        on_gpu = not engine.provider.endswith('cpu')
-        self.input_width = input_width or on_gpu and card.gpu_width or card.input_width
-        if self.input_width % card.input_multiple or self.input_width < 0:
+        self.card, self.engine, self._input_width = card, engine, input_width
+        if input_width and (input_width % card.input_multiple or input_width < 0):
             raise ModelError(f'The input width of {card.name} must be a multiple of {card.input_multiple}, '
-                             f'not {self.input_width}.')
+                             f'not {input_width}.')
         self._predict = {'parallaxnet': self._parallaxnet, 'depthnet': self._depthnet}[card.kind]
 
     @property
     def parallax_range(self) -> tuple[float, float]:
-        """Least and most lateral parallax the model was trained for, pixels at its input width."""
+        """Least and most lateral parallax the model was trained for, pixels of its input."""
         return self.card.parallax_range
 
     def input_size(self, camera: Camera) -> tuple[int, int]:
-        """Return the (width, height) at which a camera's images go in: its aspect to the nearest multiple."""
+        """
+        Return the (width, height) at which a camera's images go in: its aspect to the nearest multiple.
+
+        Without a width given they get about as many pixels as the card says, whatever their aspect: the same
+        time, and a wide image is not robbed of its detail.
+        """
+        card, aspect = self.card, camera.width / camera.height
+        on_gpu = not self.engine.provider.endswith('cpu')
+        usual_width = on_gpu and card.gpu_width or card.input_width
+        same_area = usual_width * (aspect * card.input_height / card.input_width) ** .5
+        width = self._input_width or self._to_multiple(same_area)
+        return width, self._to_multiple(width / aspect)
+
+    def _to_multiple(self, length: float) -> int:
         multiple = self.card.input_multiple
-        height = self.input_width * camera.height / camera.width
-        return self.input_width, max(1, round(height / multiple)) * multiple
+        return max(1, round(length / multiple)) * multiple
 
     def predict(self, ranges: Sequence[Views]) -> list[Prediction]:
         """

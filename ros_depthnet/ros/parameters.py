@@ -155,7 +155,13 @@ DEPTH_NODE = (
         choices=('auto', 'cpu', 'cuda', 'tensorrt'),
     ),
     Parameter('threads', 0, 'CPU threads of the model; 0 is one per core.', 0, 256),
-    Parameter('input_width', 0, "Width of the model's input in pixels; 0 is what its card says.", 0, 4096),
+    Parameter(
+        'input_width',
+        0,
+        "Width of the model's input, pixels; 0: as many pixels as its card says, in the image's shape.",
+        0,
+        4096,
+    ),
     Parameter('engine_cache', '', 'Folder in which TensorRT keeps the engines it has built; empty: none.'),
     Parameter(
         'warm_up_size',

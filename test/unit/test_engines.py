@@ -15,6 +15,10 @@ from ros_depthnet.engines.onnx_engine import PROVIDERS, OnnxEngine
 CAMERA = Camera(64, 48, 60., 60., 31.5, 23.5)
 
 
+def camera_of(image) -> Camera:
+    return Camera(*image, 500., 500., 300., 200.)
+
+
 def views(red, displacements, valid=None):
     reference = np.zeros((48, 64, 3), np.uint8)
     reference[..., 0] = red
@@ -149,28 +153,34 @@ def test_inputs_the_graph_refuses_are_one_sentence(tmp_path):
     assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('image, expected', [((640, 480), (64, 48)), ((752, 480), (64, 48)),
-                                             ((640, 100), (64, 16)),
-                                             ((1280, 720), (64, 32)), ((480, 640), (64, 80))])
-def test_the_input_keeps_the_aspect_to_the_nearest_multiple(tmp_path, image, expected):
-    model = load_model(red_is_parallax(tmp_path))
-    assert model.input_size(Camera(*image, 500., 500., 300., 200.)) == expected
+@pytest.mark.parametrize('image, expected', [((640, 480), (384, 288)), ((1280, 720), (448, 256)),
+                                             ((1242, 375), (608, 192)), ((480, 640), (288, 384))])
+def test_images_of_any_aspect_get_the_pixels_that_the_card_says(tmp_path, image, expected):
+    path = red_is_parallax(tmp_path, input={'width': 384, 'height': 288, 'multiple': 32})
+    size = load_model(path).input_size(camera_of(image))
+    assert size == expected
+    assert np.prod(size) == pytest.approx(384 * 288, rel=.1)
+
+
+@pytest.mark.parametrize('image, expected', [((640, 480), (128, 96)), ((752, 480), (128, 80)),
+                                             ((640, 100), (128, 16)), ((480, 640), (128, 176))])
+def test_a_width_that_is_asked_for_is_kept_and_the_height_follows(tmp_path, image, expected):
+    assert load_model(red_is_parallax(tmp_path), input_width=128).input_size(camera_of(image)) == expected
 
 
 def test_another_input_width_must_be_a_multiple(tmp_path):
-    path = red_is_parallax(tmp_path)
-    assert load_model(path, input_width=128).input_size(CAMERA) == (128, 96)
     with pytest.raises(ModelError, match='multiple of 16, not 100'):
-        load_model(path, input_width=100)
+        load_model(red_is_parallax(tmp_path), input_width=100)
 
 
-@pytest.mark.parametrize('provider, width', [('cpu', 64), ('torch cpu', 64), ('cuda', 96), ('tensorrt', 96)])
-def test_a_gpu_gets_the_larger_input_of_the_card(tmp_path, provider, width):
-    path = red_is_parallax(tmp_path, input={'width': 64, 'height': 48, 'multiple': 16, 'gpu_width': 96})
+@pytest.mark.parametrize('provider, size', [('cpu', (64, 48)), ('torch cpu', (64, 48)),
+                                            ('cuda', (128, 96)), ('tensorrt', (128, 96))])
+def test_a_gpu_gets_the_larger_input_of_the_card(tmp_path, provider, size):
+    path = red_is_parallax(tmp_path, input={'width': 64, 'height': 48, 'multiple': 16, 'gpu_width': 128})
     model = load_model(path)
     engine = type('Engine', (), {'provider': provider})()
-    assert Model(model.card, engine).input_width == width
-    assert Model(model.card, engine, input_width=32).input_width == 32
+    assert Model(model.card, engine).input_size(camera_of((640, 480))) == size
+    assert Model(model.card, engine, input_width=32).input_size(camera_of((640, 480))) == (32, 32)
 
 
 def test_parallax_becomes_metres_by_focal_length_and_baseline(tmp_path):

@@ -22,7 +22,7 @@ def flight(metres):
 
 
 def test_the_mean_error_is_in_metres_for_frames_three_apart(tmp_path):
-    model = load_model(tiny_models.red_is_parallax(tmp_path))
+    model = load_model(tiny_models.red_is_parallax(tmp_path), input_width=64)
     estimate = 32 * 0.3 / 10
     scores = split_scores(model, [flight(estimate + 2), flight(estimate + 4)], (64, 64))
     assert scores['mean_l1'] == pytest.approx(3, abs=0.01)
@@ -30,6 +30,6 @@ def test_the_mean_error_is_in_metres_for_frames_three_apart(tmp_path):
 
 
 def test_what_is_beyond_a_hundred_metres_is_as_far_as_it_gets(tmp_path):
-    model = load_model(tiny_models.red_is_parallax(tmp_path))
+    model = load_model(tiny_models.red_is_parallax(tmp_path), input_width=64)
     scores = split_scores(model, [flight(np.inf)], (64, 64))
     assert scores['mean_l1'] == pytest.approx(100 - 0.96, abs=0.01)
