@@ -1,5 +1,6 @@
 """Samples, the network's geometry, the loss, resumable training and export."""
 
+import csv
 import dataclasses
 import os
 import subprocess
@@ -141,6 +142,14 @@ def test_an_uncertain_sweep_answers_with_the_median_of_its_hypotheses():
     of_two_modes, certain = sweep.median(shares)[0, 0, 0] / sweep.q[1]
     assert 3.5 < of_two_modes < 4.5
     assert certain == pytest.approx(6, abs=1e-3)
+
+
+def test_the_median_of_many_small_shares_is_exact_in_16_bit_training_too():
+    sweep = ParallaxNet(ParallaxNetConfig()).sweep
+    shares = torch.rand(1, 48, 6, 8).softmax(1)
+    exact = sweep.median(shares)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(sweep.median(shares), exact)
 
 
 def test_flights_in_which_nothing_moves_enough_are_refused(flights):
@@ -299,6 +308,21 @@ def test_frozen_norms_teach_the_network_as_it_is_used(flights, tmp_path):
     for name, buffer in network.named_buffers():
         assert 'running' not in name or torch.equal(buffer, torch.full_like(buffer, float('var' in name)))
     assert (network.sweep.enter[0][1].weight != 1).any()
+
+
+def test_training_in_16_bits_sees_nearly_the_same_loss(flights, tmp_path):
+    task = ParallaxTask(SMALL, median_parallax=(0.1, 100.0))
+    losses = []
+    for bfloat16 in (False, True):
+        recipe = Recipe((Stage(1, (64, 32), 16, 4),), task, bfloat16=bfloat16)
+        folder = tmp_path / str(bfloat16)
+        network = train(recipe, [flights], flights, folder, loaders=0)
+        assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
+        row = next(csv.DictReader((folder / 'curve.csv').open()))
+        losses.append([float(row[name]) for name in ('sweep', 'stage0', 'stage3', 'likelihood')])
+    exact, rounded = np.array(losses)
+    assert (exact != rounded).any()
+    np.testing.assert_allclose(rounded, exact, rtol=0.02)
 
 
 def test_training_goes_on_from_an_exported_model(flights, tmp_path):

@@ -334,7 +334,8 @@ class Sweep(nn.Module):
         Where nothing can be matched the mean would lie between two walls, and the likeliest would be the sky,
         the one hypothesis that many pixels share.
         """
-        below = F.conv2d(shares, self.below)
+        with torch.autocast(shares.device.type, enabled=False):  # 8 bits cannot hold a sum of small shares
+            below = F.conv2d(shares, self.below)
         passed = ((0.5 - below) / (shares + 1e-6)).clamp(0, 1).sum(1, keepdim=True)
         return self.q[1] * (passed - 0.5)
 
