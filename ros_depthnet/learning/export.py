@@ -218,6 +218,7 @@ def export_run(
         'version': ElementTree.parse(share_path('package.xml')).findtext('version'),
         'licence': 'Apache-2.0',
         **about,
+        **({'data': loaded.data} if loaded.data else {}),
         'training': {
             **({'after': before} if before else {}),
             'recipe': _written(recipe),
@@ -254,7 +255,9 @@ def export_run(
 
 
 def _written(recipe: str) -> dict:
-    return yaml.safe_load(recipe_path(recipe).read_text(encoding='utf-8'))
+    """Return what a recipe says of the training; of the data the card speaks elsewhere."""
+    written = yaml.safe_load(recipe_path(recipe).read_text(encoding='utf-8'))
+    return {key: value for key, value in written.items() if key != 'data'}
 
 
 _SPLIT_SIDES = 64, 128
@@ -262,8 +265,6 @@ _ABOUT_PARALLAXNET = {
     'input': {'width': 384, 'height': 288, 'multiple': 32},
     'parallax_range': [0.5, 160.0],
     'normalisation': 'RGB in 0..1',
-    'data': 'Still Box, rendered by `depthnet render set` with seeds 3, (wide parallax) 5 and (interiors) 6; '
-    'validation with seed 2, held out with seed 4',
     'weights': 'stored in 16 bits, computed with in 32',
 }
 
@@ -277,8 +278,6 @@ def _about_depthnet(size: tuple[int, int], rms_log: float) -> dict:
         'nominal_displacement': NOMINAL_DISPLACEMENT,
         'relative_deviation': round(rms_log, 3),
         'normalisation': '(RGB in 0..1 - 0.5) / 0.2, stabilised source then reference',
-        'data': 'Still Box, rendered by `depthnet render set --classic 128` with seeds 11 and (64 x 64) 14; '
-        'validation with seed 12, test with seed 13, held out with seed 4',
         'weights': 'stored in 16 bits, computed with in 32',
     }
 

@@ -22,7 +22,7 @@ class Recipe:
     The learning rate warms up over `warmup` steps, at the start and wherever a stage has ended with a falling
     one. `after` names the recipe with whose result this one begins. With `bfloat16`, convolutions are trained
     in 16 bits, faster where the processor knows the format. `input` is what the card shall say of the model's
-    input (width, ...) where that is not the usual.
+    input (width, ...) where that is not the usual, `data` what it shall say of the rendered sets.
     """
 
     stages: tuple[Stage, ...]
@@ -34,6 +34,7 @@ class Recipe:
     after: str = ''
     bfloat16: bool = False
     input: dict = field(default_factory=dict)
+    data: str = ''
     name: str = ''
 
     @property

@@ -248,6 +248,7 @@ def test_a_trained_network_is_exported_calibrated_and_scored_on_held_out_flights
                 'network': dataclasses.asdict(SMALL),
                 'median_parallax': [0.1, 100.0],
                 'input': {'width': 96, 'height': 64},
+                'data': 'a shard',
             }
         )
     )
@@ -259,6 +260,7 @@ def test_a_trained_network_is_exported_calibrated_and_scored_on_held_out_flights
     assert card['training']['steps'] == 1 and card['deviation_scale'] > 0
     assert card['training']['torch'] == str(torch.__version__)
     assert card['input'] == {'width': 96, 'height': 64, 'multiple': 32}
+    assert card['data'] == 'a shard' and 'data' not in card['training']['recipe']
     assert card['scores']['held_out_spoilt']['within'] == pytest.approx(0.68, abs=0.15)
     assert card['scores']['held_out']['mean_l1'] > 0
     assert cli.main(['export', *options, '--out', str(recipe.with_suffix('.onnx'))]) == 1
