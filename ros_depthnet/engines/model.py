@@ -55,13 +55,16 @@ class Model:
         Return the (width, height) at which a camera's images go in: its aspect to the nearest multiple.
 
         Without a width given they get about as many pixels as the card says, whatever their aspect: the same
-        time, and a wide image is not robbed of its detail.
+        time, and a wide image is not robbed of its detail. A depthnet, which takes every image for one with
+        the field of view it was trained on, keeps the card's width.
         """
         card, aspect = self.card, camera.width / camera.height
-        on_gpu = not self.engine.provider.endswith('cpu')
-        usual_width = on_gpu and card.gpu_width or card.input_width
-        same_area = usual_width * (aspect * card.input_height / card.input_width) ** .5
-        width = self._input_width or self._to_multiple(same_area)
+        width = self._input_width
+        if not width:
+            on_gpu = not self.engine.provider.endswith('cpu')
+            width = on_gpu and card.gpu_width or card.input_width
+            if card.kind != 'depthnet':
+                width = self._to_multiple(width * (aspect * card.input_height / card.input_width) ** .5)
         return width, self._to_multiple(width / aspect)
 
     def _to_multiple(self, length: float) -> int:

@@ -162,6 +162,12 @@ def test_images_of_any_aspect_get_the_pixels_that_the_card_says(tmp_path, image,
     assert np.prod(size) == pytest.approx(384 * 288, rel=.1)
 
 
+def test_a_depthnet_keeps_its_width_because_it_knows_one_field_of_view(tmp_path):
+    path = red_is_depth(tmp_path, input={'width': 64, 'height': 64, 'multiple': 16})
+    assert load_model(path).input_size(camera_of((640, 480))) == (64, 48)
+    assert load_model(path).input_size(camera_of((1280, 360))) == (64, 16)
+
+
 @pytest.mark.parametrize('image, expected', [((640, 480), (128, 96)), ((752, 480), (128, 80)),
                                              ((640, 100), (128, 16)), ((480, 640), (128, 176))])
 def test_a_width_that_is_asked_for_is_kept_and_the_height_follows(tmp_path, image, expected):
