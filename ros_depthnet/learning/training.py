@@ -81,7 +81,7 @@ def keep_freed_memory() -> None:
     Let malloc keep what is freed, where it is glibc's.
 
     By default it gives every large tensor back to the kernel, which clears the pages again at the next step;
-    on a CPU that is half of a training step's time.
+    on a CPU that is more than half of a training step's time.
     """
     if platform.libc_ver()[0] == 'glibc':
         libc = ctypes.CDLL(None)
