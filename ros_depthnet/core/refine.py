@@ -30,16 +30,21 @@ def followed(reference: np.ndarray, source: motion.Stabilised,
     """
     Return the pixels (M, 2) of a reference that were found in its stabilised source, and where (M, 2).
 
-    reference: (H, W, 3) uint8 RGB. pixels: (N, 2) float32. Pyramidal Lucas-Kanade.
+    reference: (H, W, 3) uint8 RGB. pixels: (N, 2) float32. Pyramidal Lucas-Kanade, after both have been
+    brought to the same brightness: it would take a change of exposure for motion.
     """
     if not len(pixels):
         return pixels, pixels
-    greys = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (reference, source.image))
-    moved, status, _ = cv2.calcOpticalFlowPyrLK(*greys, pixels, None, winSize=(13, 13), maxLevel=3)
-    height, width = source.valid_hw.shape
+    valid_hw = source.valid_hw
+    grey, source_grey = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (reference, source.image))
+    if valid_hw.any():
+        gain = grey[valid_hw].mean() / max(source_grey[valid_hw].mean(), 1.0)
+        source_grey = cv2.convertScaleAbs(source_grey, alpha=gain)
+    moved, status, _ = cv2.calcOpticalFlowPyrLK(grey, source_grey, pixels, None, winSize=(13, 13), maxLevel=3)
+    height, width = valid_hw.shape
     column, row = np.rint(moved.T).astype(int)
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (status[:, 0] == 1)
-    inside[inside] = source.valid_hw[row[inside], column[inside]]
+    inside[inside] = valid_hw[row[inside], column[inside]]
     return pixels[inside], moved[inside]
 
 
@@ -51,7 +56,9 @@ def residual_rotation(pixels_ref: np.ndarray, pixels_src: np.ndarray, camera: Ca
     A point P of the reference is seen at `exp(w) (P + displacement)`, so with its rays r and r' the epipolar
     line is `n = displacement x r` and `r' . n = w . (r' x n)`. Solved by least squares, reweighted so that
     points that move by themselves or were lost do not count (Geman-McClure), with a prior that keeps w at 0
-    where the points say nothing: rotation_noise, one standard deviation of the angle about an axis, radians.
+    where the points say nothing. Its standard deviation of the angle about an axis, radians, is at most
+    rotation_noise, and less where what the points do say is small: sideways, turning about the vertical axis
+    looks much like depth, and exact odometry must not be spoilt by a guess.
     """
     rays_ref, rays_src = (np.column_stack([(pixels - (camera.cx, camera.cy)) / (camera.fx, camera.fy),
                                            np.ones(len(pixels))]) for pixels in (pixels_ref, pixels_src))
@@ -63,13 +70,17 @@ def residual_rotation(pixels_ref: np.ndarray, pixels_src: np.ndarray, camera: Ca
     rows, off = rows[usable] / _TRACKING_NOISE, off[usable] / _TRACKING_NOISE
     if len(rows) < _LEAST_POINTS:
         return np.zeros(3)
-    share, prior = min(1, _INDEPENDENT / len(rows)), np.eye(3) / rotation_noise ** 2
+    share, variance = min(1, _INDEPENDENT / len(rows)), rotation_noise ** 2
     rotation, largest = np.zeros(3), np.median(np.abs(off))
     for step in range(_ROUNDS):
         # What counts as an outlier shrinks, from what is off more than most to what tracking's noise allows.
         scale = max(1.0, largest / 2 ** step)
         weighted = rows * (share / (1 + np.square((off - rows @ rotation) / (3 * scale))) ** 2)[:, None]
-        rotation = np.linalg.solve(weighted.T @ rows + prior, weighted.T @ off)
+        covariance = np.linalg.inv(weighted.T @ rows + np.eye(3) / variance)
+        rotation = covariance @ weighted.T @ off
+        # Expectation-maximisation, in which rotation_noise counts like the angle about one more axis.
+        squares = rotation_noise ** 2 + rotation @ rotation + np.trace(covariance)
+        variance = min(rotation_noise ** 2, squares / 4)
     return rotation
 
 

@@ -49,6 +49,17 @@ def test_what_points_do_not_show_stays_with_odometry():
     assert abs(found[1]) < np.radians(.03)
 
 
+def test_exact_odometry_is_not_spoilt_by_a_guess():
+    # Sideways, turning about the vertical axis looks much like depth: points off by 0.3 pixels say little.
+    rng, noise, found = np.random.default_rng(0), .002, []
+    for seed in range(40):
+        reference, source = seen(SIDEWAYS, (0., 0., 0.), count=40, seed=seed)
+        source += rng.normal(0, .3, source.shape)
+        found.append(refine.residual_rotation(reference, source, CAMERA, np.array(SIDEWAYS), noise))
+    about_vertical = np.array(found)[:, 1]
+    assert np.sqrt(np.mean(about_vertical ** 2)) < .25 * noise
+
+
 def test_too_few_points_change_nothing():
     reference, source = seen(AHEAD, (0, .01, 0), count=8)
     assert not refine.residual_rotation(reference, source, CAMERA, np.array(AHEAD), NOISE).any()
@@ -73,6 +84,17 @@ def test_pictures_correct_what_odometry_has_missed(way):
     found = refine.followed(reference.image, view, refine.corners(reference.image))
     rotation = refine.residual_rotation(*found, world.CAMERA, view.displacement, np.radians(.3))
     np.testing.assert_allclose(rotation, missed, atol=np.radians(.08))
+
+
+@pytest.mark.parametrize('gain', [.5, 2.])
+def test_a_change_of_exposure_is_no_rotation(gain):
+    reference, source = world.frame(world.pose((.3, 0, .5))), world.frame(world.pose((0, 0, 0)))
+    exposed = np.clip(gain * source.image.astype(float), 0, 255).astype(np.uint8)
+    view = motion.stabilise(exposed, world.CAMERA, motion.inverse(source.T_world_cam) @ reference.T_world_cam)
+    found = refine.followed(reference.image, view, refine.corners(reference.image))
+    rotation = refine.residual_rotation(*found, world.CAMERA, view.displacement, np.radians(.3))
+    assert len(found[0]) > 50
+    assert np.abs(rotation).max() < np.radians(.03)
 
 
 def test_a_picture_without_corners_has_nothing_to_follow():
