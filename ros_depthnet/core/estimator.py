@@ -63,7 +63,7 @@ class EstimatorOptions(PairOptions):
     max_relative_deviation: float = 0.5
     matching_noise: float = 0.1
     position_noise: float = 0.005
-    rotation_noise: float = 0.001
+    rotation_noise: float = 0.0005
     buffer_size: int = 24
     buffer_age: float = 5.0
     memory: bool = True
