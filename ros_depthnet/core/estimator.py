@@ -49,8 +49,8 @@ class EstimatorOptions(PairOptions):
     is -Inf, farther is +Inf (REP-117), metres. max_relative_deviation: depth with a larger ratio of deviation
     to depth is NaN. matching_noise: one standard deviation of what matching can resolve, pixels at the
     model's input width. position_noise: one standard deviation of what odometry says of the way between two
-    frames, metres. rotation_noise: what it says of the rotation between two frames is off by this standard
-    deviation about each axis, radians, and corrected from the images; 0: it is taken as it is.
+    frames, metres. rotation_noise: what it says of the rotation between two frames is off by at most this
+    standard deviation about each axis, radians, and corrected from the images; 0: it is taken as it is.
     buffer_size: most frames held. buffer_age: longest a frame is held, seconds. memory: carry depth along the
     motion, so that maps improve over time and outlast hovering. memory_age: depth measured longer ago is NaN,
     seconds. ranges_in_turn: with memory, measure one range a frame and remember the others, which costs no
