@@ -1,5 +1,6 @@
 """The whole of depth from motion: frames with poses in, depth with its deviation out."""
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ros_depthnet.core import fusion, motion, refine
+from ros_depthnet.core import fusion, motion, photometric, refine
 from ros_depthnet.core.baseline import (
     Drop,
     FrameBuffer,
@@ -26,6 +27,7 @@ _GUESSES = (1.0, 0.3, 3.0, 0.1, 10.0)
 _ON_TARGET = 4.0      # ratio of parallax to the target up to which a range is relied upon
 _KNOWN_SHARE = 0.05   # a map with less of it known says nothing about the scene
 _TURNS_END = 0.5      # of the wanted parallax: ranges take turns while frames are no farther apart than that
+_DETAIL = 2.0         # times as many pixels as the model's input that are worth aligning
 
 
 class DepthModel(Protocol):
@@ -51,10 +53,12 @@ class EstimatorOptions(PairOptions):
     model's input width. position_noise: one standard deviation of what odometry says of the way between two
     frames, metres. rotation_noise: what it says of the rotation between two frames is off by at most this
     standard deviation about each axis, radians, and corrected from the images; 0: it is taken as it is.
-    buffer_size: most frames held. buffer_age: longest a frame is held, seconds. memory: carry depth along the
-    motion, so that maps improve over time and outlast hovering. memory_age: depth measured longer ago is NaN,
-    seconds. ranges_in_turn: with memory, measure one range a frame and remember the others, which costs no
-    more than one range; while frames are too far apart for that there is one range. Otherwise all at once.
+    alignment_rounds: Gauss-Newton steps that move the model's depth along its epipolar lines until the images
+    agree (`core.photometric`); 0: it stays as the model says. buffer_size: most frames held. buffer_age:
+    longest a frame is held, seconds. memory: carry depth along the motion, so that maps improve over time and
+    outlast hovering. memory_age: depth measured longer ago is NaN, seconds. ranges_in_turn: with memory,
+    measure one range a frame and remember the others, which costs no more than one range; while frames are
+    too far apart for that there is one range. Otherwise all at once.
     """
 
     initial_depth: float = 10.0
@@ -64,6 +68,7 @@ class EstimatorOptions(PairOptions):
     matching_noise: float = 0.1
     position_noise: float = 0.005
     rotation_noise: float = 0.0005
+    alignment_rounds: int = 3
     buffer_size: int = 24
     buffer_age: float = 5.0
     memory: bool = True
@@ -73,7 +78,7 @@ class EstimatorOptions(PairOptions):
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name == 'rotation_noise' and value == 0:
+            if field.name in ('rotation_noise', 'alignment_rounds') and value == 0:
                 continue
             if value is not None and not isinstance(value, bool) and not value > 0:
                 raise ValueError(f'{field.name} must be positive, not {value}.')
@@ -124,8 +129,9 @@ class Estimator:
     """
     Depth of every frame that has a partner to be compared with, or that shows what is remembered.
 
-    Frames are added in the order of their stamps and resized to the model's input, so memory is bounded by
-    `buffer_size` small images. Not thread-safe: one thread adds, or callers lock.
+    Frames are added in the order of their stamps and kept at the model's input size and, for alignment, with
+    at most twice as many pixels, so memory is bounded by `buffer_size` small images. Not thread-safe: one
+    thread adds, or callers lock.
     """
 
     def __init__(self, model: DepthModel, options: EstimatorOptions | None = None):
@@ -151,7 +157,7 @@ class Estimator:
         A stamp before the newest one's, another camera, or odometry that jumped starts afresh from this
         frame.
         """
-        frame = frame.resized(*self._model.input_size(frame.camera))
+        frame = self._sized(frame)
         afresh = self._join(frame)
         if afresh is Drop.STALE:
             return afresh
@@ -185,7 +191,7 @@ class Estimator:
         """
         newest = self._buffer.frames[-1:]
         if not newest or frame.stamp_ns > newest[0].stamp_ns:
-            self._join(frame.resized(*self._model.input_size(frame.camera)))
+            self._join(self._sized(frame))
 
     def _join(self, frame: Frame) -> Drop | None:
         """Buffer a frame of the model's size; say what broke with the frames before, if anything did."""
@@ -205,26 +211,37 @@ class Estimator:
         """
         if not sources:
             raise ValueError('There is no source to compare the reference with.')
-        size = self._model.input_size(reference.camera)
-        reference = reference.resized(*size)
-        sources = [source.resized(*size) for source in sources]
         if any(source.camera != reference.camera for source in sources):
             raise ValueError('The reference and its sources must be of one camera.')
+        reference, *sources = map(self._sized, (reference, *sources))
         depth, clock = self.options.initial_depth, _Clock()
         chosen = tuple(source_of(reference, source, depth) for source in sources)
         fresh = self._measured(reference, [chosen], clock)
         return self._estimate(reference, fresh, chosen, clock, reference.stamp_ns)
+
+    def _sized(self, frame: Frame) -> Frame:
+        """Return a frame of the model's size, with what more of the image is worth keeping as its detail."""
+        camera = frame.camera
+        width, height = self._model.input_size(camera)
+        shrink = min(1.0, math.sqrt(_DETAIL * width * height / (camera.width * camera.height)))
+        detail = frame.resized(round(shrink * camera.width), round(shrink * camera.height))
+        return dataclasses.replace(frame.resized(width, height), detail=detail)
 
     def _measured(self, reference: Frame, ranges: Sequence[Sequence[Source]],
                   clock: '_Clock') -> fusion.DepthMap:
         """Return what the model sees in the ranges' sources, fused."""
         stabilised = self._stabilised(
             reference, {source.frame.stamp_ns: source.frame for sources in ranges for source in sources})
-        views = [_views(reference, [stabilised[source.frame.stamp_ns] for source in sources])
-                 for sources in ranges]
+        detailed = [_views(reference.detail, [stabilised[source.frame.stamp_ns] for source in sources])
+                    for sources in ranges]
+        views = [each.resized(reference.camera.width, reference.camera.height) for each in detailed]
         clock.lap('stabilise')
         predictions = self._model.predict(views)
         clock.lap('model')
+        if self.options.alignment_rounds:
+            predictions = [photometric.aligned(prediction, each, self.options.alignment_rounds)
+                           for prediction, each in zip(predictions, detailed, strict=True)]
+            clock.lap('align')
         maps = [self._with_geometry(*each) for each in zip(predictions, views, strict=True)]
         fresh = fusion.fused(maps)
         clock.lap('fuse')
@@ -233,8 +250,11 @@ class Estimator:
     def _stabilised(self, reference: Frame, sources: Mapping[int, Frame]) -> dict[int, motion.Stabilised]:
         """Return the sources, by stamp, in the reference's axes: by odometry, and the images if asked to."""
         noise, stabilised = self.options.rotation_noise, {}
+        reference = reference.detail
+        camera = reference.camera
         pixels = refine.corners(reference.image) if noise else None
         for stamp_ns, source in sources.items():
+            source = source.detail.resized(camera.width, camera.height)
             T_src_ref = motion.inverse(source.T_world_cam) @ reference.T_world_cam
             view = motion.stabilise(source.image, reference.camera, T_src_ref)
             if noise:

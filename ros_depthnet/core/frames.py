@@ -18,13 +18,15 @@ class Frame:
     An image with the camera that took it and where that was.
 
     stamp_ns: time of exposure, nanoseconds. image: (H, W, 3) uint8 RGB, undistorted. T_world_cam: (4, 4)
-    float64, optical axes. Raises BadImage or motion.InvalidPose, so a frame that exists can be used.
+    float64, optical axes. detail: the same with more pixels, where there is such. Raises BadImage or
+    motion.InvalidPose, so a frame that exists can be used.
     """
 
     stamp_ns: int
     image: np.ndarray
     camera: Camera
     T_world_cam: np.ndarray
+    detail: 'Frame | None' = None
 
     def __post_init__(self):
         image = self.image
@@ -39,17 +41,14 @@ class Frame:
         """Return the frame with its image and camera resized to width x height pixels."""
         if (width, height) == (self.camera.width, self.camera.height):
             return self
-        # Averaging over areas avoids aliasing when shrinking, but is nearest neighbour when enlarging.
-        shrinks = width <= self.camera.width and height <= self.camera.height
-        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-        image = cv2.resize(self.image, (width, height), interpolation=interpolation)
+        image = _resized(self.image, width, height)
         return Frame(self.stamp_ns, image, self.camera.resized(width, height), self.T_world_cam)
 
 
 @dataclass(frozen=True, eq=False)
 class Views:
     """
-    What a model sees: a reference and its stabilised sources, all of one camera at the model's input size.
+    What is compared: a reference and its stabilised sources, all of one camera.
 
     reference: (H, W, 3) uint8 RGB. sources: (S, H, W, 3) uint8 RGB. valid: (S, H, W) bool, where a source has
     content. displacements: (S, 3) metres, reference's axes.
@@ -60,6 +59,21 @@ class Views:
     valid: np.ndarray
     displacements: np.ndarray
     camera: Camera
+
+    def resized(self, width: int, height: int) -> 'Views':
+        """Return the views with all images resized to width x height pixels."""
+        if (width, height) == (self.camera.width, self.camera.height):
+            return self
+        seen = np.stack([_resized(valid_hw.astype(np.float32), width, height) for valid_hw in self.valid])
+        return Views(_resized(self.reference, width, height),
+                     np.stack([_resized(source, width, height) for source in self.sources]),
+                     seen > .99, self.displacements, self.camera.resized(width, height))
+
+
+def _resized(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    # Averaging over areas avoids aliasing when shrinking, but is nearest neighbour when enlarging.
+    shrinks = width <= image.shape[1] and height <= image.shape[0]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
 @dataclass(frozen=True, eq=False)

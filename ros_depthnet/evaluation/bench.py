@@ -51,7 +51,8 @@ def bench(model_name: str, widths: Sequence[int], threads: Sequence[int], source
     """
     Measure the estimator with a model, DIS and the plane sweep on rendered texture at each width.
 
-    seconds: for each contender. Raises ModelError for a width that the model doesn't take.
+    The estimator is given images twice as wide and high, and resizes them itself. seconds: for each
+    contender. Raises ModelError for a width that the model doesn't take.
     """
     contenders = [contender for count in threads for width in widths
                   for contender in _contenders(model_name, width, count, sources)]
@@ -86,10 +87,11 @@ def _contenders(model_name: str, width: int, threads: int, sources: Iterable[int
     rough = Camera(width, round(width * _ASPECT), width, width, width / 2, width * _ASPECT / 2)
     camera = rough.resized(*model.input_size(rough))
     size = camera.width, camera.height
-    reference, *earlier = _frames(camera, 1 + max(sources))
+    reference, *earlier = _frames(camera.resized(2 * camera.width, 2 * camera.height), 1 + max(sources))
     estimator = Estimator(model)
-    yield _Contender('dis', size, threads, 0, lambda: dis(reference, earlier[0]))
-    yield _Contender('sweep', size, threads, 0, lambda: sweep(reference, earlier[0]))
+    pair = [frame.resized(*size) for frame in (reference, earlier[0])]
+    yield _Contender('dis', size, threads, 0, lambda: dis(*pair))
+    yield _Contender('sweep', size, threads, 0, lambda: sweep(*pair))
     for count in sources:
         yield _Contender(model.card.name, size, threads, count,
                          lambda chosen=earlier[:count]: estimator.estimate(reference, chosen))

@@ -240,6 +240,14 @@ DEPTH_NODE = (
             0.0,
             1,
         ),
+        Parameter(
+            'alignment_rounds',
+            0,
+            'Steps in which depth is moved along its epipolar lines until the images agree, at up to twice '
+            "the model's pixels. 0 leaves it as the model says.",
+            0,
+            20,
+        ),
         Parameter('buffer_size', 0, 'Most images held to compare with.', 2, 1000),
         Parameter('buffer_age', 0, 'Longest an image is held, seconds.', 0.01, 1000),
         Parameter('memory', False, 'Carry depth along the motion: it improves maps and outlasts hovering.'),

@@ -26,7 +26,7 @@ def frame(seconds, x=0., z=0., red=12, green=4, camera=CAMERA, yaw=0.):
 
 
 def estimator(model, **options):
-    simple = {'max_relative_deviation': 100, 'target_parallax': 8, 'memory': False}
+    simple = {'max_relative_deviation': 100, 'target_parallax': 8, 'memory': False, 'alignment_rounds': 0}
     return Estimator(model, EstimatorOptions(**{**simple, **options}))
 
 
@@ -282,8 +282,8 @@ def test_each_range_is_served_and_they_are_fused(model):
     # The picture says 20 px whatever the pair, so each range answers with its own baseline over 20 px.
     judge = estimator(model, ranges=2, max_sources=1, matching_noise=1e-6, position_noise=1e-6)
     judge._range_depths = (1., 1.15)
-    judge._buffer.add(frame(0, 0))
-    judge._buffer.add(frame(.5, .02))
+    judge.hold(frame(0, 0))
+    judge.hold(frame(.5, .02))
     result = judge.add(frame(1, .16, red=20, green=10))
     ways = [np.linalg.norm(source.displacement) for source in result.sources]
     assert sorted(ways) == pytest.approx([.14, .16])

@@ -1,4 +1,6 @@
 """Residual rotation: from points whose motion is known, and from pictures of a plane."""
+import dataclasses
+
 import cv2
 import numpy as np
 import plane_world as world
@@ -8,7 +10,6 @@ from tiny_models import red_is_parallax
 from ros_depthnet.core import motion, refine
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.estimator import Estimator, EstimatorOptions
-from ros_depthnet.core.frames import Frame
 from ros_depthnet.engines.model import load_model
 
 CAMERA = Camera(256, 192, 150., 150., 127.5, 95.5)
@@ -105,11 +106,14 @@ def test_a_picture_without_corners_has_nothing_to_follow():
 
 def test_the_estimator_compares_with_corrected_sources(tmp_path):
     model = load_model(red_is_parallax(tmp_path))
+
     reference, source = world.frame(world.pose((.1, 0, .4))), world.frame(world.pose((0, 0, 0)))
-    wrong = Frame(0, source.image, source.camera, world.pose((0, 0, 0), world.turn(.004, -.003, .005)))
-    true = motion.stabilise(source.image, world.CAMERA, reference.T_world_cam).image
+    wrong = dataclasses.replace(source, T_world_cam=world.pose((0, 0, 0), world.turn(.004, -.003, .005)))
 
     def off(**options):
-        view, = Estimator(model, EstimatorOptions(**options))._stabilised(reference, {0: wrong}).values()
-        return np.abs(view.image.astype(float) - true).mean()
+        estimator = Estimator(model, EstimatorOptions(**options))
+        seen, true, turned = map(estimator._sized, (reference, source, wrong))
+        best = motion.stabilise(true.detail.image, seen.detail.camera, seen.T_world_cam).image
+        view, = estimator._stabilised(seen, {0: turned}).values()
+        return np.abs(view.image.astype(float) - best).mean()
     assert off(rotation_noise=.005) < .4 * off(rotation_noise=0.)

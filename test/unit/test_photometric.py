@@ -1,0 +1,149 @@
+"""Alignment: depth of a plane whose every pixel is known, off by a little, and its pictures."""
+import dataclasses
+
+import cv2
+import numpy as np
+import plane_world as world
+import pytest
+from tiny_models import red_is_parallax
+
+from ros_depthnet.core import motion, photometric
+from ros_depthnet.core.camera import Camera
+from ros_depthnet.core.estimator import Estimate, Estimator, EstimatorOptions
+from ros_depthnet.core.frames import Frame, Prediction, Views
+from ros_depthnet.engines.model import load_model
+
+AHEAD, SIDEWAYS, BACK, ASKEW = (0, 0, .5), (.3, 0, 0), (.02, 0, -.5), (.2, -.1, .4)
+INNER = np.s_[12:-12, 12:-12]   # away from what the source may not see
+
+
+def views_of(way, *more, gain=1., noise=0.):
+    """Return a reference moved by `way`, and sources at the origin and at each of `more`."""
+    reference = world.frame(world.pose(way))
+    rng = np.random.default_rng(0)
+
+    def stabilised(place):
+        image = gain * world.frame(world.pose(place)).image + rng.normal(0, noise, reference.image.shape)
+        T_src_ref = motion.inverse(world.pose(place)) @ reference.T_world_cam
+        return motion.stabilise(np.clip(image, 0, 255).astype(np.uint8), world.CAMERA, T_src_ref)
+    sources = [stabilised(place) for place in ((0, 0, 0), *more)]
+    return Views(reference.image, np.stack([each.image for each in sources]),
+                 np.stack([each.valid_hw for each in sources]),
+                 np.stack([each.displacement for each in sources]), world.CAMERA)
+
+
+def predicted(way, off, deviation=.05):
+    """Return the true depth times exp(off), said to be that certain."""
+    depth_hw = world.depth(world.pose(way)) * np.exp(np.float32(off))
+    return Prediction(depth_hw, np.full_like(depth_hw, deviation))
+
+
+def error(prediction, way):
+    return np.abs(np.log(prediction.depth_hw / world.depth(world.pose(way))))[INNER]
+
+
+@pytest.mark.parametrize('off', [-.05, .05])
+@pytest.mark.parametrize('way', [SIDEWAYS, BACK, ASKEW])
+def test_depth_that_is_off_by_a_pixel_comes_right(way, off):
+    aligned = photometric.aligned(predicted(way, off), views_of(way), rounds=5)
+    assert np.median(error(aligned, way)) < .1 * abs(off)
+
+
+def test_straight_ahead_all_but_the_focus_of_expansion_comes_right():
+    aligned = photometric.aligned(predicted(AHEAD, .05), views_of(AHEAD), rounds=5)
+    v, u = np.mgrid[:world.CAMERA.height, :world.CAMERA.width]
+    away = np.hypot(u - world.CAMERA.cx, v - world.CAMERA.cy)[INNER] > 25
+    assert np.median(error(aligned, AHEAD)[away]) < .01
+    assert error(aligned, AHEAD).max() < .08
+
+
+@pytest.mark.parametrize('gain', [.5, 1.3])
+def test_exposure_may_change(gain):
+    aligned = photometric.aligned(predicted(ASKEW, .05), views_of(ASKEW, gain=gain), rounds=5)
+    assert np.median(error(aligned, ASKEW)) < .01
+
+
+def test_sources_add_up():
+    noisy = {'noise': 8.}
+    one = photometric.aligned(predicted(ASKEW, .05), views_of(ASKEW, **noisy), rounds=5)
+    more = views_of(ASKEW, (.1, .1, 0), (-.1, 0, .1), **noisy)
+    three = photometric.aligned(predicted(ASKEW, .05), more, rounds=5)
+    assert error(three, ASKEW).mean() < .9 * error(one, ASKEW).mean()
+
+
+def test_the_prediction_may_be_smaller_than_the_images():
+    whole = predicted(ASKEW, .05)
+    small = Prediction(*(1 / cv2.resize(1 / values, (80, 60), interpolation=cv2.INTER_AREA)
+                         for values in (whole.depth_hw, whole.deviation_hw)))
+    aligned = photometric.aligned(small, views_of(ASKEW), rounds=5)
+    assert aligned.depth_hw.shape == (60, 80)
+    larger = Prediction(1 / cv2.resize(1 / aligned.depth_hw, (160, 120)), whole.deviation_hw)
+    assert np.median(error(larger, ASKEW)) < .01
+
+
+def test_where_there_is_nothing_to_see_depth_stays():
+    views, prediction = views_of(ASKEW), predicted(ASKEW, .05)
+    plain = dataclasses.replace(views, reference=np.full_like(views.reference, 120),
+                                sources=np.full_like(views.sources, 90))
+    unseen = dataclasses.replace(views, valid=np.zeros_like(views.valid))
+    for blind in (plain, unseen):
+        aligned = photometric.aligned(prediction, blind, rounds=3)
+        np.testing.assert_allclose(aligned.depth_hw, prediction.depth_hw, rtol=1e-5)
+
+
+def test_what_shows_something_else_moves_depth_little():
+    views, prediction = views_of(ASKEW), predicted(ASKEW, 0.)
+    rng = np.random.default_rng(0)
+    other = cv2.GaussianBlur(rng.integers(0, 256, views.reference.shape).astype(np.uint8), (0, 0), 2)
+    aligned = photometric.aligned(prediction, dataclasses.replace(views, sources=other[None]), rounds=3)
+    assert np.median(error(aligned, ASKEW)) < .02
+    assert error(aligned, ASKEW).max() < 3.01 * .05   # three deviations, whatever is seen
+
+
+def test_depth_that_is_certain_is_moved_less():
+    views = views_of(ASKEW, noise=20.)
+    moved = [np.abs(np.log(photometric.aligned(each, views, rounds=3).depth_hw / each.depth_hw)).mean()
+             for each in (predicted(ASKEW, 0., deviation) for deviation in (.003, .05))]
+    assert moved[0] < .3 * moved[1]
+
+
+def test_what_is_unknown_stays_so_and_does_not_spread():
+    prediction = predicted(ASKEW, .05)
+    known = np.ones(prediction.depth_hw.shape, bool)
+    for row, (depth, deviation) in enumerate([(np.nan, np.nan), (np.inf, np.inf), (-1., .05), (5., np.nan)]):
+        known[20 * row + 30, 40:80] = False
+        prediction.depth_hw[20 * row + 30, 40:80] = depth
+        prediction.deviation_hw[20 * row + 30, 40:80] = deviation
+    aligned = photometric.aligned(prediction, views_of(ASKEW), rounds=3)
+    ratio = aligned.depth_hw / world.depth(world.pose(ASKEW))
+    assert np.isfinite(ratio[known]).all()
+    assert np.median(np.abs(np.log(ratio[known]))) < .01
+
+
+def test_the_estimator_aligns_with_more_pixels_than_the_model_sees(tmp_path):
+    model = load_model(red_is_parallax(tmp_path))   # 64 x 48, and the camera 160 x 120
+    reference, source = world.frame(world.pose(ASKEW), 1), world.frame(world.pose((0, 0, 0)))
+
+    def moved(**options):
+        estimator = Estimator(model, EstimatorOptions(max_relative_deviation=1e3, min_range=1e-3, **options))
+        return estimator.estimate(reference, [source])
+    aligned, plain = moved(), moved(alignment_rounds=0)
+    assert aligned.depth_hw.shape == plain.depth_hw.shape == (48, 64)
+    assert not np.allclose(aligned.depth_hw, plain.depth_hw, rtol=1e-3)
+    assert 'align' in aligned.milliseconds
+    assert 'align' not in plain.milliseconds
+
+
+def test_frames_keep_at_most_twice_the_models_pixels(tmp_path):
+    estimator = Estimator(load_model(red_is_parallax(tmp_path)))
+    for size, detail in (((640, 480), (91, 68)), ((80, 60), (80, 60)), ((32, 24), (32, 24))):
+        camera = Camera(*size, 600., 600., size[0] / 2, size[1] / 2)
+        kept = estimator._sized(Frame(0, np.zeros((size[1], size[0], 3), np.uint8), camera, np.eye(4)))
+        assert (kept.detail.camera.width, kept.detail.camera.height) == detail
+
+
+def test_a_camera_that_changes_its_resolution_goes_on(tmp_path):
+    estimator = Estimator(load_model(red_is_parallax(tmp_path)), EstimatorOptions(max_relative_deviation=1e3))
+    estimator.add(world.frame(world.pose((0, 0, 0)), 0))
+    assert isinstance(estimator.add(world.frame(world.pose(SIDEWAYS), .1).resized(80, 60)), Estimate)
+    assert isinstance(estimator.add(world.frame(world.pose((.6, 0, 0)), .2)), Estimate)
