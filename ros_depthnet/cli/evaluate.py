@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--html', metavar='FOLDER', type=Path, help='write a page with pictures there')
     parser.add_argument('--bands', action='store_true',
                         help='also print what deviations are worth, and scores by depth, by angle to the '
-                             'motion and by contrast, with the physical limit')
+                             'motion, by contrast and by whether the source sees it, with the physical limit')
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -118,12 +118,12 @@ def trust_table(results) -> str:
 
 
 def band_table(bands) -> str:
-    """Return the scores by depth, by angle to the motion and by contrast as text."""
+    """Return the scores by what pixels have in common as text."""
     columns = ('abs_rel', 'mae_log', 'delta_125', 'coverage', 'within', 'deviation', 'limit')
     lines = [['set', 'method', 'protocol', 'by', 'from', 'to', 'pixels', *columns]]
     for band in bands:
         lines.append([band.set, band.method, band.protocol,
-                      {'depth': 'depth m', 'foe': 'FoE deg', 'contrast': 'contrast'}[band.by],
+                      {'depth': 'depth m', 'foe': 'FoE deg'}.get(band.by, band.by),
                       f'{band.low:g}', f'{band.high:g}', str(band.pixels),
                       *(_number(getattr(band, name)) for name in columns)])
     return aligned(lines, words=4)

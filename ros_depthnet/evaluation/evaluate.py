@@ -9,6 +9,7 @@ import numpy as np
 
 from ros_depthnet.core import motion
 from ros_depthnet.core.baseline import Drop
+from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.estimator import Estimator, EstimatorOptions
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.engines.card import ModelCard
@@ -26,6 +27,8 @@ _DEPTH_EDGES = (0, 1, 2, 4, 8, 16, 32, 64, 128, np.inf)   # metres
 _FOE_EDGES = (0, 5, 10, 20, 40, 90)                       # degrees between the ray and the motion
 _CONTRAST_EDGES = (0, 1, 2, 4, 8, 16, 32, np.inf)         # grey levels
 _CONTRAST_WINDOW = 9                                      # pixels
+_SEEN_EDGES = (0, 1, 2)                                   # no, yes
+_NEARER = 0.9       # ratio of distances from the source at which one thing hides another
 _NO_RANGE = 1e-6    # metres: sets in other units than metres have no natural shortest depth
 
 
@@ -59,10 +62,12 @@ class Row:
 @dataclass(frozen=True)
 class Band:
     """
-    The scores of one method on one set's pixels of a range of depth, of angle to the motion or of contrast.
+    The scores of one method on one set's pixels that have something in common.
 
-    by: 'depth' (metres), 'foe' (degrees between ray and line of motion, 0 at the focus of expansion) or
-    'contrast' (standard deviation of grey levels, 0 to 255, in the 9 x 9 pixels around, 0 without texture).
+    by: 'depth' (metres), 'foe' (degrees between ray and line of motion, 0 at the focus of expansion),
+    'contrast' (standard deviation of grey levels, 0 to 255, in the 9 x 9 pixels around, 0 without texture)
+    or, of pairs, 'seen' (from 0 what the source does not see, hidden by something nearer or out of its image;
+    from 1 what it does).
     deviation: mean relative deviation that the method claims. limit: mean relative deviation, at most 1, that
     a matching noise of 0.1 px leaves to any method.
     """
@@ -309,6 +314,7 @@ class _View:
     contrast_hw: np.ndarray   # deviation of grey levels nearby
     angle_hw: np.ndarray   # degrees between the ray and the motion; NaN: not known
     limit_hw: np.ndarray   # relative deviation of depth at the physical limit; NaN: not known
+    seen_hw: np.ndarray   # 1 where the source sees the place, 0 where not; NaN: not known
 
     @classmethod
     def of(cls, reference: Frame, truth_hw: np.ndarray, max_depth: float,
@@ -316,11 +322,11 @@ class _View:
         scored_hw = (truth_hw > 0) & (truth_hw < max_depth)
         unknown, contrast_hw = np.full(truth_hw.shape, np.nan), _contrast(reference.image)
         if not displacements:
-            return cls(reference.image, truth_hw, scored_hw, max_depth, contrast_hw, unknown, unknown)
+            return cls(reference.image, truth_hw, scored_hw, max_depth, contrast_hw, *[unknown] * 3)
         limit_hw = depth_noise(truth_hw, reference.camera, displacements, LIMIT_NOISE) / truth_hw
         longest = max(displacements, key=np.linalg.norm)
         return cls(reference.image, truth_hw, scored_hw, max_depth, contrast_hw,
-                   _angle(reference.camera.rays_hw3(), longest), np.minimum(limit_hw, 1))
+                   _angle(reference.camera.rays_hw3(), longest), np.minimum(limit_hw, 1), unknown)
 
     @classmethod
     def of_pair(cls, reference: Frame, source: Frame, truth_hw: np.ndarray, max_depth: float) -> '_View':
@@ -328,7 +334,27 @@ class _View:
         displacement = motion.displacement(T_src_ref)
         view = cls.of(reference, truth_hw, max_depth, [displacement] if displacement.any() else [])
         visible_hw = motion.stabilise(source.image, source.camera, T_src_ref).valid_hw
-        return replace(view, scored_hw=view.scored_hw & visible_hw)
+        return replace(view, scored_hw=view.scored_hw & visible_hw,
+                       seen_hw=_seen(truth_hw, reference.camera, T_src_ref).astype(np.float32))
+
+
+def _seen(truth_hw: np.ndarray, camera: Camera, T_src_ref: np.ndarray) -> np.ndarray:
+    """Return which pixels of a true depth image a source of the same camera sees too, as far as it tells."""
+    known_hw = truth_hw > 0
+    points_ref = camera.rays_hw3()[known_hw] * truth_hw[known_hw, None]
+    points_src = points_ref @ T_src_ref[:3, :3].T + T_src_ref[:3, 3]
+    distance = points_src[:, 2]
+    column, row = np.rint(np.nan_to_num(camera.project(points_src), nan=-1)).astype(int).T
+    inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
+    place = row[inside], column[inside]
+    nearest_hw = np.full(truth_hw.shape, np.inf)
+    np.minimum.at(nearest_hw, place, distance[inside])
+    nearest_hw = cv2.erode(nearest_hw, np.ones((3, 3)))   # points fall on some pixels only
+    seen = inside.copy()
+    seen[inside] = nearest_hw[place] > _NEARER * distance[inside]
+    seen_hw = np.zeros(truth_hw.shape, bool)
+    seen_hw[known_hw] = seen
+    return seen_hw
 
 
 def _angle(rays_hw3: np.ndarray, direction: np.ndarray) -> np.ndarray:
@@ -382,7 +408,8 @@ class _Tally:
         limits = view.limit_hw[view.scored_hw]
         for by, edges, values in (('depth', _DEPTH_EDGES, errors.truth),
                                   ('foe', _FOE_EDGES, view.angle_hw[view.scored_hw]),
-                                  ('contrast', _CONTRAST_EDGES, view.contrast_hw[view.scored_hw])):
+                                  ('contrast', _CONTRAST_EDGES, view.contrast_hw[view.scored_hw]),
+                                  ('seen', _SEEN_EDGES, view.seen_hw[view.scored_hw])):
             for low, high in zip(edges, edges[1:], strict=False):
                 chosen = (values >= low) & ((values < high) | (high == edges[-1]))
                 pixels = int(chosen.sum())

@@ -73,7 +73,8 @@ def _scores(rows: Sequence[Row]) -> str:
 
 
 def _bands(bands: Sequence[Band]) -> str:
-    unit = {'depth': 'depth, m', 'foe': 'angle to the motion, degrees', 'contrast': 'contrast, grey levels'}
+    unit = {'depth': 'depth, m', 'foe': 'angle to the motion, degrees', 'contrast': 'contrast, grey levels',
+            'seen': 'seen by the source: 1, or not: 0'}
     return page.table(
         ['method', 'by', 'from', 'to', 'pixels', *_BAND_SCORES],
         [[band.method, unit[band.by], f'{band.low:g}', f'{band.high:g}', str(band.pixels),

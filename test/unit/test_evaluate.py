@@ -7,9 +7,11 @@ import pytest
 import yaml
 from tiny_models import red_is_parallax
 
+from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.engines.card import ModelError
+from ros_depthnet.evaluation import evaluate as evaluation
 from ros_depthnet.evaluation.evaluate import Result, Skipped, Variant, all_methods, evaluate, load_sets
 from ros_depthnet.evaluation.posed_sequence import NewFrame, SequenceError, write_posed_sequence
 
@@ -57,13 +59,27 @@ def test_constant_is_scored_against_the_visible_truth_below_max_depth(tmp_path):
 
 def test_bands_share_the_scored_pixels_out(tmp_path):
     result, = judged(plane_set(tmp_path), ['dis'])
-    all_bands = [[band for band in result.bands if band.by == by] for by in ('depth', 'foe', 'contrast')]
+    all_bands = [[band for band in result.bands if band.by == by]
+                 for by in ('depth', 'foe', 'contrast', 'seen')]
     pixels = sum(band.pixels for band in all_bands[0])
     assert pixels > 30_000
     for bands in all_bands:
         assert sum(band.pixels for band in bands) == pixels
         mean = sum(band.pixels * band.delta_125 for band in bands) / pixels
         assert mean == pytest.approx(result.row.scores.delta_125, abs=0.01)
+
+
+def test_what_a_source_does_not_see_is_hidden_by_something_nearer_or_out_of_its_image():
+    # Half a metre sideways: what is 5 m away moves by 6 pixels, what is 10 m away by 3.
+    camera, truth = Camera(64, 48, 60., 60., 31.5, 23.5), np.full((48, 64), 10., np.float32)
+    truth[10:30, 30:50] = 5
+    truth[:, 60] = 0   # not known
+    seen = evaluation._seen(truth, camera, motion.pose(np.eye(3), (-.5, 0, 0)))
+    expected = truth > 0
+    expected[:, :3] = False
+    expected[10:30, 26:30] = False   # and one more: in the source, points fall between pixels
+    np.testing.assert_array_equal(seen[12:28], expected[12:28])
+    np.testing.assert_array_equal(seen[32:], expected[32:])
 
 
 def test_the_limit_falls_with_the_angle_to_the_motion(tmp_path):
