@@ -13,6 +13,9 @@ _CLUSTERED = 4096        # pixels are enough to find the clusters of a depth map
 _ROUNDS = 20             # of k-means, which settles sooner
 _FURTHER = 1.5           # what each further source of a range aims at, over the one before
 _MOST = 2.0              # of the target: parallax of further sources
+_FAR = 3.0               # of the target: parallax of frames to align with
+_FAR_RANGE = (1.8, 10.0)
+_APART = math.log(1.25)  # of parallax: frames nearer to each other say the same
 _POSITION_NOISE = 0.1    # metres
 _ACCELERATION = 50.0     # metres per second squared
 
@@ -43,7 +46,8 @@ class PairOptions:
     ranges: the scene's depths are split into this many, each with sources of its own. max_sources: most
     earlier frames compared with the newest at once, for each range. target_parallax: wanted lateral parallax
     of a range's depth, pixels; None: what suits the model.
-    min_parallax: under this the baseline is too short for a range, as when hovering; pixels.
+    alignment_sources: most further frames, of about three times that parallax, that the depth of each range
+    is aligned with. min_parallax: under this the baseline is too short for a range, as when hovering; pixels.
     max_rotation: largest rotation between reference and source, radians. max_rotation_rate: faster turns blur
     the image and bend it by rolling shutter, radians per second. max_speed: odometry that moves faster has
     jumped, metres per second.
@@ -51,6 +55,7 @@ class PairOptions:
 
     ranges: int = 2
     max_sources: int = 2
+    alignment_sources: int = 2
     target_parallax: float | None = None
     min_parallax: float = 1.0
     max_rotation: float = 0.35
@@ -185,10 +190,35 @@ def _sources_at(reference: Frame, frames: Sequence[Frame], depth: float,
         wanted = options.target_parallax * _FURTHER ** len(chosen)
         best = min(usable, key=lambda source: abs(math.log(source.parallax / wanted)))
         chosen.append(best)
-        usable = [source for source in usable
-                  if abs(math.log(source.parallax / best.parallax)) > math.log(1.25)
-                  and source.parallax <= _MOST * options.target_parallax]
+        usable = [source for source in _apart(usable, best)
+                  if source.parallax <= _MOST * options.target_parallax]
     return tuple(chosen)
+
+
+def farther_sources(reference: Frame, candidates: Sequence[Frame], chosen: Sequence[Source],
+                    options: PairOptions) -> tuple[Source, ...]:
+    """
+    Return further frames for a range whose sources are chosen, of several times the parallax.
+
+    A model could not find what has moved that far, but once depth is nearly right it can be aligned with
+    them, and they tell far things apart better.
+    """
+    depth = reference.camera.fx * float(np.linalg.norm(chosen[0].displacement)) / chosen[0].parallax
+    least, most = (times * options.target_parallax for times in _FAR_RANGE)
+    usable = [source for source in (source_of(reference, frame, depth) for frame in candidates)
+              if least <= source.parallax <= most and source.rotation <= options.max_rotation]
+    for source in chosen:
+        usable = _apart(usable, source)
+    farther: list[Source] = []
+    while usable and len(farther) < options.alignment_sources:
+        wanted = _FAR * options.target_parallax
+        farther.append(min(usable, key=lambda source: abs(math.log(source.parallax / wanted))))
+        usable = _apart(usable, farther[-1])
+    return tuple(farther)
+
+
+def _apart(sources: Sequence[Source], chosen: Source) -> list[Source]:
+    return [source for source in sources if abs(math.log(source.parallax / chosen.parallax)) > _APART]
 
 
 def pose_jumped(frames: Sequence[Frame], reference: Frame, max_speed: float) -> bool:

@@ -16,6 +16,7 @@ from ros_depthnet.core.baseline import (
     Source,
     choose_sources,
     depth_ranges,
+    farther_sources,
     pose_jumped,
     source_of,
 )
@@ -27,6 +28,7 @@ _GUESSES = (1.0, 0.3, 3.0, 0.1, 10.0)
 _ON_TARGET = 4.0      # ratio of parallax to the target up to which a range is relied upon
 _KNOWN_SHARE = 0.05   # a map with less of it known says nothing about the scene
 _TURNS_END = 0.5      # of the wanted parallax: ranges take turns while frames are no farther apart than that
+_MAY_BE_ZERO = ('rotation_noise', 'alignment_rounds', 'alignment_sources')
 _DETAIL = 2.0         # times as many pixels as the model's input that are worth aligning
 
 
@@ -78,7 +80,7 @@ class EstimatorOptions(PairOptions):
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name in ('rotation_noise', 'alignment_rounds') and value == 0:
+            if field.name in _MAY_BE_ZERO and value == 0:
                 continue
             if value is not None and not isinstance(value, bool) and not value > 0:
                 raise ValueError(f'{field.name} must be positive, not {value}.')
@@ -169,7 +171,9 @@ class Estimator:
             self._turn += 1
             chosen = (chosen[self._turn % len(chosen)],)
         clock = _Clock()
-        fresh = self._measured(frame, chosen, clock)
+        farther = [farther_sources(frame, self._buffer.frames[:-1], sources, self.options)
+                   if self.options.alignment_rounds else () for sources in chosen]
+        fresh = self._measured(frame, chosen, farther, clock)
         shown = fresh
         if self.options.memory:
             shown = self._carried_on(frame, fresh)
@@ -216,7 +220,7 @@ class Estimator:
         reference, *sources = map(self._sized, (reference, *sources))
         depth, clock = self.options.initial_depth, _Clock()
         chosen = tuple(source_of(reference, source, depth) for source in sources)
-        fresh = self._measured(reference, [chosen], clock)
+        fresh = self._measured(reference, [chosen], [()], clock)
         return self._estimate(reference, fresh, chosen, clock, reference.stamp_ns)
 
     def _sized(self, frame: Frame) -> Frame:
@@ -228,19 +232,22 @@ class Estimator:
         return dataclasses.replace(frame.resized(width, height), detail=detail)
 
     def _measured(self, reference: Frame, ranges: Sequence[Sequence[Source]],
-                  clock: '_Clock') -> fusion.DepthMap:
-        """Return what the model sees in the ranges' sources, fused."""
-        stabilised = self._stabilised(
-            reference, {source.frame.stamp_ns: source.frame for sources in ranges for source in sources})
-        detailed = [_views(reference.detail, [stabilised[source.frame.stamp_ns] for source in sources])
-                    for sources in ranges]
-        views = [each.resized(reference.camera.width, reference.camera.height) for each in detailed]
+                  farther: Sequence[Sequence[Source]], clock: '_Clock') -> fusion.DepthMap:
+        """Return what the model sees in the ranges' sources, aligned with these and the farther, fused."""
+        stabilised = self._stabilised(reference, {source.frame.stamp_ns: source.frame
+                                                  for sources in (*ranges, *farther) for source in sources})
+
+        def detailed(sources: Sequence[Source]) -> Views:
+            return _views(reference.detail, [stabilised[source.frame.stamp_ns] for source in sources])
+        views = [detailed(sources).resized(reference.camera.width, reference.camera.height)
+                 for sources in ranges]
         clock.lap('stabilise')
         predictions = self._model.predict(views)
         clock.lap('model')
         if self.options.alignment_rounds:
-            predictions = [photometric.aligned(prediction, each, self.options.alignment_rounds)
-                           for prediction, each in zip(predictions, detailed, strict=True)]
+            predictions = [
+                photometric.aligned(prediction, detailed((*near, *far)), self.options.alignment_rounds)
+                for prediction, near, far in zip(predictions, ranges, farther, strict=True)]
             clock.lap('align')
         maps = [self._with_geometry(*each) for each in zip(predictions, views, strict=True)]
         fresh = fusion.fused(maps)

@@ -248,6 +248,14 @@ DEPTH_NODE = (
             0,
             20,
         ),
+        Parameter(
+            'alignment_sources',
+            0,
+            'Most further images, of three times the wanted parallax, that the depth of each range is '
+            'aligned with.',
+            0,
+            8,
+        ),
         Parameter('buffer_size', 0, 'Most images held to compare with.', 2, 1000),
         Parameter('buffer_age', 0, 'Longest an image is held, seconds.', 0.01, 1000),
         Parameter('memory', False, 'Carry depth along the motion: it improves maps and outlasts hovering.'),

@@ -8,6 +8,7 @@ from ros_depthnet.core.baseline import (
     PairOptions,
     choose_sources,
     depth_ranges,
+    farther_sources,
     pose_jumped,
     source_of,
 )
@@ -209,6 +210,23 @@ def test_every_range_gets_the_frame_that_puts_it_on_target():
 def test_ranges_with_the_same_frames_are_one():
     frames = [frame(0, 0), frame(1, .5)]
     assert len(choose_sources(frames[-1], frames[:-1], [5, 6], OPTIONS)) == 1
+
+
+def test_depth_is_aligned_with_frames_of_three_times_the_parallax():
+    frames = flight(30, 2, duration=4)   # 8 px of 10 m are .8 m
+    sources = chosen(frames)
+    farther = farther_sources(frames[-1], frames[:-1], sources, OPTIONS)
+    assert farther[0].parallax == pytest.approx(24, rel=.05)
+    assert len(farther) == 2
+    for one, other in zip((*sources, *farther), farther[::-1], strict=False):
+        assert one is other or abs(np.log(one.parallax / other.parallax)) > np.log(1.25)
+    none = PairOptions(**{**vars(OPTIONS), 'alignment_sources': 0})
+    assert farther_sources(frames[-1], frames[:-1], sources, none) == ()
+
+
+def test_what_is_not_far_enough_or_looks_elsewhere_is_not_aligned_with():
+    frames = [frame(0, -2.4, yaw=.4), frame(1, -.8), frame(2, -.6), frame(3, 0)]
+    assert farther_sources(frames[-1], frames[:-1], chosen(frames), OPTIONS) == ()
 
 
 def test_a_range_too_far_for_any_baseline_is_left_out():

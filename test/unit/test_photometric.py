@@ -134,6 +134,38 @@ def test_the_estimator_aligns_with_more_pixels_than_the_model_sees(tmp_path):
     assert 'align' not in plain.milliseconds
 
 
+class OffByTwentieth:
+    """A model that knows the plane's depth, but for a twentieth, and doubts it by as much."""
+
+    parallax_range = (.5, 32)
+
+    def __init__(self):
+        self.way = None
+
+    def input_size(self, camera):
+        return camera.width, camera.height
+
+    def predict(self, ranges):
+        return [predicted(self.way, .05) for _ in ranges]
+
+
+def test_a_flight_is_aligned_with_frames_farther_back_than_the_models():
+    def last(**options):
+        model = OffByTwentieth()
+        estimator = Estimator(model, EstimatorOptions(memory=False, ranges=1, initial_depth=6, **options))
+        for i in range(30):
+            model.way = (.05 * i, 0, 0)
+            noise = np.random.default_rng(i).normal(0, 6, (world.CAMERA.height, world.CAMERA.width, 3))
+            clean = world.frame(world.pose(model.way), .1 * i)
+            noisy = np.clip(clean.image + noise, 0, 255).astype(np.uint8)
+            estimate = estimator.add(dataclasses.replace(clean, image=noisy))
+        return estimate, error(estimate, model.way)[:, 60:].mean()   # where the farthest still sees
+    (further, small), (plain, large) = last(), last(alignment_sources=0)
+    assert [source.frame.stamp_ns for source in further.sources] == [
+        source.frame.stamp_ns for source in plain.sources]
+    assert small < .8 * large
+
+
 def test_frames_keep_at_most_twice_the_models_pixels(tmp_path):
     estimator = Estimator(load_model(red_is_parallax(tmp_path)))
     for size, detail in (((640, 480), (91, 68)), ((80, 60), (80, 60)), ((32, 24), (32, 24))):
