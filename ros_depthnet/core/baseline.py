@@ -185,14 +185,8 @@ def _sources_at(reference: Frame, frames: Sequence[Frame], depth: float,
                 options: PairOptions) -> tuple[Source, ...]:
     sources = [source_of(reference, frame, depth) for frame in frames]
     usable = [source for source in sources if source.parallax >= options.min_parallax]
-    chosen: list[Source] = []
-    while usable and len(chosen) < options.max_sources:
-        wanted = options.target_parallax * _FURTHER ** len(chosen)
-        best = min(usable, key=lambda source: abs(math.log(source.parallax / wanted)))
-        chosen.append(best)
-        usable = [source for source in _apart(usable, best)
-                  if source.parallax <= _MOST * options.target_parallax]
-    return tuple(chosen)
+    target = options.target_parallax
+    return _nearest(usable, [target * _FURTHER ** n for n in range(options.max_sources)], _MOST * target)
 
 
 def farther_sources(reference: Frame, candidates: Sequence[Frame], chosen: Sequence[Source],
@@ -209,12 +203,19 @@ def farther_sources(reference: Frame, candidates: Sequence[Frame], chosen: Seque
               if least <= source.parallax <= most and source.rotation <= options.max_rotation]
     for source in chosen:
         usable = _apart(usable, source)
-    farther: list[Source] = []
-    while usable and len(farther) < options.alignment_sources:
-        wanted = _FAR * options.target_parallax
-        farther.append(min(usable, key=lambda source: abs(math.log(source.parallax / wanted))))
-        usable = _apart(usable, farther[-1])
-    return tuple(farther)
+    return _nearest(usable, [_FAR * options.target_parallax] * options.alignment_sources, most)
+
+
+def _nearest(usable: Sequence[Source], wanted: Sequence[float], most: float) -> tuple[Source, ...]:
+    """Return the sources nearest in ratio to each wanted parallax, apart; none but the first beyond most."""
+    chosen: list[Source] = []
+    for parallax in wanted:
+        if not usable:
+            break
+        best = min(usable, key=lambda source: abs(math.log(source.parallax / parallax)))
+        chosen.append(best)
+        usable = [source for source in _apart(usable, best) if source.parallax <= most]
+    return tuple(chosen)
 
 
 def _apart(sources: Sequence[Source], chosen: Source) -> list[Source]:

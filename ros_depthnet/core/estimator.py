@@ -80,9 +80,11 @@ class EstimatorOptions(PairOptions):
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name in _MAY_BE_ZERO and value == 0:
+            if value is None or isinstance(value, bool):
                 continue
-            if value is not None and not isinstance(value, bool) and not value > 0:
+            if field.name in _MAY_BE_ZERO and not value >= 0:
+                raise ValueError(f'{field.name} must be 0 or more, not {value}.')
+            if field.name not in _MAY_BE_ZERO and not value > 0:
                 raise ValueError(f'{field.name} must be positive, not {value}.')
         if self.min_range >= self.max_range:
             raise ValueError(f'min_range ({self.min_range} m) must be below max_range ({self.max_range} m).')

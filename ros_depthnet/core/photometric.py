@@ -21,6 +21,7 @@ _FAINT = 1.0         # grey levels added to the local contrast: less is noise
 _GROSS = 1.5         # local contrasts: what differs by more shows something else
 _SAME = 3.0          # standard deviations of the local difference: what differs by more counts for little
 _LEAST_NOISE = 0.05  # local contrasts
+_NOWHERE = 1e3       # local contrasts: what a source shows where it shows nothing, unlike anything
 _PRIOR = 0.05        # weight of the prior: neighbouring pixels err alike, and a prediction's errors too
 _LEAST_DEVIATION, _MOST_DEVIATION = 0.003, 1.0
 _NEAREST = 0.001     # metres
@@ -75,9 +76,9 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
 
 
 def _layers(image: np.ndarray, valid_hw: np.ndarray) -> np.ndarray:
-    """Return what is looked up in a source: evened image, far from any where not valid, and its slopes."""
+    """Return what is looked up in a source, (H, W, 3) float32: its evened image and that one's slopes."""
     evened = _Evened.of(image)
-    return cv2.merge([np.where(valid_hw, evened.image, np.float32(1e3)), evened.along_x, evened.along_y])
+    return cv2.merge([np.where(valid_hw, evened.image, np.float32(_NOWHERE)), evened.along_x, evened.along_y])
 
 
 def _normal_equations(reference: _Evened, layers: np.ndarray, displacement: np.ndarray, camera: Camera,
@@ -89,7 +90,7 @@ def _normal_equations(reference: _Evened, layers: np.ndarray, displacement: np.n
     closer = 1 / np.maximum(1 + z * inverse_hw, np.float32(.05))
     ray_x, ray_y = ((rays[..., axis] + displacement[axis] * inverse_hw) * closer for axis in (0, 1))
     seen = cv2.remap(layers, ray_x * fx + cx, ray_y * fy + cy, cv2.INTER_LINEAR,
-                     borderMode=cv2.BORDER_CONSTANT, borderValue=(1e3, 0, 0))
+                     borderMode=cv2.BORDER_CONSTANT, borderValue=(_NOWHERE, 0, 0))
     # Pixels that the point moves in the source as ln(inverse depth) grows, times the slope there.
     speed = closer * inverse_hw / 2
     slope = ((seen[..., 1] + reference.along_x) * (fx * (x - z * ray_x)) +

@@ -392,7 +392,8 @@ def test_what_memory_knows_in_a_fast_turn_says_so(model):
 
 
 @pytest.mark.parametrize('options', [{'max_sources': 0}, {'initial_depth': -1}, {'buffer_size': 1},
-                                     {'min_range': 10, 'max_range': 5}, {'max_rotation': float('nan')}])
+                                     {'min_range': 10, 'max_range': 5}, {'max_rotation': float('nan')},
+                                     {'alignment_rounds': -1}, {'rotation_noise': float('nan')}])
 def test_impossible_options_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         EstimatorOptions(**options)
