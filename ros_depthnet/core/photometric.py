@@ -4,7 +4,8 @@ Depth moved along its epipolar lines until the images agree, to a fraction of a 
 A network looks at images that have been shrunk to its input and answers from what it has learned. How well
 its answer fits these very images, with all their pixels, it does not check; this does. Gauss-Newton steps in
 ln(depth), windows that share one correction, and the network's own deviation as a prior (Lucas and Kanade
-1981; gradients of both images as in Benhimane and Malis 2004), so that plain places stay as they were.
+1981; gradients of both images as in Benhimane and Malis 2004), so that plain places, where images say
+nothing, stay where the prediction and the planes round about (`core.planes`) have them.
 """
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Prediction, Views
+from ros_depthnet.core.planes import towards_planes
 
 _STRIDE = 4          # pixels a cell: corrections change slowly, edges are the prediction's
 _WINDOW = 1.5        # cells, standard deviation of the window that shares a correction
@@ -25,7 +27,9 @@ _NOWHERE = 1e3       # local contrasts: what a source shows where it shows nothi
 _PRIOR = 0.05        # weight of the prior: neighbouring pixels err alike, and a prediction's errors too
 _LEAST_DEVIATION, _MOST_DEVIATION = 0.003, 1.0
 _NEAREST = 0.001     # metres
-_REACH = 3.0         # deviations that a correction can be large
+_REACH = 3.0         # deviations that the images can correct by
+_LEANING = 1         # the round before which depth leans on planes: images have their say before and after
+_LEAST_INVERSE = 1e-4   # per metre
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +51,7 @@ class _Evened:
 
 def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     """
-    Return a prediction corrected by what the images of its views show, at most by 3 deviations.
+    Return a prediction corrected by the planes round about and by what the images of its views show.
 
     The views may be of any size, of the same field of view as the prediction. rounds: Gauss-Newton steps.
     """
@@ -61,16 +65,22 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     predicted_hw = cv2.resize(1 / known, size)
     deviation = np.nan_to_num(prediction.deviation_hw, nan=_MOST_DEVIATION)
     deviation = np.clip(deviation, np.float32(_LEAST_DEVIATION), np.float32(_MOST_DEVIATION))
-    deviation = cv2.resize(deviation, cells, interpolation=cv2.INTER_AREA)
+    deviation = _shrunk(deviation, cells)
     prior = np.float32(_PRIOR) / np.square(deviation)
-    correction = np.zeros_like(prior)   # of ln(inverse depth)
-    for _ in range(rounds):
+    grey = cv2.cvtColor(_shrunk(views.reference, cells), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    predicted = np.log(np.maximum(_shrunk(predicted_hw, cells), np.float32(_LEAST_INVERSE)))
+    expected = correction = np.zeros_like(prior)   # of ln(inverse depth)
+    for number in range(rounds):
+        if number == _LEANING:
+            expected = correction + towards_planes(predicted + correction, deviation, grey)
+            correction = expected
         inverse_hw = predicted_hw * np.exp(cv2.resize(correction, size))
-        information, pull = prior, -prior * correction
+        information, pull = prior, prior * (expected - correction)
         for layers, displacement in zip(sources, views.displacements.astype(np.float32), strict=True):
             more, towards = _normal_equations(reference, layers, displacement, camera, inverse_hw)
             information, pull = information + more, pull + towards
-        correction = np.clip(correction + pull / information, -_REACH * deviation, _REACH * deviation)
+        reach = _REACH * deviation
+        correction = np.clip(correction + pull / information, expected - reach, expected + reach)
     correction_hw = cv2.resize(correction, prediction.depth_hw.shape[::-1])
     return replace(prediction, depth_hw=prediction.depth_hw * np.exp(-correction_hw))
 
@@ -106,6 +116,9 @@ def _normal_equations(reference: _Evened, layers: np.ndarray, displacement: np.n
 def _windowed(image_hw: np.ndarray) -> np.ndarray:
     """Return weighted means by cell."""
     height, width = image_hw.shape
-    cells = cv2.resize(image_hw, (max(1, width // _STRIDE), max(1, height // _STRIDE)),
-                       interpolation=cv2.INTER_AREA)
+    cells = _shrunk(image_hw, (max(1, width // _STRIDE), max(1, height // _STRIDE)))
     return cv2.GaussianBlur(cells, (0, 0), _WINDOW)
+
+
+def _shrunk(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
