@@ -29,6 +29,7 @@ _LEAST_DEVIATION, _MOST_DEVIATION = 0.003, 1.0
 _NEAREST = 0.001     # metres
 _REACH = 3.0         # deviations that the images can correct by
 _LEANING = 1         # the round before which depth leans on planes: images have their say before and after
+_UNSEEN = 0.2        # relative deviation added, for leaning on planes, where the images show nothing
 _LEAST_INVERSE = 1e-4   # per metre
 
 
@@ -69,18 +70,21 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     prior = np.float32(_PRIOR) / np.square(deviation)
     grey = cv2.cvtColor(_shrunk(views.reference, cells), cv2.COLOR_RGB2GRAY).astype(np.float32)
     predicted = np.log(np.maximum(_shrunk(predicted_hw, cells), np.float32(_LEAST_INVERSE)))
-    expected = correction = np.zeros_like(prior)   # of ln(inverse depth)
+    information = expected = correction = np.zeros_like(prior)   # the last two of ln(inverse depth)
     for number in range(rounds):
         if number == _LEANING:
-            expected = correction + towards_planes(predicted + correction, deviation, grey)
+            # Where there is nothing to match, predictions are surer than they should be.
+            doubt = np.sqrt(np.square(deviation) + 1 / (information + np.float32(_UNSEEN ** -2)))
+            expected = correction + towards_planes(predicted + correction, doubt, grey)
             correction = expected
         inverse_hw = predicted_hw * np.exp(cv2.resize(correction, size))
-        information, pull = prior, prior * (expected - correction)
+        information = pull = np.zeros_like(prior)
         for layers, displacement in zip(sources, views.displacements.astype(np.float32), strict=True):
             more, towards = _normal_equations(reference, layers, displacement, camera, inverse_hw)
             information, pull = information + more, pull + towards
         reach = _REACH * deviation
-        correction = np.clip(correction + pull / information, expected - reach, expected + reach)
+        correction = correction + (pull + prior * (expected - correction)) / (information + prior)
+        correction = np.clip(correction, expected - reach, expected + reach)
     correction_hw = cv2.resize(correction, prediction.depth_hw.shape[::-1])
     return replace(prediction, depth_hw=prediction.depth_hw * np.exp(-correction_hw))
 
