@@ -33,6 +33,7 @@ class Drop(str, enum.Enum):
     POSE_JUMP = 'pose_jump'
     STALE = 'stale'
     BUSY = 'busy'
+    BLANK = 'blank'
     ROTATING_TOO_FAST = 'rotating_too_fast'
     ROTATED_TOO_FAR = 'rotated_too_far'
     BASELINE_TOO_SHORT = 'baseline_too_short'

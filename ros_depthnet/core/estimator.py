@@ -200,13 +200,16 @@ class Estimator:
             self._join(self._sized(frame))
 
     def _join(self, frame: Frame) -> Drop | None:
-        """Buffer a frame of the model's size; say what broke with the frames before, if anything did."""
+        """Buffer a frame of the model's size; say why it can't be compared with those before, if it can't."""
         earlier = self._buffer.frames
         afresh = _break(earlier, frame, self.options.max_speed) if earlier else None
-        if afresh is not Drop.STALE:
-            if afresh:
-                self.reset()
-            self._buffer.add(frame)
+        if afresh is Drop.STALE:
+            return afresh
+        if afresh:
+            self.reset()
+        if frame.blank:
+            return afresh or Drop.BLANK
+        self._buffer.add(frame)
         return afresh
 
     def estimate(self, reference: Frame, sources: Sequence[Frame]) -> Estimate:

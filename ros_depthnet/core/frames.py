@@ -7,6 +7,9 @@ import numpy as np
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 
+_BLOCK = 8        # pixels, over which noise averages out
+_LEAST_SHOWN = 1  # grey levels of standard deviation
+
 
 class BadImage(ValueError):
     """An image that no depth can come from: empty, not 8-bit RGB, or of another size than its camera."""
@@ -36,6 +39,13 @@ class Frame:
             raise BadImage(f'The image has {image.shape[1]} x {image.shape[0]} pixels, its camera '
                            f'{self.camera.width} x {self.camera.height}.')
         object.__setattr__(self, 'T_world_cam', motion.checked(self.T_world_cam))
+
+    @property
+    def blank(self) -> bool:
+        """Whether the image shows nothing but noise: a covered lens, the dark, or the sun."""
+        grey = cv2.cvtColor(self.image, cv2.COLOR_RGB2GRAY)
+        blocks = tuple(max(1, length // _BLOCK) for length in (self.camera.width, self.camera.height))
+        return bool(_resized(grey, *blocks).std() < _LEAST_SHOWN)
 
     def resized(self, width: int, height: int) -> 'Frame':
         """Return the frame with its image and camera resized to width x height pixels."""

@@ -103,6 +103,10 @@ class DepthNode(ProcessingNode):
         if frame is None:
             return
         result = self._estimator.add(frame)
+        if (result if isinstance(result, Drop) else result.carried) is Drop.BLANK:
+            self.health.complain('blank', Complaint.warning(
+                f'Images on {self._image_input.topic} show nothing at all: is the lens covered, or the '
+                'exposure far off?'))
         if isinstance(result, Drop):
             self.health.dropped(result)
             return

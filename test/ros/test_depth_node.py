@@ -184,6 +184,29 @@ def test_hovering_gives_no_depth(drone):
     assert all(stamped_ns(depth) < hover_ns + 3 * PERIOD_NS for depth in drone.depths)
 
 
+def test_a_covered_lens_is_named_and_gives_no_depth(drone):
+    drone.start(memory=False)
+    drone.await_depth()
+    drone.bench.spin(0.3)
+    seen = len(drone.depths)
+    for _ in range(5):
+        drone.frame(image(0, rgb=(0, 0, 0), blank=True))
+        drone.bench.spin(0.1)
+    status = drone.dropped('blank')
+    assert status.level == DiagnosticStatus.WARN
+    assert 'lens' in status.message
+    assert len(drone.depths) == seen
+    drone.await_depth()
+
+
+def test_a_lens_covered_for_a_moment_is_named_though_depth_is_remembered(drone):
+    drone.start()
+    drone.await_depth()
+    drone.frame(image(0, rgb=(0, 0, 0), blank=True))
+    status = drone.bench.status('depth_node', lambda status: 'lens' in status.message)
+    assert status.level == DiagnosticStatus.WARN
+
+
 def test_time_that_runs_back_is_counted_and_survived(drone):
     drone.start()
     drone.await_depth(2)

@@ -35,6 +35,7 @@ def flight(tmp_path):
     camera = Camera(64, 48, 60., 60., 31.5, 23.5)
     image = np.zeros((48, 64, 3), np.uint8)
     image[..., :2] = 4, 2
+    image[:24, :, 2] = 200   # the model does not look at blue
     frames = [NewFrame(Frame(i * 10**8, image, camera, world.pose([0.2 * i, 0, 0])), np.full((48, 64), 3.0))
               for i in range(6)]
     return write_posed_sequence(tmp_path / 'flight', frames, [], name='flight', max_depth=20, **ABOUT)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from tiny_models import red_is_parallax
@@ -21,6 +23,7 @@ def model(tmp_path_factory):
 def frame(seconds, x=0., z=0., red=12, green=4, camera=CAMERA, yaw=0.):
     image = np.zeros((camera.height, camera.width, 3), np.uint8)
     image[..., 0], image[..., 1] = red, green
+    image[:camera.height // 2, :, 2] = 200   # of which the model takes no notice: without, the image is blank
     rotation = [[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]]
     return Frame(round(seconds * 1e9), image, camera, motion.pose(rotation, [x, 0, z]))
 
@@ -239,6 +242,36 @@ def test_another_camera_starts_afresh(model):
     other = Camera(100, 48, 80., 80., 49.5, 23.5)
     assert judge.add(frame(2, 4, camera=other)) is Drop.RESIZED
     assert isinstance(judge.add(frame(2.1, 4.2, camera=other)), Estimate)
+
+
+@pytest.mark.parametrize('level', [0, 120, 255])
+def test_a_covered_lens_gives_no_depth_and_is_no_partner(model, level):
+    judge = estimator(model)
+    judge.add(frame(1, 0))
+    covered = dataclasses.replace(frame(2, .5), image=noisy(level, 6))
+    assert judge.add(covered) is Drop.BLANK
+    judge.hold(dataclasses.replace(frame(2.5, .6), image=noisy(level, 6)))
+    result = judge.add(frame(3, 1))
+    assert [source.frame.stamp_ns for source in result.sources] == [1_000_000_000]
+
+
+def test_depth_outlasts_a_lens_that_is_covered_for_a_moment(model):
+    judge = estimator(model, memory=True, memory_age=1.5)
+    judge.add(frame(1, 0))
+    judge.add(frame(2, .5))
+    carried = judge.add(dataclasses.replace(frame(3, .6), image=noisy(0, 6)))
+    assert (carried.carried, carried.measured_ns) == (Drop.BLANK, 2_000_000_000)
+    assert judge.add(dataclasses.replace(frame(4, .7), image=noisy(0, 6))) is Drop.BLANK
+
+
+def test_a_faint_wall_is_not_blank():
+    wall = np.tile(np.linspace(118, 122, 64).astype(np.uint8)[None, :, None], (48, 1, 3))
+    assert not dataclasses.replace(frame(1), image=wall).blank
+
+
+def noisy(level, deviation):
+    noise = np.random.default_rng(0).normal(level, deviation, (48, 64, 3))
+    return np.clip(noise, 0, 255).astype(np.uint8)
 
 
 def test_turning_fast_is_named(model):

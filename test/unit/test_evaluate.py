@@ -131,6 +131,7 @@ def flight(tmp_path):
     """Write a flight sideways, 5 cm a frame, that hovers from the middle on."""
     image = np.zeros((48, 64, 3), np.uint8)
     image[..., 0], image[..., 1] = 4, 2
+    image[:24, :, 2] = 200   # the model does not look at blue
 
     def frames():
         for i in range(12):
@@ -175,6 +176,7 @@ def half_doubtful(tmp_path):
     image = np.zeros((48, 64, 3), np.uint8)
     image[..., 0], image[..., 1] = 4, 2
     image[:, 32:] = 8, 40, 0
+    image[:24, :, 2] = 200   # the model does not look at blue
     frames = [NewFrame(Frame(i * 100_000_000, image, SMALL, world.pose([0.2 * i, 0, 0])),
                        np.full((48, 64), 4.0, np.float32)) for i in range(4)]
     return write_posed_sequence(tmp_path / 'half', frames, [], name='half', max_depth=20, **ABOUT)

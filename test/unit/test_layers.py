@@ -38,6 +38,7 @@ def test_the_drones_path_runs_without_torch(tmp_path):
         for i in range(3):
             T = motion.pose(np.eye(3), [i, 0, 0])
             image = np.full((48, 64, 3), 20, np.uint8)
+            image[:24] = 40
             result = estimator.add(Frame(i * 10**9, image, Camera(64, 48, 60, 60, 32, 24), T))
         assert isinstance(result, Estimate), result
     """
