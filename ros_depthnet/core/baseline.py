@@ -54,7 +54,7 @@ class PairOptions:
     jumped, metres per second.
     """
 
-    ranges: int = 2
+    ranges: int = 1
     max_sources: int = 2
     alignment_sources: int = 2
     target_parallax: float | None = None

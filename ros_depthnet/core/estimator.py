@@ -56,11 +56,11 @@ class EstimatorOptions(PairOptions):
     frames, metres. rotation_noise: what it says of the rotation between two frames is off by at most this
     standard deviation about each axis, radians, and corrected from the images; 0: it is taken as it is.
     alignment_rounds: Gauss-Newton steps that move the model's depth along its epipolar lines until the images
-    agree (`core.photometric`); 0: it stays as the model says. buffer_size: most frames held. buffer_age:
-    longest a frame is held, seconds. memory: carry depth along the motion, so that maps improve over time and
-    outlast hovering. memory_age: depth measured longer ago is NaN, seconds. ranges_in_turn: with memory,
-    measure one range a frame and remember the others, which costs no more than one range; while frames are
-    too far apart for that there is one range. Otherwise all at once.
+    agree, and lean on planes where it is unsure (`core.photometric`); 0: it stays as the model says.
+    buffer_size: most frames held. buffer_age: longest a frame is held, seconds. memory: carry depth along the
+    motion, so that maps improve over time and outlast hovering. memory_age: depth measured longer ago is NaN,
+    seconds. ranges_in_turn: with memory, measure one range a frame and remember the others, which costs no
+    more than one range; while frames are too far apart for that there is one range. Otherwise all at once.
     """
 
     initial_depth: float = 10.0
@@ -75,7 +75,7 @@ class EstimatorOptions(PairOptions):
     buffer_age: float = 5.0
     memory: bool = True
     memory_age: float = 3.0
-    ranges_in_turn: bool = True
+    ranges_in_turn: bool = False
 
     def __post_init__(self):
         for field in dataclasses.fields(self):

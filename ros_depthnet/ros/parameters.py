@@ -184,7 +184,12 @@ DEPTH_NODE = (
     *_options(
         EstimatorOptions,
         Parameter(
-            'ranges', 0, 'Ranges of depth that get earlier images of their own to be compared with.', 1, 4
+            'ranges',
+            0,
+            'Ranges of depth that get earlier images of their own; 2 are better and take twice the time, '
+            'for GPUs.',
+            1,
+            4,
         ),
         Parameter(
             'max_sources', 0, 'Most earlier images compared with the newest at once, for each range.', 1, 8
@@ -263,8 +268,8 @@ DEPTH_NODE = (
         Parameter(
             'ranges_in_turn',
             False,
-            'With memory, measure one range for each image and remember the others; else all at once, '
-            'which is better and takes twice the time.',
+            'With memory, measure one of several ranges for each image, in the time of one, and remember '
+            'the others. What is near may be stale.',
         ),
     ),
 )

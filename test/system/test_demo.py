@@ -26,6 +26,7 @@ def flight(tmp_path_factory):
     """Write a flight past a wall 3 m away, to the right at .8 m/s, looking at it."""
     camera, image = Camera(64, 48, 60.0, 60.0, 31.5, 23.5), np.full((48, 64, 3), 120, np.uint8)
     image[..., :2] = 6, 2  # 6 px of parallax are 3 m after .3 m: three frames
+    image[:24, :, 2] = 220  # without it the images would be blank
     turned = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])  # z of the world is up
 
     def frames():

@@ -324,7 +324,7 @@ def test_each_range_is_served_and_they_are_fused(model):
 
 
 def test_ranges_in_turn_are_served_one_a_frame(model):
-    judge = estimator(model, ranges=2, max_sources=1, memory=True)
+    judge = estimator(model, ranges=2, max_sources=1, memory=True, ranges_in_turn=True)
     ways = []
     for i in range(30):
         judge._range_depths, judge._middle_depth = (3., 12.), 6.   # want 8 px * 3 m / 60 px = .4 m, and 1.6 m
@@ -338,7 +338,7 @@ def test_ranges_in_turn_are_served_one_a_frame(model):
 
 
 def test_a_drone_too_fast_for_ranges_in_turn_has_one_in_the_middle(model):
-    judge = estimator(model, ranges=2, max_sources=1, memory=True)
+    judge = estimator(model, ranges=2, max_sources=1, memory=True, ranges_in_turn=True)
     ways = []
     for i in range(12):
         # 0.6 m at 6 m are 6 px, more than half of 8 px; the ranges by themselves would want 0.4 m and 1.6 m.
