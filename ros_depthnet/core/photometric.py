@@ -54,7 +54,8 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     """
     Return a prediction corrected by the planes round about and by what the images of its views show.
 
-    The views may be of any size, of the same field of view as the prediction. rounds: Gauss-Newton steps.
+    The views may be of any size, of the same field of view as the prediction. rounds: Gauss-Newton steps;
+    planes come in before the second.
     """
     camera = views.camera
     size = (camera.width, camera.height)

@@ -29,14 +29,14 @@ def towards_planes(ln_inverse_hw: np.ndarray, deviation_hw: np.ndarray, grey_hw:
 
     deviation_hw: of ln_inverse_hw. grey_hw: brightness, 0 to 255. All (H, W) float32, as is what is returned.
     """
-    height, width = grey_hw.shape
     grid = _Grid(grey_hw)
     inverse = np.exp(ln_inverse_hw - np.median(ln_inverse_hw))
     weight = np.square(_SURE ** 2 / (np.square(deviation_hw) + _SURE ** 2)) / np.square(inverse)
     plane, variance = grid.planes(inverse, weight)
-    shift = np.log(np.maximum(plane, inverse * math.exp(-2 * _ELSEWHERE)) / inverse)
+    in_front = np.maximum(plane, inverse * math.exp(-2 * _ELSEWHERE))   # a plane may pass through the camera
+    shift = np.log(in_front / inverse)
     own = _OWN / np.square(deviation_hw)
-    planes = (np.abs(shift) < _ELSEWHERE) / (variance / np.square(inverse * np.exp(shift)) + _FLAT ** 2)
+    planes = (np.abs(shift) < _ELSEWHERE) / (variance / np.square(in_front) + _FLAT ** 2)
     return shift * planes / (own + planes)
 
 
