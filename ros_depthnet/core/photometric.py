@@ -59,26 +59,27 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     """
     camera = views.camera
     size = (camera.width, camera.height)
-    cells = tuple(max(1, length // _STRIDE) for length in size)
+    cells = _cells(size)
     reference = _Evened.of(views.reference)
     sources = [_layers(*each) for each in zip(views.sources, views.valid, strict=True)]
     # What is unknown must not spread to its neighbours.
     known = np.maximum(np.nan_to_num(prediction.depth_hw, nan=np.inf, posinf=np.inf), np.float32(_NEAREST))
-    predicted_hw = cv2.resize(1 / known, size)
+    predicted_inverse_hw = cv2.resize(1 / known, size)
     deviation = np.nan_to_num(prediction.deviation_hw, nan=_MOST_DEVIATION)
     deviation = np.clip(deviation, np.float32(_LEAST_DEVIATION), np.float32(_MOST_DEVIATION))
     deviation = _shrunk(deviation, cells)
     prior = np.float32(_PRIOR) / np.square(deviation)
     grey = cv2.cvtColor(_shrunk(views.reference, cells), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    predicted = np.log(np.maximum(_shrunk(predicted_hw, cells), np.float32(_LEAST_INVERSE)))
-    information = expected = correction = np.zeros_like(prior)   # the last two of ln(inverse depth)
+    ln_predicted = np.log(np.maximum(_shrunk(predicted_inverse_hw, cells), np.float32(_LEAST_INVERSE)))
+    expected = correction = np.zeros_like(prior)   # of ln(inverse depth)
+    information = np.zeros_like(prior)             # of the images about that
     for number in range(rounds):
         if number == _LEANING:
             # Where there is nothing to match, predictions are surer than they should be.
             doubt = np.sqrt(np.square(deviation) + 1 / (information + np.float32(_UNSEEN ** -2)))
-            expected = correction + towards_planes(predicted + correction, doubt, grey)
+            expected = correction + towards_planes(ln_predicted + correction, doubt, grey)
             correction = expected
-        inverse_hw = predicted_hw * np.exp(cv2.resize(correction, size))
+        inverse_hw = predicted_inverse_hw * np.exp(cv2.resize(correction, size))
         information = pull = np.zeros_like(prior)
         for layers, displacement in zip(sources, views.displacements.astype(np.float32), strict=True):
             more, towards = _normal_equations(reference, layers, displacement, camera, inverse_hw)
@@ -120,9 +121,12 @@ def _normal_equations(reference: _Evened, layers: np.ndarray, displacement: np.n
 
 def _windowed(image_hw: np.ndarray) -> np.ndarray:
     """Return weighted means by cell."""
-    height, width = image_hw.shape
-    cells = _shrunk(image_hw, (max(1, width // _STRIDE), max(1, height // _STRIDE)))
-    return cv2.GaussianBlur(cells, (0, 0), _WINDOW)
+    return cv2.GaussianBlur(_shrunk(image_hw, _cells(image_hw.shape[::-1])), (0, 0), _WINDOW)
+
+
+def _cells(size: tuple[int, int]) -> tuple[int, int]:
+    """Return how many cells, across and down, an image (width, height) has."""
+    return tuple(max(1, length // _STRIDE) for length in size)
 
 
 def _shrunk(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

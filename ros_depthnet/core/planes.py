@@ -60,7 +60,7 @@ class _Grid:
         sums = [cv2.resize(share[..., None] * moments, self._cells, interpolation=cv2.INTER_AREA)
                 for share in np.moveaxis(self._share, -1, 0)]
         w, wz, wzz = np.moveaxis(np.stack(sums, -1), -2, 0)
-        total = self._windowed(w) + 1e-12
+        total = self._windowed(w) + 1e-12   # there may be nothing of this brightness
         mean_x, mean_y, mean_z = (self._windowed(each) / total for each in (w * x, w * y, wz))
         ridge = (_RIDGE * self._window) ** 2
         xx = self._windowed(w * x * x) / total - mean_x * mean_x + ridge
