@@ -100,7 +100,9 @@ class ReplayNode(ManagedNode):
             if any(output.wanted for output in images) and all(output.wanted for output in others):
                 return
         if self.settings.wait_for_subscribers > 0 and not self._stop.is_set():
-            self.get_logger().warning('Nobody takes both images and odometry: playing all the same.')
+            self.get_logger().warning(
+                'Nobody takes both images and odometry: playing all the same. (The nodes of this package '
+                'take images as soon as somebody, RViz for one, takes what they make of them.)')
 
 
 def main(args=None) -> None:

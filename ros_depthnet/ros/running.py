@@ -23,8 +23,7 @@ def run(create_node: Callable[[], ManagedNode], args: Sequence[str] | None = Non
     rclpy's own handling of SIGTERM hangs now and then, so the signals only set an event here.
     """
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    _on_signals(lambda *_: stop.set())
     enlarge_shared_memory()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     executor, node = SingleThreadedExecutor(), None
@@ -50,6 +49,13 @@ def run(create_node: Callable[[], ManagedNode], args: Sequence[str] | None = Non
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+        # Python, on its way out, gives handlers up for what kills, and `ros2 launch` repeats Ctrl-C's signal.
+        _on_signals(signal.SIG_IGN)
+
+
+def _on_signals(handler: Callable | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
 
 
 class _RosHandler(logging.Handler):

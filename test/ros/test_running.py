@@ -58,6 +58,14 @@ def test_a_signal_ends_a_node_without_a_trace(bench, spawn, model, tmp_path, nam
     assert 'rror' not in errors
 
 
+def test_signals_that_go_on_while_a_node_ends_do_not_kill_it(bench, spawn, model):
+    """As at Ctrl-C under `ros2 launch`: the terminal signals the whole group, and launch each process."""
+    process = spawn('depth_node', f'model:={model}')
+    bench.status('depth_node', lambda status: value(status, 'state') == 'active')
+    bench.until(lambda: process.send_signal(signal.SIGINT) or process.poll() is not None, 10)
+    assert process.returncode == 0
+
+
 def test_what_rooms_without_ros_log_is_in_the_nodes_log(bench, spawn, model):
     process = spawn('depth_node', f'model:={model}')
     bench.status('depth_node', lambda status: value(status, 'state') == 'active')
