@@ -20,14 +20,15 @@ from ros_depthnet.ros.transport import enlarge_shared_memory
 
 PROCESSING_NODES = ('depth_node', 'cloud_node', 'obstacle_node')
 _START_LIMIT = 60.0  # seconds for a node to appear, and for each of its transitions
-_ANSWER_LIMIT = 3.0  # seconds after which a request may be lost: DDS loses some just after discovery
+_ANSWER_LIMIT = 3.0  # seconds after which a request or its answer may be lost: DDS loses some after discovery
 _STOP_LIMIT = 10.0  # seconds after SIGINT
 _LOG_STAMP = re.compile(r'^\[[A-Z]+\] \[[\d.]+\] \[[\w.]+\]: ')
 
 
 _BRING_UP = (
-    (Transition.TRANSITION_CONFIGURE, State.PRIMARY_STATE_UNCONFIGURED, 'configured'),
-    (Transition.TRANSITION_ACTIVATE, State.PRIMARY_STATE_INACTIVE, 'activated'),
+    (Transition.TRANSITION_CONFIGURE, State.PRIMARY_STATE_UNCONFIGURED, State.PRIMARY_STATE_INACTIVE,
+     'configured'),
+    (Transition.TRANSITION_ACTIVATE, State.PRIMARY_STATE_INACTIVE, State.PRIMARY_STATE_ACTIVE, 'activated'),
 )
 
 
@@ -181,7 +182,7 @@ class _Manager:
         if not self._spin(process, lambda: all(c.service_is_ready() for c in clients), _START_LIMIT):
             raise ProcessError(
                 f'{process.name} did not appear within {_START_LIMIT:.0f} s: {process.last_words}')
-        for transition, before, word in _BRING_UP:
+        for transition, before, after, word in _BRING_UP:
             request = ChangeState.Request(transition=Transition(id=transition))
             until = time.monotonic() + _START_LIMIT
             answer = change.call_async(request)
@@ -191,9 +192,12 @@ class _Manager:
                         f'{process.name} was not {word} within {_START_LIMIT:.0f} s: {process.last_words}')
                 # A node in a transition does not answer; one that is where it was has not heard the request.
                 asked = state.call_async(GetState.Request())
-                if self._spin(process, asked.done, 1.0) and asked.result().current_state.id == before:
-                    answer = change.call_async(request)
-            if not answer.result().success:
+                if self._spin(process, asked.done, 1.0):
+                    if asked.result().current_state.id == after:
+                        break
+                    if asked.result().current_state.id == before:
+                        answer = change.call_async(request)
+            if answer.done() and not answer.result().success:
                 raise ProcessError(f'{process.name} cannot be {word}: {process.last_words}')
         for client in clients:
             self._node.destroy_client(client)
