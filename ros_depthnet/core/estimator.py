@@ -384,10 +384,9 @@ def geometric_deviation(depth_hw: np.ndarray, views: Views, matching_noise: floa
     """
     Return what matching noise alone makes of depth, `sigma_Z = Z^2 s / (f D)`, (H, W) float32 metres.
 
-    matching_noise: s, pixels. f D is the parallax in the image per inverse metre of depth, `f |t_xy - t_z
-    r_xy|` for
-    the ray r: it vanishes at the focus of expansion. Sources that see a pixel add up by inverse variance;
-    where none does, the deviation is infinite.
+    matching_noise: s, pixels. f D is the parallax in the image per inverse metre of depth,
+    `f |t_xy - t_z r_xy|` for the ray r: it vanishes at the focus of expansion. Sources that see a pixel add
+    up by inverse variance; where none does, the deviation is infinite.
     """
     camera, rays_hw3 = views.camera, views.camera.rays_hw3()
     information_hw = np.zeros(depth_hw.shape, np.float32)

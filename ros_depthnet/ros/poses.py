@@ -86,8 +86,13 @@ class CameraPoses:
             try:
                 self._buffer.add(stamp_ns, T_odom_body)
             except TimeJump as jump:
-                self._node.health.dropped(Drop.TIME_JUMP, f'{jump} The poses before are forgotten.')
+                self._node.health.dropped(
+                    Drop.TIME_JUMP, f'{jump} The poses before and what waits for more are forgotten.'
+                )
                 self._buffer.clear()
+                while self._waiting:
+                    self._waiting.popleft()
+                    self._node.health.dropped(Drop.TIME_JUMP)
                 self._buffer.add(stamp_ns, T_odom_body)
         except InvalidPose as error:
             self._node.health.dropped(Drop.BAD_POSE, f'Odometry on {self._input.topic} is refused: {error}')

@@ -215,6 +215,18 @@ def test_time_that_runs_back_is_counted_and_survived(drone):
     drone.dropped('time_jump')
 
 
+def test_an_image_that_waits_when_time_runs_back_is_not_blamed_on_odometry(drone):
+    drone.start(pose_timeout=0.5)
+    drone.await_depth()
+    drone.frame(with_odometry=False)
+    drone.bench.spin(0.1)
+    drone.time_ns -= 10 * PERIOD_NS
+    drone.odometry.publish(odometry(drone.time_ns, 0))
+    drone.bench.spin(0.1)
+    drone.await_depth(8)
+    assert value(drone.dropped('time_jump'), 'dropped/no_pose') is None
+
+
 def test_no_camera_info_no_depth(drone):
     drone.bench.start(DepthNode, model=str(drone.model), max_sources=1, input_timeout=0.5)
     drone.await_node()
