@@ -1,4 +1,5 @@
 """Speed as ratios: what is compared takes turns in one run, so a busy machine slows all alike."""
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,13 +16,14 @@ from ros_depthnet.engines.model import load_model
 from ros_depthnet.evaluation.methods import dis, sweep
 
 _ASPECT = 3 / 4
-_STEP = (0.05, 0.0, -0.3)   # metres per frame: forward and a little sideways
+_WALL = 10.0   # metres
+_PIXELS = 8    # from image to image
 
 
 @dataclass(frozen=True)
 class Speed:
     """
-    How fast a method is; `sources` is 0 for those that take a pair.
+    How fast a method is; `sources` is 0 for those that take a pair or choose for themselves.
 
     ms: median of one call, milliseconds. times_dis: how many calls of DIS, at the same size and number of
     threads, fit in one.
@@ -51,8 +53,9 @@ def bench(model_name: str, widths: Sequence[int], threads: Sequence[int], source
     """
     Measure the estimator with a model, DIS and the plane sweep on rendered texture at each width.
 
-    The estimator is given images twice as wide and high, and resizes them itself. seconds: for each
-    contender. Raises ModelError for a width that the model doesn't take.
+    The estimator is given images twice as wide and high, and resizes them itself: with fixed sources, and in
+    flight, where it takes the next image, chooses its sources and further frames, and remembers. seconds: for
+    each contender. Raises ModelError for a width that the model doesn't take.
     """
     contenders = [contender for count in threads for width in widths
                   for contender in _contenders(model_name, width, count, sources)]
@@ -87,20 +90,27 @@ def _contenders(model_name: str, width: int, threads: int, sources: Iterable[int
     rough = Camera(width, round(width * _ASPECT), width, width, width / 2, width * _ASPECT / 2)
     camera = rough.resized(*model.input_size(rough))
     size = camera.width, camera.height
-    reference, *earlier = _frames(camera.resized(2 * camera.width, 2 * camera.height), 1 + max(sources))
-    estimator = Estimator(model)
+    frames = past_a_wall(camera.resized(2 * camera.width, 2 * camera.height))
+    *earlier, reference = itertools.islice(frames, 1 + max(sources))
+    earlier.reverse()
+    estimator, flown = Estimator(model), Estimator(model)
+    for frame in itertools.islice(frames, flown.options.buffer_size):
+        flown.hold(frame)
     pair = [frame.resized(*size) for frame in (reference, earlier[0])]
     yield _Contender('dis', size, threads, 0, lambda: dis(*pair))
     yield _Contender('sweep', size, threads, 0, lambda: sweep(*pair))
     for count in sources:
         yield _Contender(model.card.name, size, threads, count,
                          lambda chosen=earlier[:count]: estimator.estimate(reference, chosen))
+    yield _Contender(f'{model.card.name} in flight', size, threads, 0, lambda: flown.add(next(frames)))
 
 
-def _frames(camera: Camera, count: int) -> list[Frame]:
-    """Return frames of one texture, the newest first; what they show doesn't change how long they take."""
+def past_a_wall(camera: Camera) -> Iterator[Frame]:
+    """Yield what a drone sees that flies past a wall without end."""
     rng = np.random.default_rng(0)
-    noise = rng.integers(0, 256, (camera.height // 4 + 2, camera.width // 4 + 2, 3), np.uint8)
-    texture = cv2.resize(noise, (camera.width + count, camera.height), interpolation=cv2.INTER_CUBIC)
-    return [Frame(-i * 100_000_000, np.ascontiguousarray(texture[:, i:i + camera.width]), camera,
-                  motion.pose(np.eye(3), i * np.array(_STEP))) for i in range(count)]
+    noise = rng.integers(0, 256, (camera.height // 4 + 2, camera.width // 2 + 2, 3), np.uint8)
+    texture = cv2.resize(noise, (2 * camera.width, camera.height), interpolation=cv2.INTER_CUBIC)
+    for number in itertools.count():
+        columns = (number * _PIXELS + np.arange(camera.width)) % texture.shape[1]
+        position = number * _PIXELS * _WALL / camera.fx, 0.0, 0.0
+        yield Frame(number * 100_000_000, texture[:, columns], camera, motion.pose(np.eye(3), position))

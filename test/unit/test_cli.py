@@ -1,4 +1,5 @@
 """The command line: what it says, how it ends, and that it starts quickly."""
+import itertools
 import json
 import os
 import subprocess
@@ -15,6 +16,8 @@ from tiny_models import red_is_parallax
 from ros_depthnet.cli import main as cli
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
+from ros_depthnet.evaluation.bench import past_a_wall
+from ros_depthnet.evaluation.methods import dis
 from ros_depthnet.evaluation.posed_sequence import NewFrame, write_posed_sequence
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -200,3 +203,11 @@ def test_bench_compares_within_one_run(tmp_path):
     rows = {row['method']: row for row in json.loads(numbers.read_text())['rows']}
     assert rows['dis']['times_dis'] == 1
     assert rows['sweep']['times_dis'] == pytest.approx(rows['sweep']['ms'] / rows['dis']['ms'], rel=0.01)
+    assert set(rows) == {'dis', 'sweep', 'red_is_parallax', 'red_is_parallax in flight'}
+
+
+def test_what_bench_flies_past_is_a_wall_at_ten_metres():
+    camera = Camera(128, 96, 128, 128, 64, 48)
+    frames = list(itertools.islice(past_a_wall(camera), 40))
+    for source, reference in (frames[:2], frames[-2:]):
+        assert np.median(dis(reference, source).depth_hw) == pytest.approx(10, rel=0.05)
