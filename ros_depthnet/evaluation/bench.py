@@ -16,8 +16,8 @@ from ros_depthnet.engines.model import load_model
 from ros_depthnet.evaluation.methods import dis, sweep
 
 _ASPECT = 3 / 4
-_WALL = 10.0   # metres
-_PIXELS = 8    # from image to image
+_DISTANCE = 10.0   # metres to the wall
+_SHIFT = 8         # pixels from image to image
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,6 @@ def past_a_wall(camera: Camera) -> Iterator[Frame]:
     noise = rng.integers(0, 256, (camera.height // 4 + 2, camera.width // 2 + 2, 3), np.uint8)
     texture = cv2.resize(noise, (2 * camera.width, camera.height), interpolation=cv2.INTER_CUBIC)
     for number in itertools.count():
-        columns = (number * _PIXELS + np.arange(camera.width)) % texture.shape[1]
-        position = number * _PIXELS * _WALL / camera.fx, 0.0, 0.0
+        columns = (number * _SHIFT + np.arange(camera.width)) % texture.shape[1]
+        position = number * _SHIFT * _DISTANCE / camera.fx, 0.0, 0.0
         yield Frame(number * 100_000_000, texture[:, columns], camera, motion.pose(np.eye(3), position))

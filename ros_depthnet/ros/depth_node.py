@@ -107,6 +107,8 @@ class DepthNode(ProcessingNode):
             self.health.complain('blank', Complaint.warning(
                 f'Images on {self._image_input.topic} show nothing at all: is the lens covered, or the '
                 'exposure far off?'))
+        if result is Drop.TIME_JUMP:
+            self._passed_over.clear()
         if isinstance(result, Drop):
             self.health.dropped(result)
             return

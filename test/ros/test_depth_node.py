@@ -1,5 +1,7 @@
 """depth_node over DDS, with a model whose answer is known from the colour of the image."""
 
+import time
+
 import numpy as np
 import pytest
 from bench import value
@@ -213,6 +215,23 @@ def test_time_that_runs_back_is_counted_and_survived(drone):
     drone.time_ns -= 10 * PERIOD_NS
     drone.await_depth(2)
     drone.dropped('time_jump')
+
+
+def test_images_passed_over_before_time_ran_back_do_not_stand_in_the_way_of_later_ones(drone, monkeypatch):
+    node, held_ns = drone.start(), []
+    drone.time_ns += 500 * PERIOD_NS
+    drone.await_depth()
+    add, hold = node._estimator.add, node._estimator.hold
+    monkeypatch.setattr(node._estimator, 'add', lambda frame: time.sleep(0.3) or add(frame))
+    monkeypatch.setattr(node._estimator, 'hold', lambda frame: held_ns.append(frame.stamp_ns) or hold(frame))
+    for _ in range(5):
+        drone.frame()
+        drone.bench.spin(0.02)
+    drone.time_ns -= 400 * PERIOD_NS
+    for _ in range(12):
+        drone.frame()
+        drone.bench.spin(0.1)
+    assert any(stamp_ns <= drone.time_ns for stamp_ns in held_ns)
 
 
 def test_an_image_that_waits_when_time_runs_back_is_not_blamed_on_odometry(drone):
