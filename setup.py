@@ -42,6 +42,7 @@ setup(
         'opencv-python-headless>=4.5,<5',
         'onnxruntime>=1.16',
         'pyyaml>=5.4',
+        'mcap>=1.1',
         'rosbags>=0.10',
     ],
     extras_require={

@@ -13,7 +13,7 @@ import numpy as np
 
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
-from ros_depthnet.evaluation.posed_sequence import NewFrame, write_posed_sequence
+from ros_depthnet.flight.posed_sequence import NewFrame, write_posed_sequence
 
 APART = 100.0  # metres between the scenes of one set
 

@@ -9,7 +9,7 @@ from rosbags.typesys import Stores, get_typestore
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.motion import pose
-from ros_depthnet.evaluation.posed_sequence import NewFrame, write_posed_sequence
+from ros_depthnet.flight.posed_sequence import NewFrame, write_posed_sequence
 
 PERIOD_NS = 100_000_000
 START_NS = 5_000_000_000

@@ -80,7 +80,7 @@ def shipped_flight() -> Path:
 
 def _examine(flight: Path):
     """Return the posed sequence, None for a bag, and the topics a replay will have; raises ValueError."""
-    from ros_depthnet.evaluation.posed_sequence import INDEX_NAME, PosedSequence
+    from ros_depthnet.flight.posed_sequence import INDEX_NAME, PosedSequence
     from ros_depthnet.ros.parameters import REPLAY_NODE
     from ros_depthnet.ros.recording import open_recording
     from ros_depthnet.ros.topics import CAMERA_INFO, ODOM

@@ -120,7 +120,7 @@ def _with_truth(arguments, options) -> range:
 
 
 def _write_sequence(arguments, options, frames) -> None:
-    from ros_depthnet.evaluation.posed_sequence import NewFrame, write_posed_sequence
+    from ros_depthnet.flight.posed_sequence import NewFrame, write_posed_sequence
     from ros_depthnet.learning.still_box.flights import frame_stamps
 
     apart = max(1, round(0.3 * options.rate))

@@ -1,5 +1,4 @@
-"""Which earlier frames to compare the newest with: the frame buffer, the pair choice, reasons to drop."""
-import enum
+"""Which earlier frames to compare the newest with: the frame buffer and the pair choice."""
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ import numpy as np
 
 from ros_depthnet.core import motion
 from ros_depthnet.core.frames import Frame
+from ros_depthnet.core.reasons import Drop
 
 _CLUSTERED = 4096        # pixels are enough to find the clusters of a depth map
 _ROUNDS = 20             # of k-means, which settles sooner
@@ -18,25 +18,6 @@ _FAR_RANGE = (1.8, 10.0)
 _APART = math.log(1.25)  # of parallax: frames nearer to each other say the same
 _POSITION_NOISE = 0.1    # metres
 _ACCELERATION = 50.0     # metres per second squared
-
-
-class Drop(str, enum.Enum):
-    """Why a frame gave no depth; the value is the name in diagnostics."""
-
-    NO_POSE = 'no_pose'
-    BAD_POSE = 'bad_pose'
-    BAD_IMAGE = 'bad_image'
-    NO_CAMERA_INFO = 'no_camera_info'
-    FIRST_FRAME = 'first_frame'
-    RESIZED = 'resized'
-    TIME_JUMP = 'time_jump'
-    POSE_JUMP = 'pose_jump'
-    STALE = 'stale'
-    BUSY = 'busy'
-    BLANK = 'blank'
-    ROTATING_TOO_FAST = 'rotating_too_fast'
-    ROTATED_TOO_FAR = 'rotated_too_far'
-    BASELINE_TOO_SHORT = 'baseline_too_short'
 
 
 @dataclass(frozen=True)
@@ -104,8 +85,12 @@ class FrameBuffer:
 
     def __init__(self, capacity: int, max_age: float):
         """Hold at most `capacity` (2 or more) frames, none over `max_age` seconds older than the newest."""
-        self._capacity, self._max_age_ns = capacity, round(max_age * 1e9)
         self._frames: list[Frame] = []
+        self.resize(capacity, max_age)
+
+    def resize(self, capacity: int, max_age: float) -> None:
+        """Hold so many from now on."""
+        self._capacity, self._max_age_ns = capacity, max_age * 1e9
 
     @property
     def frames(self) -> tuple[Frame, ...]:
@@ -120,8 +105,12 @@ class FrameBuffer:
         """Append a frame newer than all others; let go of what is too old or needed least."""
         oldest_ns = frame.stamp_ns - self._max_age_ns
         self._frames = [held for held in self._frames if held.stamp_ns >= oldest_ns] + [frame]
-        if len(self._frames) > self._capacity:
+        while len(self._frames) > self._capacity:
             del self._frames[self._least_needed()]
+
+    def remove_newest(self) -> None:
+        """Take back the frame that was added last."""
+        del self._frames[-1]
 
     def _least_needed(self) -> int:
         positions = np.array([frame.T_world_cam[:3, 3] for frame in self._frames])
@@ -166,8 +155,7 @@ def choose_sources(reference: Frame, candidates: Sequence[Frame], range_depths: 
     """
     if not candidates:
         return Drop.FIRST_FRAME
-    seconds = (reference.stamp_ns - candidates[-1].stamp_ns) / 1e9
-    if source_of(reference, candidates[-1], 1).rotation > options.max_rotation_rate * seconds:
+    if turns_too_fast(reference, candidates[-1], options.max_rotation_rate):
         return Drop.ROTATING_TOO_FAST
     rotations = [source_of(reference, frame, 1).rotation for frame in candidates]
     facing = [frame for frame, rotation in zip(candidates, rotations, strict=True)
@@ -180,6 +168,12 @@ def choose_sources(reference: Frame, candidates: Sequence[Frame], range_depths: 
         if sources:
             chosen.setdefault(frozenset(source.frame.stamp_ns for source in sources), sources)
     return tuple(chosen.values()) or Drop.BASELINE_TOO_SHORT
+
+
+def turns_too_fast(reference: Frame, earlier: Frame, max_rotation_rate: float) -> bool:
+    """Tell whether the camera has turned faster than this since an earlier frame, radians per second."""
+    seconds = (reference.stamp_ns - earlier.stamp_ns) / 1e9
+    return source_of(reference, earlier, 1).rotation > max_rotation_rate * seconds
 
 
 def _sources_at(reference: Frame, frames: Sequence[Frame], depth: float,

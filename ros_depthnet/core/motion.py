@@ -12,13 +12,15 @@ import numpy as np
 
 from ros_depthnet.core.camera import Camera
 
+_DISORDER_NS = 100_000_000   # messages overtake each other by less; clocks are set by more
+
 
 class InvalidPose(ValueError):
     """A pose that is no rigid motion: NaN, a zero quaternion, a matrix that is no rotation."""
 
 
 class TimeJump(ValueError):
-    """A stamp older than the newest one already held: a looped bag or a reset clock."""
+    """A stamp far older than the newest one already held: a looped bag or a reset clock."""
 
 
 class NoPose(LookupError):
@@ -120,20 +122,22 @@ class PoseBuffer:
 
     def add(self, stamp_ns: int, T_world_body: np.ndarray) -> None:
         """
-        Append a pose; a repeated stamp replaces the one before.
+        Take a pose; a repeated stamp replaces the one before, and small disorder is put in order.
 
-        Raises InvalidPose for one that is no rigid motion, and TimeJump for a stamp older than the newest,
-        both leaving the buffer as it was.
+        Raises InvalidPose for one that is no rigid motion, and TimeJump for a stamp older than the newest by
+        more than messages overtake each other, both leaving the buffer as it was.
         """
         T_world_body = checked(T_world_body)
-        if self._stamps_ns and stamp_ns < self._stamps_ns[-1]:
-            raise TimeJump(f'Odometry time ran back by {(self._stamps_ns[-1] - stamp_ns) / 1e9:.3f} s.')
-        if self._stamps_ns and stamp_ns == self._stamps_ns[-1]:
-            self._poses[-1] = T_world_body
+        back_ns = self._stamps_ns[-1] - stamp_ns if self._stamps_ns else 0
+        if back_ns > _DISORDER_NS:
+            raise TimeJump(f'Odometry time ran back by {back_ns / 1e9:.3f} s.')
+        place = bisect.bisect_left(self._stamps_ns, stamp_ns)
+        if place < len(self._stamps_ns) and self._stamps_ns[place] == stamp_ns:
+            self._poses[place] = T_world_body
             return
-        self._stamps_ns.append(stamp_ns)
-        self._poses.append(T_world_body)
-        expired = bisect.bisect_left(self._stamps_ns, stamp_ns - self._duration_ns)
+        self._stamps_ns.insert(place, stamp_ns)
+        self._poses.insert(place, T_world_body)
+        expired = bisect.bisect_left(self._stamps_ns, self._stamps_ns[-1] - self._duration_ns)
         del self._stamps_ns[:expired], self._poses[:expired]
 
     def at(self, stamp_ns: int) -> np.ndarray:

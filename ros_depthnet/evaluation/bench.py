@@ -10,10 +10,11 @@ import numpy as np
 
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.estimator import Estimator
 from ros_depthnet.core.frames import Frame
+from ros_depthnet.core.measurer import Measurer
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.evaluation.methods import dis, sweep
+from ros_depthnet.flight.session import Session
 
 _ASPECT = 3 / 4
 _DISTANCE = 10.0   # metres to the wall
@@ -93,7 +94,7 @@ def _contenders(model_name: str, width: int, threads: int, sources: Iterable[int
     frames = past_a_wall(camera.resized(2 * camera.width, 2 * camera.height))
     *earlier, reference = itertools.islice(frames, 1 + max(sources))
     earlier.reverse()
-    estimator, flown = Estimator(model), Estimator(model)
+    estimator, flown = Measurer(model), Session(model)
     for frame in itertools.islice(frames, flown.options.buffer_size):
         flown.hold(frame)
     pair = [frame.resized(*size) for frame in (reference, earlier[0])]

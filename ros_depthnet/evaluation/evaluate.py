@@ -8,15 +8,16 @@ import cv2
 import numpy as np
 
 from ros_depthnet.core import motion
-from ros_depthnet.core.baseline import Drop
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.estimator import Estimator, EstimatorOptions
 from ros_depthnet.core.frames import Frame
+from ros_depthnet.core.measurer import EstimatorOptions, Measurer
+from ros_depthnet.core.reasons import Drop
 from ros_depthnet.engines.card import ModelCard
 from ros_depthnet.engines.model import Model, load_model
 from ros_depthnet.evaluation.methods import CLASSICAL, Method, NotApplicable, constant, depth_noise
 from ros_depthnet.evaluation.metrics import DepthAndDeviation, PixelErrors, Scores, Trust, average
-from ros_depthnet.evaluation.posed_sequence import PosedSequence
+from ros_depthnet.flight.posed_sequence import PosedSequence
+from ros_depthnet.flight.session import Session
 from ros_depthnet.resources import share_path
 
 PROTOCOLS = ('pairs', 'stream')
@@ -208,7 +209,8 @@ def stream_options(sequence: PosedSequence, variant: Variant) -> EstimatorOption
 
     In a set without a metric scale lengths in metres mean nothing.
     """
-    unit = {} if sequence.metric else {'max_speed': np.inf, 'position_noise': _NO_RANGE}
+    unit = {} if sequence.metric else {
+        'max_speed': np.inf, 'position_noise': _NO_RANGE, 'check_odometry': False}
     return EstimatorOptions(**{'min_range': _NO_RANGE, 'max_range': sequence.max_depth, **unit,
                                **variant.changes})
 
@@ -221,7 +223,7 @@ def pair_options(sequence: PosedSequence, variant: Variant) -> EstimatorOptions:
 
 def _pairs(sequence: PosedSequence, entries: Entries, models: Mapping[str, Model],
            progress: Callable[[str], None]) -> Iterator[Result | Skipped]:
-    fixed = {label: CLASSICAL.get(name) or _of_pairs(Estimator(models[name], pair_options(sequence, variant)))
+    fixed = {label: CLASSICAL.get(name) or _of_pairs(Measurer(models[name], pair_options(sequence, variant)))
              for label, (name, variant) in entries.items() if name != 'constant'}
     tallies = {label: _Tally(sequence, label, 'pairs') for label in entries}
     why = dict.fromkeys(entries, 'the set has no pair with a pixel to score')
@@ -245,11 +247,11 @@ def _pairs(sequence: PosedSequence, entries: Entries, models: Mapping[str, Model
                 for name in entries)
 
 
-def _of_pairs(estimator: Estimator) -> Method:
+def _of_pairs(measurer: Measurer) -> Method:
     def method(reference: Frame, source: Frame) -> DepthAndDeviation:
         if np.array_equal(reference.T_world_cam[:3, 3], source.T_world_cam[:3, 3]):
             raise NotApplicable('the camera did not move')
-        estimate = estimator.estimate(reference, [source])
+        estimate = measurer.estimate(reference, [source])
         return DepthAndDeviation(estimate.depth_hw, estimate.deviation_hw)
     return method
 
@@ -280,13 +282,13 @@ class _Flight:
 
     def __init__(self, sequence: PosedSequence, label: str, model: Model, options: EstimatorOptions):
         self.tally = _Tally(sequence, label, 'stream')
-        self._estimator, self._max_depth = Estimator(model, options), sequence.max_depth
+        self._session, self._max_depth = Session(model, options), sequence.max_depth
         model.warm_up(sequence.camera, options.max_sources, options.ranges)
 
     def add(self, label: str, frame: Frame, truth_hw: np.ndarray | None) -> PixelErrors | None:
         """Fly on to a frame; return its errors if it is scored: all that have truth but the first are."""
         started = time.perf_counter()
-        outcome = self._estimator.add(frame)
+        outcome = self._session.add(frame)
         seconds, displacements = time.perf_counter() - started, []
         estimate = DepthAndDeviation(np.full(frame.image.shape[:2], np.nan))
         if isinstance(outcome, Drop):

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 
 from ros_depthnet.core import motion
-from ros_depthnet.evaluation.posed_sequence import PosedSequence
+from ros_depthnet.flight.posed_sequence import PosedSequence
 
 _MEMORY = 1.0   # seconds for which the error of the velocity stays much the same
 

@@ -8,13 +8,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ros_depthnet.core.baseline import Drop
 from ros_depthnet.core.cloud import CloudOptions, make_cloud
-from ros_depthnet.core.estimator import Estimate, Estimator
 from ros_depthnet.core.frames import Frame
+from ros_depthnet.core.measurer import Estimate
 from ros_depthnet.core.obstacles import ObstacleOptions, cluster_obstacles
+from ros_depthnet.core.reasons import Drop
 from ros_depthnet.evaluation.cloud_map import CloudMap
 from ros_depthnet.evaluation.moments import Moments
+from ros_depthnet.flight.diagnosis import Finding
+from ros_depthnet.flight.recorded import RecordedFrame
+from ros_depthnet.flight.session import Session
 
 FOLDERS = ('depth', 'deviation')
 
@@ -27,30 +30,38 @@ class Processed:
     cloud: CloudMap
     frames: int
     dropped: dict[str, int]
+    contradictions: tuple[str, ...]
     flight_seconds: float
     estimator_seconds: float
 
 
-def process_flight(frames: Iterable[Frame], estimator: Estimator, out: Path, moments: Moments,
+def process_flight(frames: Iterable[RecordedFrame], session: Session, out: Path, moments: Moments,
                    progress: Callable[[str], None]) -> Processed:
     """Estimate every frame; write `out`/{depth,deviation}/STAMP.png (uint16 millimetres), keep the rest."""
     for part in FOLDERS:
         (out / part).mkdir(parents=True, exist_ok=True)
-    cloud, stamps_ns, dropped, seconds = CloudMap(), [], Counter(), 0.0
-    for frame in frames:
+    cloud, stamps_ns, dropped, seconds, epoch = CloudMap(), [], Counter(), 0.0, 0
+    findings: dict[str, Finding] = {}
+    for recorded in frames:
+        frame = recorded.frame
         stamps_ns.append(frame.stamp_ns)
         started = time.perf_counter()
-        estimate = estimator.add(frame)
+        if recorded.epoch != epoch:
+            epoch = recorded.epoch
+            session.reset()
+        estimate = session.add(frame, recorded.T_body_cam)
         seconds += time.perf_counter() - started
         progress(f'frame {len(stamps_ns)}, {len(stamps_ns) / seconds:.1f} frames/s')
+        if session.finding:
+            findings.setdefault(session.finding.sentence, session.finding)
         if isinstance(estimate, Drop):
             dropped[estimate.value] += 1
             continue
         for part, metres in zip(FOLDERS, (estimate.depth_hw, estimate.deviation_hw), strict=True):
             cv2.imwrite(str(out / part / f'{frame.stamp_ns:019d}.png'), millimetres(metres))
         _keep(moments, cloud, frame, estimate)
-    flight_seconds = (stamps_ns[-1] - stamps_ns[0]) / 1e9 if stamps_ns else 0.0
-    return Processed(moments, cloud, len(stamps_ns), dict(dropped), flight_seconds, seconds)
+    flight_seconds = (max(stamps_ns) - min(stamps_ns)) / 1e9 if stamps_ns else 0.0
+    return Processed(moments, cloud, len(stamps_ns), dict(dropped), tuple(findings), flight_seconds, seconds)
 
 
 def millimetres(metres: np.ndarray) -> np.ndarray:

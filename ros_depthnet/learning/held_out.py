@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.estimator import Estimator, EstimatorOptions
 from ros_depthnet.core.frames import Frame
+from ros_depthnet.core.measurer import EstimatorOptions, Measurer
 from ros_depthnet.core.motion import pose
 from ros_depthnet.engines.model import Model
 from ros_depthnet.evaluation.metrics import DepthAndDeviation, PixelErrors, average
@@ -60,7 +60,7 @@ def calibrated_scale(model: Model, flights: RenderedFlights) -> float:
 
 def _errors(model: Model, flights: RenderedFlights, spoilt: bool) -> list[PixelErrors]:
     options = EstimatorOptions(min_range=NEAREST / 10, max_range=FARTHEST, max_relative_deviation=np.inf)
-    estimator, found = Estimator(model, options), []
+    estimator, found = Measurer(model, options), []
     for number in range(len(flights)):
         flight = flights[number]
         truth = flight.depth[0].astype(np.float32)

@@ -14,10 +14,11 @@ from std_msgs.msg import Header
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.motion import inverse
 from ros_depthnet.core.mounting import FORWARD_RPY, mounting
+from ros_depthnet.flight.messages.stamp import NANOSECONDS
 from ros_depthnet.ros.conversions.camera_info import from_camera
 from ros_depthnet.ros.conversions.image import from_depth, from_rgb
 from ros_depthnet.ros.conversions.pose import from_odometry
-from ros_depthnet.ros.conversions.time import NANOSECONDS, to_stamp
+from ros_depthnet.ros.conversions.time import to_stamp
 from ros_depthnet.ros.recording import CAMERA_FRAME, ODOM_FRAME, Event
 from ros_depthnet.ros.topics import CAMERA_INFO, IMAGE, ODOM, Topic
 

@@ -1,23 +1,32 @@
 """What cloud_node and obstacle_node share: anybody's depth, what belongs to it, and the camera's pose."""
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from ros_depthnet.core.baseline import Drop
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import BadImage
+from ros_depthnet.core.motion import InvalidPose, inverse
+from ros_depthnet.core.reasons import Drop, Refusal
+from ros_depthnet.flight.messages.camera_info import NoCamera, to_calibration
+from ros_depthnet.flight.messages.image import ImageReader, to_depth
+from ros_depthnet.flight.messages.pose import READERS, to_pose
+from ros_depthnet.flight.messages.stamp import to_ns
+from ros_depthnet.flight.poses import CameraPose, CameraPoses, Located, PoseOptions
 from ros_depthnet.ros import qos, topics
-from ros_depthnet.ros.conversions.camera_info import NoCamera, to_camera
-from ros_depthnet.ros.conversions.image import to_depth, to_rgb
-from ros_depthnet.ros.conversions.time import to_ns
 from ros_depthnet.ros.managed import ProcessingNode, milliseconds_since
-from ros_depthnet.ros.mounting import check_mounting
-from ros_depthnet.ros.poses import CameraPose, CameraPoses
-from ros_depthnet.ros.synchroniser import ExactSynchroniser
+from ros_depthnet.ros.mounting import Mounting, check_mounting
+from ros_depthnet.ros.parameters import options_from
+from ros_depthnet.ros.synchroniser import Synchroniser
+
+_PERIOD = 0.05  # seconds between looks at which depth has waited too long
+_TYPES = {topics.DEPTH: Image, topics.DEPTH_CAMERA_INFO: CameraInfo, topics.DEVIATION: Image,
+          topics.DEPTH_RGB: Image, topics.DEPTH_CAMERA_POSE: PoseStamped, topics.DEPTH_BODY_POSE: Odometry}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +56,9 @@ class DepthConsumer(ProcessingNode):
     """
     A node that gets depth frames, in the worker's thread, in `use`.
 
-    The messages of one frame have one stamp. The deviation, and where `wants_rgb` the colours, are waited for
-    only while somebody publishes them, so that other people's depth will do.
+    The messages of one frame have one stamp, or nearly. The deviation, and where `wants_rgb` the colours, are
+    waited for only while somebody publishes them, so that other people's depth will do. So are the poses that
+    depth_node publishes with its depth; with other people's depth they come from odometry and mounting.
     """
 
     wants_rgb = False
@@ -61,34 +71,48 @@ class DepthConsumer(ProcessingNode):
         check_mounting(settings)
 
     def connect(self) -> None:
-        """Subscribe to depth and, for output in the odometry's frame, odometry."""
-        optional = (topics.DEVIATION, topics.DEPTH_RGB) if self.wants_rgb else (topics.DEVIATION,)
-        self._synchroniser = ExactSynchroniser(self._required, self._on_complete_set)
+        """Subscribe to depth and, for output in the odometry's frame, poses."""
+        in_odom = self.settings.output_frame == 'odom'
+        optional = (topics.DEVIATION, *((topics.DEPTH_RGB,) if self.wants_rgb else ()),
+                    *(topics.DEPTH_POSES if in_odom else ()))
+        self._synchroniser = Synchroniser(topics.DEPTH, self._required, self._on_complete_set, self._on_incomplete)
         self._depth_inputs = {}
-        for topic, message_type in ((topics.DEPTH, Image), (topics.DEPTH_CAMERA_INFO, CameraInfo),
-                                    *((topic, Image) for topic in optional)):
-            profile = qos.IMAGES if message_type is Image else qos.SMALL_MESSAGES
+        for topic in (topics.DEPTH, topics.DEPTH_CAMERA_INFO, *optional):
+            profile = qos.IMAGES if _TYPES[topic] is Image else qos.SMALL_MESSAGES
             self._depth_inputs[topic] = self.subscribe(
-                topic, message_type, lambda message, topic=topic: self._on_message(topic, message), profile,
+                topic, _TYPES[topic], lambda message, topic=topic: self._on_message(topic, message), profile,
                 optional=topic in optional)
-        self._poses = CameraPoses(self) if self.settings.output_frame == 'odom' else None
+        options = options_from(self.settings, PoseOptions)
+        self._mounting = Mounting(self, options)
+        self._poses = CameraPoses(options, self._mounting) if in_odom else None
+        self._timer = None
+        if in_odom:
+            self.subscribe(topics.ODOM, Odometry, self._on_odometry, qos.ODOMETRY, optional=True)
+            self._timer = self.create_timer(_PERIOD, self._expire, clock=self.steady_clock)
 
     def forget(self) -> None:
-        """Forget poses and incomplete sets."""
-        if self._poses:
-            self._poses.close()
+        """Stop listening to tf and forget incomplete sets."""
+        self._mounting.close()
+        if self._timer is not None:
+            self.destroy_timer(self._timer)
+            self._timer = None
 
     def process(self, job: _Job) -> None:
         """Convert one set of messages and use it."""
         try:
             frame = self._frame(job)
         except BadImage as error:
-            self.health.dropped(Drop.BAD_IMAGE, str(error))
+            self.health.refused(Refusal(Drop.BAD_IMAGE, {'why': str(error)}))
         except NoCamera as error:
-            self.health.dropped(Drop.NO_CAMERA_INFO, str(error))
+            self.health.refused(Refusal(Drop.BAD_CAMERA_INFO, {'why': str(error)}))
         else:
             self.use(frame)
             self.health.published(milliseconds_since(job.arrived))
+
+    def settings_changed(self) -> None:
+        """Wait for poses as long as is said now."""
+        if getattr(self, '_poses', None):
+            self._poses.use(options_from(self.settings, PoseOptions))
 
     def _required(self) -> list[topics.Topic]:
         return [topic for topic, source in self._depth_inputs.items()
@@ -97,27 +121,61 @@ class DepthConsumer(ProcessingNode):
     def _on_message(self, topic: topics.Topic, message) -> None:
         self._synchroniser.add(topic, to_ns(message.header.stamp), message)
 
+    def _on_incomplete(self, missing: list[topics.Topic]) -> None:
+        self.health.refused(Refusal(Drop.UNMATCHED, {
+            'missing': ', '.join(self._depth_inputs[topic].topic for topic in missing)}))
+
     def _on_complete_set(self, stamp_ns: int, messages: dict) -> None:
-        arrived = time.monotonic()
-
-        def work(pose: CameraPose | None) -> None:
-            if self.work_on(_Job(arrived, messages, pose)):
-                self.health.dropped(Drop.BUSY)
-
-        if self._poses:
-            self._poses.request(stamp_ns, messages[topics.DEPTH].header.frame_id, work)
+        now = time.monotonic()
+        try:
+            pose = _published_pose(messages)
+        except InvalidPose as error:
+            self.health.refused(Refusal(Drop.BAD_POSE, {'why': str(error)}))
+            return
+        job = _Job(now, messages, pose)
+        if self._poses and pose is None:
+            self._settle(self._poses.request(stamp_ns, messages[topics.DEPTH].header.frame_id, job, now))
         else:
-            work(None)
+            self._work(job)
+
+    def _on_odometry(self, message: Odometry) -> None:
+        try:
+            self._settle(self._poses.add(READERS[topics.ODOM.type](message)))
+        except InvalidPose as error:
+            self.health.refused(Refusal(Drop.BAD_POSE, {'why': str(error)}))
+
+    def _expire(self) -> None:
+        self._settle(self._poses.expire(time.monotonic()))
+
+    def _settle(self, outcomes: list[Located[_Job] | Refusal]) -> None:
+        for outcome in outcomes:
+            if isinstance(outcome, Refusal):
+                self.health.refused(outcome)
+            else:
+                self._work(replace(outcome.asker, pose=outcome.pose))
+
+    def _work(self, job: _Job) -> None:
+        if self.work_on(job):
+            self.health.dropped(Drop.BUSY)
 
     def _frame(self, job: _Job) -> DepthFrame:
         messages = job.messages
         depth_hw = to_depth(messages[topics.DEPTH])
-        camera = to_camera(messages[topics.DEPTH_CAMERA_INFO])
+        camera = to_calibration(messages[topics.DEPTH_CAMERA_INFO]).pinhole
         deviation_hw = to_depth(messages[topics.DEVIATION]) if topics.DEVIATION in messages else None
-        rgb = to_rgb(messages[topics.DEPTH_RGB]) if topics.DEPTH_RGB in messages else None
+        rgb = ImageReader().rgb(messages[topics.DEPTH_RGB]) if topics.DEPTH_RGB in messages else None
         images = {topics.DEPTH: depth_hw, topics.DEVIATION: deviation_hw, topics.DEPTH_RGB: rgb}
         for topic, image in images.items():
             if image is not None and image.shape[:2] != (camera.height, camera.width):
                 raise BadImage(f'{topic.name} has {image.shape[1]} x {image.shape[0]} pixels, but '
                                f'{topics.DEPTH_CAMERA_INFO.name} says {camera.width} x {camera.height}.')
         return DepthFrame(messages[topics.DEPTH].header, depth_hw, deviation_hw, rgb, camera, job.pose)
+
+
+def _published_pose(messages: dict) -> CameraPose | None:
+    """Return the pose that depth_node has published with its depth, None where it has not; raises InvalidPose."""
+    if not messages.keys() >= set(topics.DEPTH_POSES):
+        return None
+    camera, body = (messages[topic] for topic in topics.DEPTH_POSES)
+    T_odom_cam, T_odom_body = to_pose(camera.pose), to_pose(body.pose.pose)
+    return CameraPose(T_odom_cam, inverse(T_odom_body) @ T_odom_cam, body.header.frame_id, body.child_frame_id)

@@ -3,38 +3,33 @@
 import sys
 import time
 from collections import deque
-from dataclasses import dataclass
 from types import SimpleNamespace
 
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
-from ros_depthnet.core.baseline import Drop
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.estimator import Estimate, Estimator, EstimatorOptions
 from ros_depthnet.core.frames import BadImage, Frame
+from ros_depthnet.core.measurer import Estimate, EstimatorOptions, Measurer
+from ros_depthnet.core.motion import inverse
+from ros_depthnet.core.reasons import Drop, Refusal
 from ros_depthnet.engines.model import load_model
+from ros_depthnet.flight.intake import Arrival, Intake, IntakeOptions
+from ros_depthnet.flight.poses import CameraPose
+from ros_depthnet.flight.session import Session
 from ros_depthnet.ros import qos, topics
-from ros_depthnet.ros.conversions.camera_info import NoCamera, from_camera, is_distorted, to_camera
-from ros_depthnet.ros.conversions.image import compressed_to_rgb, from_depth, from_rgb, to_rgb
-from ros_depthnet.ros.conversions.time import to_ns
+from ros_depthnet.ros.conversions.camera_info import from_camera
+from ros_depthnet.ros.conversions.image import from_depth, from_rgb
+from ros_depthnet.ros.conversions.pose import from_odometry, from_pose
 from ros_depthnet.ros.diagnostics import Complaint
 from ros_depthnet.ros.managed import ProcessingNode, milliseconds_since
-from ros_depthnet.ros.mounting import check_mounting
+from ros_depthnet.ros.mounting import Mounting, check_mounting
 from ros_depthnet.ros.parameters import options_from
-from ros_depthnet.ros.poses import CameraPose, CameraPoses
 from ros_depthnet.ros.running import run
 
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    arrived: float
-    image: Image | CompressedImage
-    camera_info: CameraInfo
-    pose: CameraPose
-
-
-def _stamp_ns(job: _Job) -> int:
-    return to_ns(job.image.header.stamp)
+_PERIOD = 0.05  # seconds between looks at which images have waited too long
 
 
 class DepthNode(ProcessingNode):
@@ -42,6 +37,9 @@ class DepthNode(ProcessingNode):
 
     def __init__(self, **node_options):
         """Declare the parameters."""
+        self._camera_info: CameraInfo | None = None
+        self._mounting: Mounting | None = None
+        self._timer = None
         super().__init__('depth_node', **node_options)
 
     def configure(self) -> None:
@@ -60,29 +58,43 @@ class DepthNode(ProcessingNode):
         width, height = settings.warm_up_size
         camera = Camera(width, height, width, width, width / 2, height / 2)
         self._model.warm_up(camera, settings.max_sources, settings.ranges)
-        self._estimator = Estimator(self._model, options_from(settings, EstimatorOptions))
+        self._session = Session(self._model, options_from(settings, EstimatorOptions))
         self.health.facts.update(model=self._model.card.name, provider=self._model.engine.provider)
         self.get_logger().info(f'{self._model.card.name} is ready on {self._model.engine.provider}.')
         self._depth = self.advertise(topics.DEPTH, Image)
         self._depth_camera_info = self.advertise(topics.DEPTH_CAMERA_INFO, CameraInfo)
         self._deviation = self.advertise(topics.DEVIATION, Image)
         self._depth_rgb = self.advertise(topics.DEPTH_RGB, Image)
+        self._camera_pose = self.advertise(topics.DEPTH_CAMERA_POSE, PoseStamped)
+        self._body_pose = self.advertise(topics.DEPTH_BODY_POSE, Odometry)
 
     def connect(self) -> None:
         """Subscribe to camera and odometry."""
-        self._camera_info: CameraInfo | None = None
-        self._passed_over: deque[_Job] = deque(maxlen=self.settings.buffer_size)
+        options = options_from(self.settings, IntakeOptions)
+        self._mounting = Mounting(self, options)
+        self._passed_over: deque[Arrival] = deque(maxlen=self.settings.buffer_size)
+        self._epoch = 0
         if self.settings.image_transport == 'compressed':
-            self._image_input = self.subscribe(topics.COMPRESSED, CompressedImage, self._on_image, qos.IMAGES)
+            images = self.subscribe(topics.COMPRESSED, CompressedImage, self._on_image, qos.IMAGES)
         else:
-            self._image_input = self.subscribe(topics.IMAGE, Image, self._on_image, qos.IMAGES)
-        self.subscribe(topics.CAMERA_INFO, CameraInfo, self._on_camera_info, qos.SMALL_MESSAGES)
-        self._poses = CameraPoses(self)
+            images = self.subscribe(topics.IMAGE, Image, self._on_image, qos.IMAGES)
+        self._intake = Intake(options, self._mounting, images.topic)
+        if self._camera_info is not None:
+            self._settle(self._intake.camera_info(self._camera_info))
+        self.subscribe(topics.CAMERA_INFO, CameraInfo, self._on_camera_info, qos.SMALL_MESSAGES,
+                       once=True)
+        self.also_latched(topics.CAMERA_INFO, CameraInfo, self._on_camera_info)
+        self.subscribe(topics.ODOM, Odometry, self._on_odometry, qos.ODOMETRY)
+        self._timer = self.create_timer(_PERIOD, self._expire, clock=self.steady_clock)
 
     def forget(self) -> None:
         """Forget the flight so far."""
-        self._poses.close()
-        self._estimator.reset()
+        if self._mounting is not None:
+            self._mounting.close()
+        if self._timer is not None:
+            self.destroy_timer(self._timer)
+            self._timer = None
+        self._session.reset()
 
     def check(self, settings: SimpleNamespace) -> None:
         """Refuse what the estimator refuses, and tf where there is none."""
@@ -90,65 +102,69 @@ class DepthNode(ProcessingNode):
         options_from(settings, EstimatorOptions)
 
     def settings_changed(self) -> None:
-        """Go on with an estimator of the new options."""
-        if hasattr(self, '_estimator'):
-            self._estimator = Estimator(self._model, options_from(self.settings, EstimatorOptions))
+        """Go on with the flight by the new options."""
+        if hasattr(self, '_session'):
+            self._session.use(Measurer(self._model, options_from(self.settings, EstimatorOptions)))
+        if hasattr(self, '_intake'):
+            self._intake.use(options_from(self.settings, IntakeOptions))
 
-    def process(self, job: _Job) -> None:
+    def process(self, arrival: Arrival) -> None:
         """Estimate depth for one image and publish it; keep those passed over as its possible partners."""
-        while self._passed_over and _stamp_ns(self._passed_over[0]) < _stamp_ns(job):
-            if frame := self._frame(self._passed_over.popleft()):
-                self._estimator.hold(frame)
-        frame = self._frame(job)
-        if frame is None:
+        while self._passed_over and (self._passed_over[0].epoch < arrival.epoch
+                                     or self._passed_over[0].stamp_ns < arrival.stamp_ns):
+            held = self._passed_over.popleft()
+            frame = self._frame(held) if held.epoch == arrival.epoch else None
+            if frame and (why := self._session.hold(frame, held.pose.T_body_cam)):
+                self.health.dropped(why)
+        if (frame := self._frame(arrival)) is None:
             return
-        result = self._estimator.add(frame)
-        if (result if isinstance(result, Drop) else result.carried) is Drop.BLANK:
-            self.health.complain('blank', Complaint.warning(
-                f'Images on {self._image_input.topic} show nothing at all: is the lens covered, or the '
-                'exposure far off?'))
-        if result is Drop.TIME_JUMP:
-            self._passed_over.clear()
+        if arrival.epoch != self._epoch:
+            self._epoch = arrival.epoch
+            self._session.reset()
+        result = self._session.add(frame, arrival.pose.T_body_cam)
+        reason = result if isinstance(result, Drop) else result.carried
+        if reason in (Drop.BLANK, Drop.FROZEN):
+            self.health.complain(reason.value, Complaint.warning(Refusal(reason).sentence))
+        if finding := self._session.finding:
+            self.health.complain(Drop.CONTRADICTED.value, Complaint.error(finding.sentence))
         if isinstance(result, Drop):
             self.health.dropped(result)
             return
-        self._publish(result, job.image.header)
-        self.health.published(milliseconds_since(job.arrived))
+        self._publish(result, arrival.message.header, arrival.pose)
+        self.health.published(milliseconds_since(arrival.arrived))
 
-    def _frame(self, job: _Job) -> Frame | None:
-        """Return the frame of a job; None, and the reason counted, if it has no usable image or camera."""
-        message = job.image
+    def _frame(self, arrival: Arrival) -> Frame | None:
+        """Return the frame of an arrival; None, and the reason counted, if its image is no use."""
         try:
-            rgb = compressed_to_rgb(message) if isinstance(message, CompressedImage) else to_rgb(message)
-            return Frame(_stamp_ns(job), rgb, to_camera(job.camera_info), job.pose.T_odom_cam)
+            return arrival.frame()
         except BadImage as error:
-            self.health.dropped(Drop.BAD_IMAGE, str(error))
-        except NoCamera as error:
-            self.health.dropped(Drop.NO_CAMERA_INFO, str(error))
+            self.health.refused(Refusal(Drop.BAD_IMAGE, {'why': str(error)}))
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._camera_info = message
-        if is_distorted(message) and 'rect' not in self._image_input.topic:
-            self.health.complain('distorted', Complaint.warning(
-                f'The camera on {self._image_input.topic} has lens distortion (D is not zero), but depth '
-                "wants undistorted images: remap image_raw to image_rect of image_proc's rectify_node."))
+        self._settle(self._intake.camera_info(message))
+        calibration = self._intake.calibration
+        if calibration and calibration.oddity:
+            self.health.complain('camera_info', Complaint.warning(calibration.oddity))
 
     def _on_image(self, message: Image | CompressedImage) -> None:
-        camera_info, arrived = self._camera_info, time.monotonic()
-        if camera_info is None:
-            # No sentence: the first image may well overtake it, and later the silent input is complained of.
-            self.health.dropped(Drop.NO_CAMERA_INFO)
-            return
+        self._settle(self._intake.image(message, time.monotonic()))
 
-        def work(pose: CameraPose) -> None:
-            passed_over = self.work_on(_Job(arrived, message, camera_info, pose))
-            if passed_over:
+    def _on_odometry(self, message: Odometry) -> None:
+        self._settle(self._intake.pose(message, topics.ODOM.type))
+
+    def _expire(self) -> None:
+        self._settle(self._intake.expire(time.monotonic()))
+
+    def _settle(self, outcomes: list[Arrival | Refusal]) -> None:
+        for outcome in outcomes:
+            if isinstance(outcome, Refusal):
+                self.health.refused(outcome)
+            elif passed_over := self.work_on(outcome):
                 self._passed_over.append(passed_over)
                 self.health.dropped(Drop.BUSY)
 
-        self._poses.request(to_ns(message.header.stamp), message.header.frame_id, work)
-
-    def _publish(self, estimate: Estimate, header) -> None:
+    def _publish(self, estimate: Estimate, header: Header, pose: CameraPose) -> None:
         if self._depth.wanted:
             self._depth.publish(from_depth(estimate.depth_hw, header, self.settings.depth_encoding))
         if self._deviation.wanted:
@@ -156,6 +172,10 @@ class DepthNode(ProcessingNode):
         if self._depth_rgb.wanted:
             self._depth_rgb.publish(from_rgb(estimate.image, header))
         self._depth_camera_info.publish(from_camera(estimate.camera, header))
+        in_odom = Header(stamp=header.stamp, frame_id=pose.odom_frame)
+        self._camera_pose.publish(PoseStamped(header=in_odom, pose=from_pose(pose.T_odom_cam)))
+        T_odom_body = pose.T_odom_cam @ inverse(pose.T_body_cam)
+        self._body_pose.publish(from_odometry(T_odom_body, in_odom, pose.body_frame))
 
 
 def main(args=None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
-from ros_depthnet.core.baseline import Drop
+from ros_depthnet.core.reasons import Drop, Refusal
 from ros_depthnet.core.recent import Recent
 
 _REPEAT = (
@@ -56,6 +56,10 @@ class Health:
             self._drops[key] += 1
         if sentence:
             self.complain(key, Complaint.warning(sentence))
+
+    def refused(self, refusal: Refusal) -> None:
+        """Count a refusal, and say its sentence if it has one."""
+        self.dropped(refusal.reason, refusal.sentence)
 
     def published(self, latency_ms: float) -> None:
         """Count a result, published this long after its last input came."""

@@ -25,10 +25,11 @@ class Input:
     """A subscription with overridable QoS that can say what is wrong with it."""
 
     def __init__(self, node: LifecycleNode, topic: Topic, message_type: type, callback: Callable,
-                 profile: QoSProfile, optional: bool = False):
-        """Subscribe; an optional input is not missed while nobody publishes it."""
+                 profile: QoSProfile, optional: bool = False, once: bool = False):
+        """Subscribe; an optional input is not missed while nobody publishes it, nor one that came `once`."""
         self._node, self._callback = node, callback
-        self.optional = optional
+        self.optional, self._once = optional, once
+        self._arrived = False
         self.topic: str = node.resolve_topic_name(topic.name)
         self._arrivals = Recent()
         self._last = time.monotonic()
@@ -54,6 +55,8 @@ class Input:
 
     def complaint(self, timeout: float) -> Complaint | None:
         """Return what keeps messages from arriving, None when they came within `timeout` seconds."""
+        if self._once and self._arrived:
+            return None
         silence = time.monotonic() - self._last
         if silence < timeout:
             return None
@@ -74,12 +77,34 @@ class Input:
         self._node.destroy_subscription(self._subscription)
 
     def _on_message(self, message) -> None:
-        self._last = time.monotonic()
+        self._last, self._arrived = time.monotonic(), True
         self._arrivals.add(self._last)
         self._callback(message)
 
     def _on_incompatible_qos(self, event) -> None:
         self._mismatch = QoSPolicyKind(event.last_policy_kind).name.lower()
+
+
+class LatchedInput:
+    """
+    A second subscription to a topic, for what its publisher has kept (transient local).
+
+    Publishers that keep nothing do not match it, which is no fault: the first subscription serves them.
+    """
+
+    def __init__(self, node: LifecycleNode, topic: Topic, message_type: type, callback: Callable):
+        """Subscribe."""
+        self._node = node
+        self._subscription = node.create_subscription(
+            message_type, topic.name, callback, qos.LATCHED,
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda event: None))
+
+    def complaint(self, timeout: float) -> None:
+        """Complain of nothing: what has not been kept may still come by the first subscription."""
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self._node.destroy_subscription(self._subscription)
 
 
 class Output:

@@ -13,7 +13,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.qos import QoSProfile
 
 from ros_depthnet.ros.diagnostics import Complaint, Health, array_of
-from ros_depthnet.ros.endpoints import Input, Output
+from ros_depthnet.ros.endpoints import Input, LatchedInput, Output
 from ros_depthnet.ros.parameters import TABLES, Parameter
 from ros_depthnet.ros.topics import DIAGNOSTICS, Topic
 from ros_depthnet.ros.worker import Worker
@@ -165,7 +165,7 @@ class ProcessingNode(ManagedNode):
 
     def __init__(self, name: str, **node_options):
         """Declare the parameters."""
-        self.inputs: list[Input] = []
+        self.inputs: list[Input | LatchedInput] = []
         self._outputs: list[Output] = []
         self._worker: Worker | None = None
         self._demand_timer = None
@@ -186,10 +186,14 @@ class ProcessingNode(ManagedNode):
         return self._outputs[-1]
 
     def subscribe(self, topic: Topic, message_type: type, callback, profile: QoSProfile,
-                  optional: bool = False) -> Input:
-        """Return a new input, closed when nobody listens to the outputs any more."""
-        self.inputs.append(Input(self, topic, message_type, callback, profile, optional))
+                  optional: bool = False, once: bool = False) -> Input:
+        """Return a new input, closed when nobody listens to the outputs any more; see Input."""
+        self.inputs.append(Input(self, topic, message_type, callback, profile, optional, once))
         return self.inputs[-1]
+
+    def also_latched(self, topic: Topic, message_type: type, callback) -> None:
+        """Take what was published once, before this node listened; closed together with the inputs."""
+        self.inputs.append(LatchedInput(self, topic, message_type, callback))
 
     def work_on(self, job):
         """Give the worker a job; return the older one it had no time for, if any."""
@@ -220,13 +224,19 @@ class ProcessingNode(ManagedNode):
     def facts(self) -> dict[str, str]:
         """Return whether anybody listens, and the rates of the inputs."""
         return {'listeners': 'yes' if self.inputs else 'no, so nothing is computed',
-                **{f'input_hz{source.topic}': f'{source.rate:.1f}' for source in self.inputs}}
+                **{f'input_hz{source.topic}': f'{source.rate:.1f}' for source in self.inputs
+                   if isinstance(source, Input)}}
 
     def _follow_demand(self) -> None:
         wanted = any(output.wanted for output in self._outputs)
         if wanted and not self._worker:
             self._worker = Worker(self._process_guarded)
-            self.connect()
+            try:
+                self.connect()
+            except Exception as error:  # noqa: BLE001 (a bad QoS override, say; it must not end the process)
+                self._disconnect()
+                self.health.complain('inputs', Complaint.error(
+                    f'The inputs cannot be subscribed to: {error}; check the qos_overrides parameters.'))
         elif not wanted and self._worker:
             self._disconnect()
 

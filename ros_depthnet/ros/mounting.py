@@ -1,13 +1,12 @@
-"""Where the camera sits on the body: from tf where it knows, else from the parameters."""
+"""Where the camera sits on the body, in a running graph: from tf where it knows, else from the parameters."""
 
 import time
-from types import SimpleNamespace
 
 import numpy as np
 from rclpy.time import Time
 
-from ros_depthnet.core.mounting import mounting
-from ros_depthnet.ros.conversions.pose import transform_to_pose
+from ros_depthnet.flight.messages.pose import transform_to_pose
+from ros_depthnet.flight.mounting import MountingOptions
 from ros_depthnet.ros.managed import ManagedNode
 
 try:
@@ -18,7 +17,7 @@ except ImportError:
 _PATIENCE = 2.0  # seconds that `auto` waits for a static transform
 
 
-def check_mounting(settings: SimpleNamespace) -> None:
+def check_mounting(settings) -> None:
     """Raise ValueError with a sentence when tf is demanded but not installed."""
     if settings.camera_mounting == 'tf' and tf2_ros is None:
         raise ValueError('camera_mounting is tf, but tf2_ros is not installed: install it, or set camera_xyz '
@@ -28,14 +27,14 @@ def check_mounting(settings: SimpleNamespace) -> None:
 class Mounting:
     """Tells T_body_cam, decided once: a mounting that changes in flight would bend every baseline."""
 
-    def __init__(self, node: ManagedNode):
-        """Read the node's `camera_*` parameters, which `check_mounting` has found good."""
-        self._node = node
-        settings = node.settings
+    def __init__(self, node: ManagedNode, options: MountingOptions):
+        """Go by options that `check_mounting` has found good."""
+        self._node, self._options = node, options
         self._T_body_cam: np.ndarray | None = None
         self._waiting_since: float | None = None
-        if tf2_ros is None or settings.camera_mounting == 'parameters':
-            self._settle(mounting(settings.camera_xyz, settings.camera_rpy), 'parameters')
+        self.origin = ''
+        if tf2_ros is None or options.camera_mounting == 'parameters':
+            self._settle(options.T_body_cam, 'parameters')
         else:
             self._buffer = tf2_ros.Buffer()
             self._listener = tf2_ros.TransformListener(self._buffer, node)
@@ -57,16 +56,16 @@ class Mounting:
         try:
             transform = self._buffer.lookup_transform(body_frame, camera_frame, Time()).transform
         except tf2_ros.TransformException as error:
-            settings = self._node.settings
-            if settings.camera_mounting == 'auto' and time.monotonic() - self._waiting_since > _PATIENCE:
+            waited = time.monotonic() - self._waiting_since
+            if self._options.camera_mounting == 'auto' and waited > _PATIENCE:
                 self._node.get_logger().warning(
                     'camera_xyz and camera_rpy are used, as tf does not know '
                     f'{camera_frame} in {body_frame}: {error}'
                 )
-                self._settle(mounting(settings.camera_xyz, settings.camera_rpy), 'parameters')
+                self._settle(self._options.T_body_cam, 'parameters')
             return
         self._settle(transform_to_pose(transform), f'tf ({body_frame} to {camera_frame})')
 
     def _settle(self, T_body_cam: np.ndarray, origin: str) -> None:
-        self._T_body_cam = T_body_cam
+        self._T_body_cam, self.origin = T_body_cam, origin
         self._node.health.facts['camera_mounting'] = origin

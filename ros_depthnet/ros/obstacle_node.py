@@ -16,7 +16,6 @@ from ros_depthnet.ros import topics
 from ros_depthnet.ros.conversions.markers import from_boxes
 from ros_depthnet.ros.conversions.scan import from_sectors
 from ros_depthnet.ros.depth_consumer import DepthConsumer, DepthFrame
-from ros_depthnet.ros.mounting import Mounting
 from ros_depthnet.ros.parameters import options_from
 from ros_depthnet.ros.running import run
 
@@ -35,17 +34,6 @@ class ObstacleNode(DepthConsumer):
         self._obstacles = self.advertise(topics.OBSTACLES, MarkerArray)
         self._distances = self.advertise(topics.OBSTACLE_DISTANCE, LaserScan)
         self._shown = 0
-
-    def connect(self) -> None:
-        """Subscribe; without odometry, only the mounting tells where up is."""
-        super().connect()
-        self._mounting = Mounting(self) if self._poses is None else None
-
-    def forget(self) -> None:
-        """Stop listening."""
-        super().forget()
-        if self._mounting:
-            self._mounting.close()
 
     def check(self, settings: SimpleNamespace) -> None:
         """Refuse options that contradict each other."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 from ros_depthnet.core.cloud import CloudOptions
-from ros_depthnet.core.estimator import EstimatorOptions
+from ros_depthnet.core.measurer import EstimatorOptions
 from ros_depthnet.core.mounting import FORWARD_RPY
 from ros_depthnet.core.obstacles import ObstacleOptions
+from ros_depthnet.flight.intake import RECTIFY
 from ros_depthnet.ros.topics import NODES
 
 
@@ -114,6 +115,13 @@ _POSES = (
         live=True,
     ),
     Parameter(
+        'pose_delay',
+        0.0,
+        'Seconds by which the stamps of the odometry are late; negative: early.',
+        -5.0,
+        5.0,
+    ),
+    Parameter(
         'pose_gap',
         0.25,
         'Seconds between two odometry messages over which a pose is still interpolated.',
@@ -180,9 +188,20 @@ DEPTH_NODE = (
         choices=('32FC1', '16UC1'),
         live=True,
     ),
+    Parameter(
+        'rectify',
+        'auto',
+        'Straighten images that `camera_info` says are distorted; `auto`: unless their topic is named `..._rect`.',
+        choices=RECTIFY,
+    ),
     *_POSES,
     *_options(
         EstimatorOptions,
+        Parameter(
+            'check_odometry',
+            False,
+            'Give no depth while the images contradict odometry, mounting or calibration.',
+        ),
         Parameter(
             'ranges',
             0,

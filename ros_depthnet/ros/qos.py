@@ -1,6 +1,6 @@
 """Quality of service: inputs match every publisher, outputs every subscriber; users override both."""
 
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 
@@ -17,6 +17,8 @@ def reliable(depth: int) -> QoSProfile:
 IMAGES = sensor(1)
 SMALL_MESSAGES = sensor(10)
 ODOMETRY = sensor(100)
+LATCHED = QoSProfile(reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL,
+                     history=HistoryPolicy.KEEP_LAST, depth=1)
 OUTPUT = reliable(5)
 
 

@@ -8,27 +8,24 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from nav_msgs.msg import Odometry
+from geometry_msgs.msg import PoseStamped
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from visualization_msgs.msg import Marker, MarkerArray
 
-from ros_depthnet.core.motion import InvalidPose, NoPose, PoseBuffer, TimeJump
-from ros_depthnet.core.mounting import FORWARD_RPY, mounting
 from ros_depthnet.core.obstacles import Box
 from ros_depthnet.evaluation.cloud_map import CloudMap
 from ros_depthnet.evaluation.moments import Moments
+from ros_depthnet.flight.messages.camera_info import to_calibration
+from ros_depthnet.flight.messages.image import ImageReader, to_depth
+from ros_depthnet.flight.messages.pose import to_pose
+from ros_depthnet.flight.messages.stamp import to_ns
 from ros_depthnet.ros import qos, topics
-from ros_depthnet.ros.conversions.camera_info import to_camera
 from ros_depthnet.ros.conversions.cloud import to_points
-from ros_depthnet.ros.conversions.image import compressed_to_rgb, to_depth, to_rgb
 from ros_depthnet.ros.conversions.markers import BOXES
-from ros_depthnet.ros.conversions.pose import to_pose
-from ros_depthnet.ros.conversions.time import to_ns
 
-_T_BODY_CAM = mounting((0, 0, 0), FORWARD_RPY)
 _NO_COLOUR = 200   # grey of points of clouds without colours
 
 
@@ -58,7 +55,8 @@ class Recorder:
         self.moments = Moments(folder)
         self.cloud = CloudMap()
         self._compressed = compressed
-        self._poses = PoseBuffer(duration=1e6, max_gap=0.5)
+        self._reader = ImageReader()
+        self._poses: dict[int, np.ndarray] = {}
         self._image_arrivals: dict[int, float] = {}
         self._depth_arrivals: list[float] = []
         self._latencies_ms: list[float] = []
@@ -78,7 +76,7 @@ class Recorder:
                 (CameraInfo, topics.DEPTH_CAMERA_INFO, self._on_camera_info),
                 (Image, topics.DEVIATION, self._on_deviation), (PointCloud2, topics.POINTS, self._on_cloud),
                 (MarkerArray, topics.OBSTACLES, self._on_obstacles),
-                (Odometry, topics.ODOM, self._on_odometry),
+                (PoseStamped, topics.DEPTH_CAMERA_POSE, self._on_camera_pose),
                 (DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics)):
             node.create_subscription(kind, topic.name, callback, qos.reliable(100))
         self._executor = SingleThreadedExecutor(context=self._context)
@@ -104,11 +102,8 @@ class Recorder:
 
     def finish(self) -> Moments:
         """Return the moments, with poses and obstacles, once everything has come."""
-        for stamp_ns in self.moments.stamps_ns:
-            try:
-                self.moments.add_pose(stamp_ns, self._poses.at(stamp_ns) @ _T_BODY_CAM)
-            except NoPose:
-                continue
+        for stamp_ns, T_odom_cam in self._poses.items():
+            self.moments.add_pose(stamp_ns, T_odom_cam)
         for stamp_ns, boxes in self._boxes.items():
             self.moments.add_boxes(stamp_ns, boxes)
         return self.moments
@@ -121,7 +116,7 @@ class Recorder:
         stamp_ns = to_ns(message.header.stamp)
         self._image_arrivals[stamp_ns] = time.monotonic()
         try:
-            image = compressed_to_rgb(message) if self._compressed else to_rgb(message)
+            image = self._reader.rgb(message)
         except ValueError:
             return   # depth_node says so
         self.moments.add_image(stamp_ns, image)
@@ -137,7 +132,7 @@ class Recorder:
         self.moments.add_deviation(to_ns(message.header.stamp), to_depth(message))
 
     def _on_camera_info(self, message: CameraInfo) -> None:
-        self.moments.add_camera(to_ns(message.header.stamp), to_camera(message))
+        self.moments.add_camera(to_ns(message.header.stamp), to_calibration(message).pinhole)
 
     def _on_cloud(self, message: PointCloud2) -> None:
         self._clouds += 1
@@ -156,20 +151,13 @@ class Recorder:
         position, scale = marker.pose.position, marker.scale
         centre = np.array([position.x, position.y, position.z])
         size = np.array([scale.x, scale.y, scale.z])
-        try:
-            here = self._poses.at(to_ns(marker.header.stamp))[:3, 3]
-        except NoPose:
-            here = centre
+        T_odom_cam = self._poses.get(to_ns(marker.header.stamp))
+        here = centre if T_odom_cam is None else T_odom_cam[:3, 3]
         gaps = np.maximum(np.abs(here - centre) - size / 2, 0)
         return Box(centre, size, float(np.linalg.norm(gaps)), 0)
 
-    def _on_odometry(self, message: Odometry) -> None:
-        try:
-            self._poses.add(to_ns(message.header.stamp), to_pose(message.pose.pose))
-        except TimeJump:
-            self._poses.clear()
-        except InvalidPose:
-            return   # depth_node says so
+    def _on_camera_pose(self, message: PoseStamped) -> None:
+        self._poses[to_ns(message.header.stamp)] = to_pose(message.pose)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

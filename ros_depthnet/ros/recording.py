@@ -1,6 +1,6 @@
 """Recorded flights as a stream of messages: rosbag2 (sqlite3, MCAP) and posed-sequence folders."""
+import contextlib
 import heapq
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,32 +8,23 @@ from types import SimpleNamespace
 from typing import Protocol
 
 import numpy as np
-from rosbags.interfaces import Connection
-from rosbags.rosbag2 import Reader, ReaderError
-from rosbags.serde import SerdeError
-from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from ros_depthnet.core.motion import PoseBuffer, inverse
+from ros_depthnet.core.motion import InvalidPose, PoseBuffer, inverse
 from ros_depthnet.core.mounting import mounting
-from ros_depthnet.core.upright import upright
-from ros_depthnet.evaluation.posed_sequence import INDEX_NAME, PosedSequence
+from ros_depthnet.flight.bag import PARAMETERS, Bag, RecordingError
+from ros_depthnet.flight.messages.pose import READERS
+from ros_depthnet.flight.messages.stamp import NANOSECONDS
+from ros_depthnet.flight.posed_sequence import INDEX_NAME, PosedSequence
+from ros_depthnet.flight.upright import upright
 from ros_depthnet.ros.conversions.camera_info import from_camera
 from ros_depthnet.ros.conversions.image import from_rgb, octets
 from ros_depthnet.ros.conversions.pose import from_odometry
-from ros_depthnet.ros.conversions.time import NANOSECONDS, to_stamp
+from ros_depthnet.ros.conversions.time import to_stamp
 from ros_depthnet.ros.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM, Topic
 
 CAMERA_FRAME, ODOM_FRAME = 'camera_optical_frame', 'odom'
-
-
-_PARAMETERS = {IMAGE: 'image_topic', COMPRESSED: 'compressed_topic', CAMERA_INFO: 'camera_info_topic',
-               ODOM: 'odom_topic'}
-
-
-class RecordingError(ValueError):
-    """A recording that cannot be played; the text says why in one sentence."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,70 +66,27 @@ class BagRecording:
 
     def __init__(self, path: Path, settings: SimpleNamespace, report: Callable[[str], None]):
         """Find the topics to play; raises RecordingError."""
-        self._path, self._report = path, report
-        self._types = get_typestore(Stores.LATEST)
-        with self._open() as reader:
-            names = {topic: self._find(reader, topic, parameter, getattr(settings, parameter))
-                     for topic, parameter in _PARAMETERS.items()}
-        self._topics = {name: topic for topic, name in names.items() if name}
-        self.topics = frozenset(self._topics.values())
-        if not self.topics & {IMAGE, COMPRESSED}:
-            raise RecordingError(f'The bag {path} has no image topic.')
+        wanted = {topic: getattr(settings, parameter) for topic, parameter in PARAMETERS.items()}
+        self._bag = Bag(path, report, wanted)
+        self.topics = self._bag.topics
+        self._bag.require()
         for topic in (CAMERA_INFO, ODOM):
             if topic not in self.topics:
                 report(f'The bag {path} has no {topic.type}: publish {topic.name} from elsewhere.')
 
     def events(self) -> Iterator[Event]:
-        """Return the chosen topics' messages."""
-        with self._open() as reader:
-            connections = [connection for connection in reader.connections if self._is_played(connection)]
-            messages = reader.messages(connections)
-            while True:
-                try:
-                    connection, time_ns, cdr = next(messages)
-                except StopIteration:
-                    return
-                except _UNREADABLE as error:
-                    raise RecordingError(f'The bag {self._path} is damaged: {error}.') from error
-                try:
-                    self._types.deserialize_cdr(cdr, connection.msgtype)
-                except _UNDECODABLE as error:
-                    why = str(error) or type(error).__name__
-                    self._report(f'A damaged message on {connection.topic} is left out: {why}.')
-                    continue
-                yield Event(time_ns, self._topics[connection.topic], bytes(cdr))
-
-    def _open(self) -> Reader:
-        try:
-            reader = Reader(self._path)
-            reader.open()
-            reader.close()
-            return reader
-        except _UNREADABLE as error:
-            raise RecordingError(f'The bag {self._path} cannot be read: {str(error).rstrip(".")}.') from error
-
-    def _is_played(self, connection: Connection) -> bool:
-        topic = self._topics.get(connection.topic)
-        return topic is not None and connection.msgtype == topic.type
-
-    def _find(self, reader: Reader, topic: Topic, parameter: str, wanted: str) -> str | None:
-        """Return a topic's name in the bag: the wanted one, the usual one, or the only one of its type."""
-        names = sorted({other.topic for other in reader.connections if other.msgtype == topic.type})
-        usual = [name for name in names if name.endswith(f'/{topic.name}')]
-        named = [name for name in names if name == wanted] if wanted else usual
-        if wanted and not named:
-            raise RecordingError(f'The bag {self._path} has no {topic.type} on {wanted}; '
-                                 f'it has: {", ".join(names) or "none"}.')
-        if len(named) == 1 or len(names) < 2:
-            return (named or names or [None])[0]
-        raise RecordingError(f'The bag {self._path} has several {topic.type}: '
-                             f'set {parameter} to one of {", ".join(names)}.')
-
-
-# What rosbags lets through of a damaged file.
-_UNREADABLE = (
-    ReaderError, OSError, sqlite3.Error, ValueError, KeyError, TypeError, AssertionError, IndexError)
-_UNDECODABLE = (SerdeError, ValueError, IndexError, KeyError, AssertionError, UnicodeError)
+        """Return the chosen topics' messages; poses of other kinds as odometry."""
+        for record, topic in self._bag.events():
+            message = self._bag.message(record)
+            if message is None:
+                continue
+            if record.type == topic.type:
+                yield Event(record.time_ns, topic, record.cdr)
+                continue
+            with contextlib.suppress(InvalidPose):
+                pose = READERS[record.type](message)
+                header = Header(stamp=to_stamp(pose.stamp_ns), frame_id=pose.world_frame)
+                yield Event(record.time_ns, topic, from_odometry(pose.T_world_body, header, pose.body_frame))
 
 
 class SequenceRecording:

@@ -7,11 +7,12 @@ from nav_msgs.msg import Odometry
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from ros_depthnet.flight.bag import RecordingError
 from ros_depthnet.ros import topics
 from ros_depthnet.ros.conversions.time import to_stamp
 from ros_depthnet.ros.endpoints import Output
 from ros_depthnet.ros.managed import ManagedNode
-from ros_depthnet.ros.recording import RecordingError, open_recording
+from ros_depthnet.ros.recording import open_recording
 from ros_depthnet.ros.running import run
 
 _TYPES = {topics.IMAGE: Image, topics.COMPRESSED: CompressedImage, topics.CAMERA_INFO: CameraInfo,

@@ -2,14 +2,7 @@
 
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Topic:
-    """A topic's relative name, which users remap, its message type, and one sentence on what is in it."""
-
-    name: str
-    type: str
-    description: str
+from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM, Topic
 
 
 @dataclass(frozen=True)
@@ -20,18 +13,6 @@ class NodeTopics:
     publishes: tuple[Topic, ...]
 
 
-IMAGE = Topic('image_raw', 'sensor_msgs/msg/Image', 'Undistorted image of the camera, colour or grey.')
-COMPRESSED = Topic(
-    'image_raw/compressed',
-    'sensor_msgs/msg/CompressedImage',
-    'The same as JPEG or PNG, taken instead when `image_transport` is `compressed`.',
-)
-CAMERA_INFO = Topic('camera_info', 'sensor_msgs/msg/CameraInfo', "The camera's calibration.")
-ODOM = Topic(
-    'odom',
-    'nav_msgs/msg/Odometry',
-    'Pose of the body (forward, left, up) in a level frame, at 20 Hz or more.',
-)
 DEPTH = Topic(
     'depth/image',
     'sensor_msgs/msg/Image',
@@ -45,6 +26,14 @@ DEVIATION = Topic(
 )
 DEPTH_RGB = Topic(
     'depth/rgb', 'sensor_msgs/msg/Image', 'The image that the depth belongs to, at the size of `depth/image`.'
+)
+DEPTH_CAMERA_POSE = Topic(
+    'depth/camera_pose',
+    'geometry_msgs/msg/PoseStamped',
+    "Pose of the optical frame in the odometry's frame when the image of `depth/image` was taken.",
+)
+DEPTH_BODY_POSE = Topic(
+    'depth/body_pose', 'nav_msgs/msg/Odometry', 'Pose of the body at that time; its twist is not filled.'
 )
 POINTS = Topic(
     'points', 'sensor_msgs/msg/PointCloud2', 'The cloud: x, y, z and, if there is `depth/rgb`, rgb.'
@@ -66,10 +55,11 @@ DIAGNOSTICS = Topic(
 )
 CLOCK = Topic('/clock', 'rosgraph_msgs/msg/Clock', "The recording's time, for nodes with `use_sim_time`.")
 
-_DEPTH_TOPICS = (DEPTH, DEPTH_CAMERA_INFO, DEVIATION, DEPTH_RGB)
+DEPTH_POSES = (DEPTH_CAMERA_POSE, DEPTH_BODY_POSE)
+_DEPTH_TOPICS = (DEPTH, DEPTH_CAMERA_INFO, DEVIATION, DEPTH_RGB, *DEPTH_POSES)
 NODES = {
     'depth_node': NodeTopics((IMAGE, COMPRESSED, CAMERA_INFO, ODOM), (*_DEPTH_TOPICS, DIAGNOSTICS)),
     'cloud_node': NodeTopics((*_DEPTH_TOPICS, ODOM), (POINTS, DIAGNOSTICS)),
-    'obstacle_node': NodeTopics((*_DEPTH_TOPICS[:3], ODOM), (OBSTACLES, OBSTACLE_DISTANCE, DIAGNOSTICS)),
+    'obstacle_node': NodeTopics((*_DEPTH_TOPICS[:3], *DEPTH_POSES, ODOM), (OBSTACLES, OBSTACLE_DISTANCE, DIAGNOSTICS)),
     'replay_node': NodeTopics((), (IMAGE, COMPRESSED, CAMERA_INFO, ODOM, CLOCK, DIAGNOSTICS)),
 }

@@ -11,12 +11,12 @@ pytest.importorskip('torch', reason='rendering needs the `train` extra')
 
 from ros_depthnet.cli.main import main  # noqa: E402
 from ros_depthnet.core.motion import rotation_angle  # noqa: E402
+from ros_depthnet.flight.messages.image import to_depth  # noqa: E402
+from ros_depthnet.flight.recorded import recorded_frames  # noqa: E402
 from ros_depthnet.learning.still_box.flights import flight, odom_poses  # noqa: E402
 from ros_depthnet.learning.still_box.options import FlightOptions  # noqa: E402
 from ros_depthnet.learning.still_box.textures import shared_atlas  # noqa: E402
 from ros_depthnet.ros.bag_writing import START_NS, TRUE_DEPTH  # noqa: E402
-from ros_depthnet.ros.conversions.image import to_depth  # noqa: E402
-from ros_depthnet.ros.offline import bag_frames  # noqa: E402
 from ros_depthnet.ros.replay_node import ReplayNode  # noqa: E402
 
 OPTIONS = FlightOptions('terrain', seed=2, seconds=0.5, width=64, height=48, samples=1)
@@ -38,7 +38,7 @@ def moments():
 
 def test_the_estimator_gets_the_frames_that_were_rendered(bag, moments):
     left_out = []
-    frames = list(bag_frames(bag, left_out.append))
+    frames = [recorded.frame for recorded in recorded_frames(bag, left_out.append)]
     assert not left_out and len(frames) == len(moments) == 5
     for frame, moment in zip(frames, moments):
         assert frame.stamp_ns == moment.frame.stamp_ns + START_NS
@@ -71,8 +71,8 @@ def test_noisy_odometry_is_off_by_as_much_as_was_asked_for(tmp_path):
     assert main([*COMMAND, '--pose-noise', '0.5,0', str(out)]) == 0
     exact = odom_poses(OPTIONS, np.arange(5) / 10)
     angles = [
-        np.degrees(rotation_angle(np.linalg.inv(T) @ frame.T_world_cam))
-        for frame, T in zip(bag_frames(out, print), exact)
+        np.degrees(rotation_angle(np.linalg.inv(T) @ recorded.frame.T_world_cam))
+        for recorded, T in zip(recorded_frames(out, print), exact)
     ]
     assert 0.1 < np.mean(angles) < 0.8  # of one attitude: .5 / sqrt(2) between two
     assert main([*COMMAND, str(out)]) == 1

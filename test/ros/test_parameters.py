@@ -9,7 +9,7 @@ import yaml
 from rclpy.parameter import Parameter
 
 from ros_depthnet.core.cloud import CloudOptions
-from ros_depthnet.core.estimator import EstimatorOptions
+from ros_depthnet.core.measurer import EstimatorOptions
 from ros_depthnet.core.obstacles import ObstacleOptions
 from ros_depthnet.resources import share_path
 from ros_depthnet.ros import parameters

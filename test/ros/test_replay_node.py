@@ -18,8 +18,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from wall import PERIOD_NS, START_NS, wall_flight, write_bag
 
 from ros_depthnet.core.mounting import FORWARD_RPY, mounting
-from ros_depthnet.evaluation.posed_sequence import PosedSequence
-from ros_depthnet.ros.conversions.pose import to_pose
+from ros_depthnet.flight.messages.pose import to_pose
+from ros_depthnet.flight.posed_sequence import PosedSequence
 from ros_depthnet.ros.replay_node import ReplayNode
 
 FRAMES = 4

@@ -1,78 +1,59 @@
-"""Exact synchronising: the own one, and message_filters' where it is installed, mean the same."""
+"""Messages that belong together by their stamps."""
 
 import pytest
-from sensor_msgs.msg import Image
 
-from ros_depthnet.ros.conversions.time import to_ns, to_stamp
-from ros_depthnet.ros.synchroniser import ExactSynchroniser
+from ros_depthnet.ros.synchroniser import Synchroniser
 
-try:
-    import message_filters
-except ImportError:
-    message_filters = None
-
-TOPICS = ('depth', 'info')
+MS = 1_000_000
 
 
-class Own:
-    def __init__(self, sets):
-        self._synchroniser = ExactSynchroniser(
-            lambda: TOPICS, lambda stamp_ns, messages: sets.append(tuple(messages[topic] for topic in TOPICS))
-        )
-
-    def add(self, topic, message):
-        self._synchroniser.add(topic, to_ns(message.header.stamp), message)
+def synchroniser(required=('depth', 'info'), lost=None):
+    sets = []
+    lost = [] if lost is None else lost
+    return sets, Synchroniser('depth', lambda: required, lambda stamp_ns, messages: sets.append(messages),
+                              lost.extend)
 
 
-class MessageFilters:
-    def __init__(self, sets):
-        self._filters = {topic: message_filters.SimpleFilter() for topic in TOPICS}
-        self._synchroniser = message_filters.TimeSynchronizer(list(self._filters.values()), 10)
-        self._synchroniser.registerCallback(lambda *messages: sets.append(messages))
-
-    def add(self, topic, message):
-        self._filters[topic].signalMessage(message)
-
-
-@pytest.mark.parametrize('kind', [Own] if message_filters is None else [Own, MessageFilters])
 @pytest.mark.parametrize(
     'arrivals, expected',
     [
-        ('d1 i1 d2 i2', '1 2'),
-        ('i1 d1', '1'),
-        ('d1 d2 i2', '2'),
-        ('d1 i2', ''),
-        ('d1 d2 i1 i2', '1 2'),
-        ('d1 i1 d1 i1', '1 1'),
+        ('d100 i100 d200 i200', 'd100+i100 d200+i200'),
+        ('i100 d100', 'd100+i100'),
+        ('d100 d200 i200', 'd200+i200'),
+        ('d100 i200', ''),
+        ('d100 d200 i100 i200', 'd100+i100 d200+i200'),
+        ('d100 i100 d100 i100', 'd100+i100 d100+i100'),
+        ('d100 i103 d133 i136', 'd100+i103 d133+i136'),   # a calibration stamped 3 ms later
+        ('i97 d100 i130 d133', 'd100+i97 d133+i130'),
+        ('d100 i107', ''),
+        ('i98 i100 d100', 'd100+i100'),
     ],
 )
-def test_messages_of_one_stamp_come_together(kind, arrivals, expected):
-    sets = []
-    synchroniser = kind(sets)
-    for topic, number in arrivals.split():
-        message = Image()
-        message.header.stamp = to_stamp(int(number))
-        synchroniser.add({'d': 'depth', 'i': 'info'}[topic], message)
-    assert [tuple(message.header.stamp.nanosec for message in messages) for messages in sets] == [
-        (int(number),) * 2 for number in expected.split()
-    ]
+def test_messages_of_nearly_one_stamp_come_together(arrivals, expected):
+    sets, synchronise = synchroniser()
+    for arrival in arrivals.split():
+        topic = {'d': 'depth', 'i': 'info'}[arrival[0]]
+        synchronise.add(topic, int(arrival[1:]) * MS, arrival)
+    assert ' '.join('+'.join(messages[topic] for topic in ('depth', 'info')) for messages in sets) == expected
 
 
 def test_a_lost_partner_costs_its_set_alone_and_no_memory():
-    sets = []
-    synchroniser = ExactSynchroniser(lambda: TOPICS, lambda stamp_ns, messages: sets.append(stamp_ns))
+    lost = []
+    sets, synchronise = synchroniser(lost=lost)
     for i in range(1000):
-        synchroniser.add('depth', i, object())
-    synchroniser.add('info', 999, object())
-    assert sets == [999]
-    assert len(synchroniser._sets) == 0
+        synchronise.add('depth', i * 100 * MS, i)
+    synchronise.add('info', 999 * 100 * MS, 'info')
+    assert [messages['depth'] for messages in sets] == [999]
+    assert sum(map(len, synchronise._held.values())) == 0
+    assert set(lost) == {'info'}
+    assert len(lost) == 990
 
 
 def test_an_optional_partner_is_waited_for_only_while_it_is_published():
-    sets, required = [], {'depth'}
-    synchroniser = ExactSynchroniser(lambda: required, lambda stamp_ns, messages: sets.append(set(messages)))
-    synchroniser.add('depth', 1, object())
+    required = {'depth'}
+    sets, synchronise = synchroniser(required)
+    synchronise.add('depth', 100 * MS, 'd')
     required.add('deviation')
-    synchroniser.add('depth', 2, object())
-    synchroniser.add('deviation', 2, object())
-    assert sets == [{'depth'}, {'depth', 'deviation'}]
+    synchronise.add('depth', 200 * MS, 'd')
+    synchronise.add('deviation', 200 * MS, 's')
+    assert [set(messages) for messages in sets] == [{'depth'}, {'depth', 'deviation'}]

@@ -1,7 +1,7 @@
 """Every topic of the nodes is in the table, with its type and quality of service, and the other way round."""
 
 import pytest
-from rclpy.qos import ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from sensor_msgs.msg import Image, LaserScan, PointCloud2
 from test_parameters import NODES
 
@@ -38,7 +38,11 @@ def test_a_node_takes_and_gives_what_the_table_says(bench, model, name):
         profiles = [
             info.qos_profile for info in node.get_subscriptions_info_by_topic(topic) if info.node_name == name
         ]
-        assert [profile.reliability for profile in profiles] == [ReliabilityPolicy.BEST_EFFORT]
+        kept = [profile.durability for profile in profiles].count(DurabilityPolicy.TRANSIENT_LOCAL)
+        assert kept == (name == 'depth_node' and topic == '/camera_info')   # what was published once, before
+        assert [profile.reliability for profile in profiles
+                if profile.durability == DurabilityPolicy.VOLATILE] == [
+            ReliabilityPolicy.BEST_EFFORT]
     for topic in given:
         profiles = [
             info.qos_profile for info in node.get_publishers_info_by_topic(topic) if info.node_name == name

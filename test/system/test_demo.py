@@ -15,7 +15,7 @@ from tiny_models import red_is_parallax
 
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
-from ros_depthnet.evaluation.posed_sequence import NewFrame, write_posed_sequence
+from ros_depthnet.flight.posed_sequence import NewFrame, write_posed_sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES, RATE = 24, 8

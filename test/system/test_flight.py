@@ -18,11 +18,11 @@ from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from visualization_msgs.msg import MarkerArray
 from wall import wall_flight
 
-from ros_depthnet.evaluation.posed_sequence import INDEX_NAME, PosedSequence
+from ros_depthnet.flight.messages.camera_info import to_calibration
+from ros_depthnet.flight.messages.image import to_depth
+from ros_depthnet.flight.messages.stamp import to_ns
+from ros_depthnet.flight.posed_sequence import INDEX_NAME, PosedSequence
 from ros_depthnet.resources import share_path
-from ros_depthnet.ros.conversions.camera_info import to_camera
-from ros_depthnet.ros.conversions.image import to_depth
-from ros_depthnet.ros.conversions.time import to_ns
 from ros_depthnet.ros.processes import Flight, ProcessError
 
 TOPICS = {
@@ -107,7 +107,7 @@ def test_every_output_comes(flown):
 
 def test_depth_is_right(flown, sequence):
     listener, *_ = flown
-    camera = to_camera(listener.messages['depth/camera_info'][0])
+    camera = to_calibration(listener.messages['depth/camera_info'][0]).pinhole
     truth = truth_at(sequence, camera)
     ratios = []
     for message in listener.messages['depth/image']:

@@ -18,7 +18,7 @@ from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.evaluation.bench import past_a_wall
 from ros_depthnet.evaluation.methods import dis
-from ros_depthnet.evaluation.posed_sequence import NewFrame, write_posed_sequence
+from ros_depthnet.flight.posed_sequence import NewFrame, write_posed_sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 ABOUT = {'source': 'made here', 'licence': 'Apache-2.0', 'kind': 'plane'}
@@ -36,10 +36,13 @@ def plane(tmp_path):
 def flight(tmp_path):
     """Write a flight of 3 m depth, as the tiny model sees it when frames are .2 m apart."""
     camera = Camera(64, 48, 60., 60., 31.5, 23.5)
-    image = np.zeros((48, 64, 3), np.uint8)
-    image[..., :2] = 4, 2
-    image[:24, :, 2] = 200   # the model does not look at blue
-    frames = [NewFrame(Frame(i * 10**8, image, camera, world.pose([0.2 * i, 0, 0])), np.full((48, 64), 3.0))
+    def image(i):
+        pixels = np.zeros((48, 64, 3), np.uint8)
+        pixels[..., :2] = 4, 2
+        pixels[:24, :, 2] = 200 - 20 * i   # the model does not look at blue, but an image that stays is frozen
+        return pixels
+
+    frames = [NewFrame(Frame(i * 10**8, image(i), camera, world.pose([0.2 * i, 0, 0])), np.full((48, 64), 3.0))
               for i in range(6)]
     return write_posed_sequence(tmp_path / 'flight', frames, [], name='flight', max_depth=20, **ABOUT)
 

@@ -13,7 +13,7 @@ from ros_depthnet.core.frames import Frame
 from ros_depthnet.engines.card import ModelError
 from ros_depthnet.evaluation import evaluate as evaluation
 from ros_depthnet.evaluation.evaluate import Result, Skipped, Variant, all_methods, evaluate, load_sets
-from ros_depthnet.evaluation.posed_sequence import NewFrame, SequenceError, write_posed_sequence
+from ros_depthnet.flight.posed_sequence import NewFrame, SequenceError, write_posed_sequence
 
 POSES = (world.pose([0, 0, 0]), world.pose([0.4, 0, 0], world.turn(y=0.05)), world.pose([0.1, 0, 0.6]))
 ABOUT = {'source': 'made here', 'licence': 'Apache-2.0', 'kind': 'plane'}
@@ -162,7 +162,7 @@ def test_a_frame_without_depth_counts_as_unknown(flight, model):
 
 
 def test_variants_of_the_options_fly_side_by_side(flight, model):
-    same = 'initial_depth=3,buffer_age=0.35'
+    same = 'initial_depth=3,buffer_age=0.35,check_odometry=false'
     variants = [Variant.parse(f'memory=false,{same}'), Variant.parse(f'memory=true,{same}')]
     without, carried = evaluate(load_sets([flight]), [model], ['stream'], lambda text: None, variants)
     assert without.row.method == f'{model}[memory=false,{same}]'
@@ -183,7 +183,7 @@ def half_doubtful(tmp_path):
 
 
 def test_variants_are_compared_on_the_pixels_that_all_know(tmp_path, model):
-    simple = 'memory=false,buffer_age=0.15,alignment_rounds=0'
+    simple = 'memory=false,buffer_age=0.15,alignment_rounds=0,check_odometry=false'
     variants = [Variant.parse(f'{simple},max_relative_deviation={most}') for most in (.1, .9)]
     results = evaluate(load_sets([half_doubtful(tmp_path)]), [model], ['stream'], lambda text: None, variants)
     strict, loose = (result.row for result in results)

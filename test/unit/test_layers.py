@@ -31,14 +31,15 @@ def test_the_drones_path_runs_without_torch(tmp_path):
         import numpy as np
         from ros_depthnet.core import motion
         from ros_depthnet.core.camera import Camera
-        from ros_depthnet.core.estimator import Estimate, Estimator
+        from ros_depthnet.core.measurer import Estimate
         from ros_depthnet.core.frames import Frame
         from ros_depthnet.engines.model import load_model
-        estimator = Estimator(load_model(sys.argv[1]))
+        from ros_depthnet.flight.session import Session
+        estimator = Session(load_model(sys.argv[1]))
         for i in range(3):
             T = motion.pose(np.eye(3), [i, 0, 0])
             image = np.full((48, 64, 3), 20, np.uint8)
-            image[:24] = 40
+            image[:24] = 40 + i
             result = estimator.add(Frame(i * 10**9, image, Camera(64, 48, 60, 60, 32, 24), T))
         assert isinstance(result, Estimate), result
     """

@@ -5,7 +5,7 @@ import pytest
 
 from ros_depthnet.core.motion import inverse, pose, rotation_angle
 from ros_depthnet.core.mounting import FORWARD_RPY, levelled, mounting
-from ros_depthnet.core.upright import upright
+from ros_depthnet.flight.upright import upright
 
 
 def turn(*vector):

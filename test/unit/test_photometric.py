@@ -9,9 +9,10 @@ from tiny_models import red_is_parallax
 
 from ros_depthnet.core import motion, photometric
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.estimator import Estimate, Estimator, EstimatorOptions
 from ros_depthnet.core.frames import Frame, Prediction, Views
+from ros_depthnet.core.measurer import Estimate, EstimatorOptions, Measurer
 from ros_depthnet.engines.model import load_model
+from ros_depthnet.flight.session import Session
 
 AHEAD, SIDEWAYS, BACK, ASKEW = (0, 0, .5), (.3, 0, 0), (.02, 0, -.5), (.2, -.1, .4)
 INNER = np.s_[12:-12, 12:-12]   # away from what the source may not see
@@ -138,8 +139,8 @@ def test_the_estimator_aligns_with_more_pixels_than_the_model_sees(tmp_path):
     reference, source = world.frame(world.pose(ASKEW), 1), world.frame(world.pose((0, 0, 0)))
 
     def moved(**options):
-        estimator = Estimator(model, EstimatorOptions(max_relative_deviation=1e3, min_range=1e-3, **options))
-        return estimator.estimate(reference, [source])
+        measurer = Measurer(model, EstimatorOptions(max_relative_deviation=1e3, min_range=1e-3, **options))
+        return measurer.estimate(reference, [source])
     aligned, plain = moved(), moved(alignment_rounds=0)
     assert aligned.depth_hw.shape == plain.depth_hw.shape == (48, 64)
     assert not np.allclose(aligned.depth_hw, plain.depth_hw, rtol=1e-3)
@@ -165,7 +166,7 @@ class OffByTwentieth:
 def test_a_flight_is_aligned_with_frames_farther_back_than_the_models():
     def last(**options):
         model = OffByTwentieth()
-        estimator = Estimator(model, EstimatorOptions(memory=False, ranges=1, initial_depth=6, **options))
+        estimator = Session(model, EstimatorOptions(memory=False, ranges=1, initial_depth=6, **options))
         for i in range(30):
             model.way = (.05 * i, 0, 0)
             noise = np.random.default_rng(i).normal(0, 6, (world.CAMERA.height, world.CAMERA.width, 3))
@@ -180,15 +181,15 @@ def test_a_flight_is_aligned_with_frames_farther_back_than_the_models():
 
 
 def test_frames_keep_at_most_twice_the_models_pixels(tmp_path):
-    estimator = Estimator(load_model(red_is_parallax(tmp_path)))
+    measurer = Measurer(load_model(red_is_parallax(tmp_path)))
     for size, detail in (((640, 480), (91, 68)), ((80, 60), (80, 60)), ((32, 24), (32, 24))):
         camera = Camera(*size, 600., 600., size[0] / 2, size[1] / 2)
-        kept = estimator._sized(Frame(0, np.zeros((size[1], size[0], 3), np.uint8), camera, np.eye(4)))
+        kept = measurer.sized(Frame(0, np.zeros((size[1], size[0], 3), np.uint8), camera, np.eye(4)))
         assert (kept.detail.camera.width, kept.detail.camera.height) == detail
 
 
 def test_a_camera_that_changes_its_resolution_goes_on(tmp_path):
-    estimator = Estimator(load_model(red_is_parallax(tmp_path)), EstimatorOptions(max_relative_deviation=1e3))
+    estimator = Session(load_model(red_is_parallax(tmp_path)), EstimatorOptions(max_relative_deviation=1e3))
     estimator.add(world.frame(world.pose((0, 0, 0)), 0))
     assert isinstance(estimator.add(world.frame(world.pose(SIDEWAYS), .1).resized(80, 60)), Estimate)
     assert isinstance(estimator.add(world.frame(world.pose((.6, 0, 0)), .2)), Estimate)

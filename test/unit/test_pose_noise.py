@@ -7,7 +7,7 @@ import pytest
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.evaluation.pose_noise import PoseNoise
-from ros_depthnet.evaluation.posed_sequence import PosedSequence, SequenceFrame
+from ros_depthnet.flight.posed_sequence import PosedSequence, SequenceFrame
 
 
 @pytest.fixture(scope='module')

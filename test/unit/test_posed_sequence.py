@@ -8,7 +8,7 @@ import pytest
 
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
-from ros_depthnet.evaluation.posed_sequence import (
+from ros_depthnet.flight.posed_sequence import (
     NewFrame,
     PosedSequence,
     SequenceError,

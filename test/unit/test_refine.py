@@ -9,7 +9,7 @@ from tiny_models import red_is_parallax
 
 from ros_depthnet.core import motion, refine
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.estimator import Estimator, EstimatorOptions
+from ros_depthnet.core.measurer import EstimatorOptions, Measurer
 from ros_depthnet.engines.model import load_model
 
 CAMERA = Camera(256, 192, 150., 150., 127.5, 95.5)
@@ -111,9 +111,9 @@ def test_the_estimator_compares_with_corrected_sources(tmp_path):
     wrong = dataclasses.replace(source, T_world_cam=world.pose((0, 0, 0), world.turn(.004, -.003, .005)))
 
     def off(**options):
-        estimator = Estimator(model, EstimatorOptions(**options))
-        seen, true, turned = map(estimator._sized, (reference, source, wrong))
+        measurer = Measurer(model, EstimatorOptions(**options))
+        seen, true, turned = map(measurer.sized, (reference, source, wrong))
         best = motion.stabilise(true.detail.image, seen.detail.camera, seen.T_world_cam).image
-        view, = estimator._stabilised(seen, {0: turned}).values()
+        view, = measurer._stabilised(seen, {turned}).values()
         return np.abs(view.image.astype(float) - best).mean()
     assert off(rotation_noise=.005) < .4 * off(rotation_noise=0.)

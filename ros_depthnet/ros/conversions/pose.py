@@ -1,23 +1,11 @@
 """Between the pose messages of ROS and the 4 x 4 poses of core."""
 
 import numpy as np
-from geometry_msgs.msg import Point, Pose, Quaternion, Transform
+from geometry_msgs.msg import Point, Pose, Quaternion
 from nav_msgs.msg import Odometry
 from std_msgs.msg import Header
 
 from ros_depthnet.core import motion
-
-
-def to_pose(message: Pose) -> np.ndarray:
-    """Return a pose message as T_parent_child; raises InvalidPose for NaN or the zero quaternion."""
-    p, q = message.position, message.orientation
-    return motion.from_quaternion((p.x, p.y, p.z), (q.x, q.y, q.z, q.w))
-
-
-def transform_to_pose(message: Transform) -> np.ndarray:
-    """Return a transform message as T_parent_child."""
-    t, q = message.translation, message.rotation
-    return motion.from_quaternion((t.x, t.y, t.z), (q.x, q.y, q.z, q.w))
 
 
 def from_pose(T_parent_child: np.ndarray) -> Pose:

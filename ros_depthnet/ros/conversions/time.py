@@ -1,13 +1,8 @@
-"""Between builtin_interfaces/Time and integer nanoseconds, the only time that core knows."""
+"""From integer nanoseconds, the only time that core knows, to builtin_interfaces/Time."""
 
 from builtin_interfaces.msg import Time
 
-NANOSECONDS = 10**9
-
-
-def to_ns(stamp: Time) -> int:
-    """Return a message's stamp in nanoseconds."""
-    return stamp.sec * NANOSECONDS + stamp.nanosec
+from ros_depthnet.flight.messages.stamp import NANOSECONDS
 
 
 def to_stamp(stamp_ns: int) -> Time:

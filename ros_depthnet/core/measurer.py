@@ -1,33 +1,20 @@
-"""The whole of depth from motion: frames with poses in, depth with its deviation out."""
+"""What one frame and its partners show: a model's depth, aligned with the images, judged by geometry."""
 import dataclasses
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from ros_depthnet.core import fusion, motion, photometric, refine
-from ros_depthnet.core.baseline import (
-    Drop,
-    FrameBuffer,
-    PairOptions,
-    Source,
-    choose_sources,
-    depth_ranges,
-    farther_sources,
-    pose_jumped,
-    source_of,
-)
+from ros_depthnet.core.baseline import PairOptions, Source, source_of
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Prediction, Views
+from ros_depthnet.core.reasons import Drop
 
-# Shares of the initial depth that are tried in turn while the maps come back unknown: it may be far off.
-_GUESSES = (1.0, 0.3, 3.0, 0.1, 10.0)
 _ON_TARGET = 4.0      # ratio of parallax to the target up to which a range is relied upon
-_KNOWN_SHARE = 0.05   # a map with less of it known says nothing about the scene
-_TURNS_END = 0.5      # of the wanted parallax: ranges take turns while frames are no farther apart than that
 _MAY_BE_ZERO = ('rotation_noise', 'alignment_rounds', 'alignment_sources')
 _DETAIL = 2.0         # times as many pixels as the model's input that are worth aligning
 
@@ -61,6 +48,7 @@ class EstimatorOptions(PairOptions):
     motion, so that maps improve over time and outlast hovering. memory_age: depth measured longer ago is NaN,
     seconds. ranges_in_turn: with memory, measure one range a frame and remember the others, which costs no
     more than one range; while frames are too far apart for that there is one range. Otherwise all at once.
+    check_odometry: give no depth while the images contradict the odometry.
     """
 
     initial_depth: float = 10.0
@@ -76,6 +64,7 @@ class EstimatorOptions(PairOptions):
     memory: bool = True
     memory_age: float = 3.0
     ranges_in_turn: bool = False
+    check_odometry: bool = True
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -117,104 +106,19 @@ class Estimate:
     carried: Drop | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class _Memory:
-    """The last map, and the frame it is of."""
-
-    map: fusion.DepthMap
-    frame: Frame
-
-    def seen_from(self, frame: Frame) -> fusion.DepthMap:
-        T_new_old = motion.inverse(frame.T_world_cam) @ self.frame.T_world_cam
-        return fusion.carried(self.map, frame.camera, T_new_old, (frame.stamp_ns - self.frame.stamp_ns) / 1e9)
-
-
-class Estimator:
-    """
-    Depth of every frame that has a partner to be compared with, or that shows what is remembered.
-
-    Frames are added in the order of their stamps and kept at the model's input size and, for alignment, with
-    at most twice as many pixels, so memory is bounded by `buffer_size` small images. Not thread-safe: one
-    thread adds, or callers lock.
-    """
+class Measurer:
+    """Depth of a reference compared with given sources; it keeps nothing of the frames it has seen."""
 
     def __init__(self, model: DepthModel, options: EstimatorOptions | None = None):
         """Use a model; unset options follow from what it was trained for."""
         options = options or EstimatorOptions()
         target = options.target_parallax or wanted_parallax(*model.parallax_range)
         self.options = dataclasses.replace(options, target_parallax=target)
-        self._model = model
-        self._buffer = FrameBuffer(options.buffer_size, options.buffer_age)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget every frame and what is known of the scene."""
-        self._buffer.clear()
-        self._memory: _Memory | None = None
-        self._turn = 0
-        self._guess(0)
-
-    def add(self, frame: Frame) -> Estimate | Drop:
-        """
-        Take the newest frame and return its depth, or why there is none.
-
-        A stamp before the newest one's, another camera, or odometry that jumped starts afresh from this
-        frame.
-        """
-        frame = self._sized(frame)
-        afresh = self._join(frame)
-        if afresh is Drop.STALE:
-            return afresh
-        chosen = afresh or choose_sources(
-            frame, self._buffer.frames[:-1], self._wanted_depths(frame), self.options)
-        if isinstance(chosen, Drop):
-            return self._remembered(frame, chosen)
-        if self.options.memory and self.options.ranges_in_turn:
-            self._turn += 1
-            chosen = (chosen[self._turn % len(chosen)],)
-        clock = _Clock()
-        farther = [farther_sources(frame, self._buffer.frames[:-1], sources, self.options)
-                   if self.options.alignment_rounds else () for sources in chosen]
-        fresh = self._measured(frame, chosen, farther, clock)
-        shown = fresh
-        if self.options.memory:
-            shown = self._carried_on(frame, fresh)
-            clock.lap('memory')
-        sources = tuple(source for sources in chosen for source in sources)
-        estimate = self._estimate(frame, shown, sources, clock, frame.stamp_ns)
-        if np.mean(~np.isnan(estimate.depth_hw)) < _KNOWN_SHARE:
-            self._guess(self._tried + 1)
-        else:
-            self._look_at(shown.depth_hw)
-        return estimate
-
-    def hold(self, frame: Frame) -> None:
-        """
-        Take a frame there is no time to look at, so that later ones can be compared with it.
-
-        Without these, a slow computer would have only frames too far apart. One that is not newer than all is
-        ignored.
-        """
-        newest = self._buffer.frames[-1:]
-        if not newest or frame.stamp_ns > newest[0].stamp_ns:
-            self._join(self._sized(frame))
-
-    def _join(self, frame: Frame) -> Drop | None:
-        """Buffer a frame of the model's size; say why it can't be compared with those before, if it can't."""
-        earlier = self._buffer.frames
-        afresh = _break(earlier, frame, self.options.max_speed) if earlier else None
-        if afresh is Drop.STALE:
-            return afresh
-        if afresh:
-            self.reset()
-        if frame.blank:
-            return afresh or Drop.BLANK
-        self._buffer.add(frame)
-        return afresh
+        self.model = model
 
     def estimate(self, reference: Frame, sources: Sequence[Frame]) -> Estimate:
         """
-        Return the depth of a reference compared with these sources; what `add` has seen plays no part.
+        Return the depth of a reference compared with these sources.
 
         Raises ValueError without sources, for a source of another camera, or one at the reference's place.
         """
@@ -222,32 +126,32 @@ class Estimator:
             raise ValueError('There is no source to compare the reference with.')
         if any(source.camera != reference.camera for source in sources):
             raise ValueError('The reference and its sources must be of one camera.')
-        reference, *sources = map(self._sized, (reference, *sources))
-        depth, clock = self.options.initial_depth, _Clock()
+        reference, *sources = map(self.sized, (reference, *sources))
+        depth, clock = self.options.initial_depth, StageClock()
         chosen = tuple(source_of(reference, source, depth) for source in sources)
-        fresh = self._measured(reference, [chosen], [()], clock)
-        return self._estimate(reference, fresh, chosen, clock, reference.stamp_ns)
+        fresh = self.measured(reference, [chosen], [()], clock)
+        return self.judged(reference, fresh, chosen, clock, reference.stamp_ns)
 
-    def _sized(self, frame: Frame) -> Frame:
+    def sized(self, frame: Frame) -> Frame:
         """Return a frame of the model's size, with what more of the image is worth keeping as its detail."""
         camera = frame.camera
-        width, height = self._model.input_size(camera)
+        width, height = self.model.input_size(camera)
         shrink = min(1.0, math.sqrt(_DETAIL * width * height / (camera.width * camera.height)))
         detail = frame.resized(round(shrink * camera.width), round(shrink * camera.height))
         return dataclasses.replace(frame.resized(width, height), detail=detail)
 
-    def _measured(self, reference: Frame, ranges: Sequence[Sequence[Source]],
-                  farther: Sequence[Sequence[Source]], clock: '_Clock') -> fusion.DepthMap:
+    def measured(self, reference: Frame, ranges: Sequence[Sequence[Source]],
+                  farther: Sequence[Sequence[Source]], clock: 'StageClock') -> fusion.DepthMap:
         """Return what the model sees in the ranges' sources, aligned with these and the farther, fused."""
-        stabilised = self._stabilised(reference, {source.frame.stamp_ns: source.frame
-                                                  for sources in (*ranges, *farther) for source in sources})
+        stabilised = self._stabilised(reference, {source.frame for sources in (*ranges, *farther)
+                                                  for source in sources})
 
         def detailed(sources: Sequence[Source]) -> Views:
-            return _views(reference.detail, [stabilised[source.frame.stamp_ns] for source in sources])
+            return _views(reference.detail, [stabilised[source.frame] for source in sources])
         views = [detailed(sources).resized(reference.camera.width, reference.camera.height)
                  for sources in ranges]
         clock.lap('stabilise')
-        predictions = self._model.predict(views)
+        predictions = self.model.predict(views)
         clock.lap('model')
         if self.options.alignment_rounds:
             predictions = [
@@ -259,21 +163,21 @@ class Estimator:
         clock.lap('fuse')
         return fresh
 
-    def _stabilised(self, reference: Frame, sources: Mapping[int, Frame]) -> dict[int, motion.Stabilised]:
-        """Return the sources, by stamp, in the reference's axes: by odometry, and the images if asked to."""
+    def _stabilised(self, reference: Frame, sources: Set[Frame]) -> dict[Frame, motion.Stabilised]:
+        """Return the sources in the reference's axes: by odometry, and the images if asked to."""
         noise, stabilised = self.options.rotation_noise, {}
         reference = reference.detail
         camera = reference.camera
         pixels = refine.corners(reference.image) if noise else None
-        for stamp_ns, source in sources.items():
-            source = source.detail.resized(camera.width, camera.height)
+        for frame in sources:
+            source = frame.detail.resized(camera.width, camera.height)
             T_src_ref = motion.inverse(source.T_world_cam) @ reference.T_world_cam
             view = motion.stabilise(source.image, reference.camera, T_src_ref)
             if noise:
                 found = refine.followed(reference.image, view, pixels)
                 left = refine.residual_rotation(*found, reference.camera, view.displacement, noise)
                 view = motion.stabilise(source.image, reference.camera, refine.turned(T_src_ref, left))
-            stabilised[stamp_ns] = view
+            stabilised[frame] = view
         return stabilised
 
     def _with_geometry(self, prediction: Prediction, views: Views) -> fusion.DepthMap:
@@ -285,7 +189,7 @@ class Estimator:
         """
         options, depth_hw = self.options, prediction.depth_hw
         longest = np.linalg.norm(views.displacements, axis=1).max()
-        least, most = self._model.parallax_range
+        least, most = self.model.parallax_range
         target = options.target_parallax
         least, most = max(least, target / _ON_TARGET), min(most, target * _ON_TARGET)
         with np.errstate(invalid='ignore', over='ignore', divide='ignore'):
@@ -296,29 +200,8 @@ class Estimator:
                                     np.float32(options.position_noise / longest))
         return fusion.DepthMap.fresh(depth_hw, deviation_hw)
 
-    def _carried_on(self, frame: Frame, fresh: fusion.DepthMap) -> fusion.DepthMap:
-        """Return a fresh map fused with what is remembered, and remember that."""
-        if self._memory:
-            fresh = fusion.updated(fresh, self._young(self._memory.seen_from(frame)))
-        self._memory = _Memory(fresh, frame)
-        return fresh
-
-    def _remembered(self, frame: Frame, reason: Drop) -> Estimate | Drop:
-        """Return what is still known of a frame that nothing was measured from; the reason if nothing is."""
-        if not self._memory:
-            return reason
-        clock = _Clock()
-        old = self._young(self._memory.seen_from(frame))
-        clock.lap('memory')
-        measured_ns = self._memory.frame.stamp_ns
-        estimate = self._estimate(frame, old, (), clock, measured_ns, reason)
-        return reason if np.isnan(estimate.depth_hw).all() else estimate
-
-    def _young(self, old: fusion.DepthMap) -> fusion.DepthMap:
-        return old.where(old.age_hw <= self.options.memory_age)
-
-    def _estimate(self, frame: Frame, depth_map: fusion.DepthMap, sources: tuple[Source, ...],
-                  clock: '_Clock', measured_ns: int, carried: Drop | None = None) -> Estimate:
+    def judged(self, frame: Frame, depth_map: fusion.DepthMap, sources: tuple[Source, ...],
+                  clock: 'StageClock', measured_ns: int, carried: Drop | None = None) -> Estimate:
         """Return a map as others may use it: range limits applied and the too uncertain taken out."""
         options, nan = self.options, np.float32(np.nan)
         known = depth_map.deviation_hw <= options.max_relative_deviation
@@ -330,36 +213,6 @@ class Estimator:
         clock.lap('judge')
         return Estimate(frame.stamp_ns, depth_hw, deviation_hw, frame.image, frame.camera, frame.T_world_cam,
                         sources, clock.milliseconds, measured_ns, carried)
-
-    def _wanted_depths(self, frame: Frame) -> tuple[float, ...]:
-        """
-        Return the depths to choose baselines for.
-
-        Ranges can take turns while the map of the last frame still serves. Where the drone has moved on by
-        more than that there is one range, the middle of all.
-        """
-        options = self.options
-        if self._memory and options.ranges_in_turn and len(self._range_depths) > 1:
-            moved = source_of(frame, self._memory.frame, self._middle_depth).parallax
-            if moved > _TURNS_END * options.target_parallax:
-                return (self._middle_depth,)
-        return self._range_depths
-
-    def _guess(self, tried: int) -> None:
-        """Choose the next baseline without knowing the scene."""
-        self._tried = tried
-        self._range_depths = (self.options.initial_depth * _GUESSES[tried % len(_GUESSES)],)
-
-    def _look_at(self, depth_hw: np.ndarray) -> None:
-        """Choose the next baselines for what is in sight, as far as it is within range."""
-        options = self.options
-        limited = np.clip(depth_hw, options.min_range, options.max_range)
-        within = np.where(depth_hw <= options.max_range, limited, np.nan)
-        enough = np.mean(np.isfinite(within)) >= _KNOWN_SHARE
-        self._tried = 0
-        seen = within if enough else limited
-        self._range_depths = depth_ranges(seen, options.ranges)
-        self._middle_depth = float(np.nanmedian(seen))
 
 
 def wanted_parallax(least: float, most: float) -> float:
@@ -397,19 +250,7 @@ def geometric_deviation(depth_hw: np.ndarray, views: Views, matching_noise: floa
         return np.square(depth_hw) * np.float32(matching_noise) / np.sqrt(information_hw)
 
 
-def _break(earlier: Sequence[Frame], frame: Frame, max_speed: float) -> Drop | None:
-    """Say why a frame does not follow on the earlier ones."""
-    newest = earlier[-1]
-    if frame.stamp_ns == newest.stamp_ns:
-        return Drop.STALE
-    if frame.stamp_ns < newest.stamp_ns:
-        return Drop.TIME_JUMP
-    if frame.camera != newest.camera:
-        return Drop.RESIZED
-    return Drop.POSE_JUMP if pose_jumped(earlier, frame, max_speed) else None
-
-
-class _Clock:
+class StageClock:
     """Milliseconds by stage."""
 
     def __init__(self):
@@ -417,6 +258,7 @@ class _Clock:
         self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
+        """End a stage."""
         now = time.perf_counter()
         self.milliseconds[stage] = (now - self._last) * 1e3
         self._last = now

@@ -1,0 +1,68 @@
+"""What subcommands that take a recorded flight have in common: how its camera is mounted, and what is wrong with it."""
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+
+def add_flight_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say how a flight's messages are to be understood."""
+    group = parser.add_argument_group('the flight')
+    group.add_argument('--params', type=Path, metavar='FILE',
+                       help='a parameter file of the nodes (YAML), such as `depthnet doctor --write` makes')
+    group.add_argument('--camera-xyz', type=float, nargs=3, metavar=('X', 'Y', 'Z'),
+                       help='position of the camera on the body (forward, left, up), metres; not from tf')
+    group.add_argument('--camera-rpy', type=float, nargs=3, metavar=('R', 'P', 'Y'),
+                       help='its roll, pitch, yaw as an optical frame, radians; not from tf')
+    group.add_argument('--force', action='store_true',
+                       help='go on although the flight contradicts itself; depth may then be wrong')
+
+
+def intake_options(arguments: argparse.Namespace):
+    """Return the IntakeOptions of a file and the command line, which counts for more; raises ValueError."""
+    from ros_depthnet.flight.intake import IntakeOptions
+
+    known = {field.name for field in dataclasses.fields(IntakeOptions)}
+    given = {name: value for name, value in _file(arguments.params).items() if name in known}
+    for name in ('camera_xyz', 'camera_rpy'):
+        if getattr(arguments, name):
+            given.update({'camera_mounting': 'parameters', name: getattr(arguments, name)})
+    return IntakeOptions(**{name: tuple(value) if isinstance(value, list) else value
+                            for name, value in given.items()})
+
+
+def estimator_options(arguments: argparse.Namespace):
+    """Return the EstimatorOptions of the command line."""
+    from ros_depthnet.core.measurer import EstimatorOptions
+
+    return EstimatorOptions(check_odometry=not arguments.force)
+
+
+def say_what_is_wrong(examination, force: bool) -> None:
+    """Print what a flight's examination found; raises ValueError where that forbids depth, unless forced."""
+    grave = [complaint.sentence for complaint in examination.complaints if complaint.grave]
+    for complaint in examination.complaints:
+        if force or not complaint.grave:
+            print(f'Warning: {complaint.sentence}', file=sys.stderr)
+    if grave and not force:
+        raise ValueError(' '.join(grave) + ' (`depthnet doctor` tells more; --force goes on all the same.)')
+
+
+def _file(path: Path | None) -> dict:
+    """Return the parameters of all nodes in a YAML file, as ROS has them."""
+    if path is None:
+        return {}
+    import yaml
+
+    from ros_depthnet.ros.parameters import DEPTH_NODE
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+        found = {}
+        for node, sections in (content or {}).items():
+            if node in ('/**', 'depth_node', '/depth_node'):
+                found.update(sections['ros__parameters'])
+    except (yaml.YAMLError, AttributeError, TypeError, KeyError, UnicodeDecodeError) as error:
+        raise ValueError(f'{path} is no parameter file of ROS nodes (node: ros__parameters: name: value).') from error
+    table = {parameter.name: parameter for parameter in DEPTH_NODE}
+    return {name: table[name].checked(value) for name, value in found.items() if name in table}

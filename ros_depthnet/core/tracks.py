@@ -1,0 +1,94 @@
+"""Corners followed from image to image, without any odometry: what the images themselves say of the motion."""
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ros_depthnet.core.camera import Camera
+
+WIDTH = 320          # pixels at which corners are followed
+_POINTS = 160        # at most
+_LEAST_POINTS = 24   # fewer say nothing reliable
+_LOST_SHARE = 0.5    # of a key frame's corners that are still followed; with fewer a new one begins
+_FLOW = 0.07         # of the width: corners that moved this far have shown what they can
+_LONGEST_S = 1.0     # seconds from a key frame to the next
+_ROUND_TRIP = 0.7    # pixels off after following there and back
+_STEP = 6            # pixels between corners, at least
+_WINDOW = (15, 15)
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """
+    Points seen in an earlier image and in a later one, both of one camera.
+
+    earlier_ns, later_ns: stamps. pixels_earlier, pixels_later: (N, 2) float32, pixels of `camera`.
+    """
+
+    earlier_ns: int
+    later_ns: int
+    pixels_earlier: np.ndarray
+    pixels_later: np.ndarray
+    camera: Camera
+
+    @property
+    def flow(self) -> float:
+        """How far the middle one of the points moved, pixels."""
+        return float(np.median(np.linalg.norm(self.pixels_later - self.pixels_earlier, axis=1)))
+
+
+class Tracker:
+    """
+    Follows corners (Shi and Tomasi 1994) by pyramidal Lucas-Kanade from a key frame on.
+
+    When the corners have moved far enough, or too many are lost, the newest image becomes the key frame.
+    """
+
+    def __init__(self):
+        """Begin without a key frame."""
+        self._grey: np.ndarray | None = None
+
+    def follow(self, stamp_ns: int, image: np.ndarray, camera: Camera) -> Matches | None:
+        """
+        Take the next image, (H, W, 3) uint8 RGB; return what can still be followed from the key frame.
+
+        None where there is no earlier image of this camera and size, or too little to follow.
+        """
+        camera = camera.resized(WIDTH, max(1, round(WIDTH * camera.height / camera.width)))
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        grey = cv2.resize(grey, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+        if self._grey is None or camera != self._camera or stamp_ns <= self._newest_ns:
+            self._begin(stamp_ns, grey, camera)
+            return None
+        self._advance(grey)
+        self._newest_ns = stamp_ns
+        matches = self._matches(stamp_ns)
+        exhausted = (matches is None or len(matches.pixels_later) < _LOST_SHARE * self._begun_with
+                     or matches.flow > _FLOW * WIDTH or stamp_ns - self._key_ns > _LONGEST_S * 1e9)
+        if exhausted:
+            self._begin(stamp_ns, grey, camera)
+        return matches
+
+    def _begin(self, stamp_ns: int, grey: np.ndarray, camera: Camera) -> None:
+        found = cv2.goodFeaturesToTrack(grey, _POINTS, 0.01, _STEP)
+        self._origin = np.empty((0, 2), np.float32) if found is None else found[:, 0]
+        self._now, self._begun_with = self._origin, len(self._origin)
+        self._grey, self._key, self._camera = grey, grey, camera
+        self._key_ns = self._newest_ns = stamp_ns
+
+    def _advance(self, grey: np.ndarray) -> None:
+        if len(self._now):
+            # A change of exposure would be taken for motion.
+            before = cv2.convertScaleAbs(self._grey, alpha=grey.mean() / max(float(self._grey.mean()), 1.0))
+            now, there, _ = cv2.calcOpticalFlowPyrLK(before, grey, self._now, None, winSize=_WINDOW, maxLevel=3)
+            back, here, _ = cv2.calcOpticalFlowPyrLK(grey, before, now, None, winSize=_WINDOW, maxLevel=3)
+            height, width = grey.shape
+            kept = ((there[:, 0] == 1) & (here[:, 0] == 1) & (now >= 0).all(1) & (now <= (width - 1, height - 1)).all(1)
+                    & (np.linalg.norm(back - self._now, axis=1) < _ROUND_TRIP))
+            self._origin, self._now = self._origin[kept], now[kept]
+        self._grey = grey
+
+    def _matches(self, stamp_ns: int) -> Matches | None:
+        if len(self._now) < _LEAST_POINTS:
+            return None
+        return Matches(self._key_ns, stamp_ns, self._origin, self._now, self._camera)

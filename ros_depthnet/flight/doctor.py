@@ -1,0 +1,204 @@
+"""Why there is no depth of a flight, or why it is wrong: what a recording lacks, and what its images contradict."""
+import math
+import statistics
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ros_depthnet.core.reasons import Drop, Refusal
+from ros_depthnet.flight.bag import Bag
+from ros_depthnet.flight.diagnosis import LEAST_PAIRS, diagnose, time_offset
+from ros_depthnet.flight.intake import IntakeOptions
+from ros_depthnet.flight.messages.camera_info import NoCamera, to_calibration
+from ros_depthnet.flight.mounting import RecordedMounting
+from ros_depthnet.flight.posed_sequence import INDEX_NAME
+from ros_depthnet.flight.recorded import RecordedFrame, recorded_frames
+from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM
+from ros_depthnet.flight.watch import SUSPICIOUS, Watch
+
+_ODOM_HZ, _IMAGE_HZ = 15, 4    # below these, poses and pairs are too far apart
+_LEAST_SHARE = 0.5             # of the images that must make frames
+_CONTRADICTED_SHARE = 0.1      # of the frames looked at from which on the odometry is not to be believed
+_FROZEN_SHARE = 0.02
+_STILL_M = 0.3                 # metres flown in all, below which nothing can be measured
+_EPOCHS_APART_NS = 10**11
+_PAIRS = 60                    # for the diagnosis
+_NO_IMAGES = (Drop.DAMAGED, Drop.OTHER_BODY, Drop.BAD_POSE, Drop.BAD_CAMERA_INFO)   # counted, but no images
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """One thing that is wrong: a sentence, whether it forbids depth, and the parameters that mend it."""
+
+    sentence: str
+    grave: bool = True
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the doctor found: facts by name, and complaints, the grave ones first."""
+
+    facts: Mapping[str, str]
+    complaints: tuple[Complaint, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether depth of this flight can be believed."""
+        return not any(complaint.grave for complaint in self.complaints)
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """The parameters that mend what is wrong."""
+        return {name: value for complaint in self.complaints for name, value in complaint.parameters.items()}
+
+
+def examine(path: Path, options: IntakeOptions | None = None) -> Examination:
+    """
+    Look through a recorded flight, a bag or a posed sequence; no model is needed.
+
+    Raises RecordingError or SequenceError for what is no flight.
+    """
+    options = options or IntakeOptions()
+    facts: dict[str, str] = {}
+    complaints = _of_the_bag(path, options, facts)
+    complaints += _of_the_frames(path, options, facts)
+    return Examination(facts, tuple(sorted(complaints, key=lambda complaint: not complaint.grave)))
+
+
+def _of_the_bag(path: Path, options: IntakeOptions, facts: dict[str, str]) -> list[Complaint]:
+    if (path / INDEX_NAME).is_file():
+        return []
+    bag = Bag(path)
+    bag.require(CAMERA_INFO, ODOM)
+    images = IMAGE if IMAGE in bag.topics else COMPRESSED
+    complaints, stamps = [], {topic: [] for topic in (images, CAMERA_INFO, ODOM)}
+    frames = {}
+    info = None
+    for record, topic in bag.events():
+        if topic not in stamps:
+            continue
+        stamps[topic].append(record.time_ns)
+        if topic is CAMERA_INFO or topic not in frames:
+            message = bag.message(record)
+            if message is None:
+                continue
+            if topic is CAMERA_INFO:
+                info = message
+            elif topic is not images:
+                frames[topic] = getattr(message, 'child_frame_id', '')
+            else:
+                frames[topic] = message.header.frame_id
+    for topic, times in stamps.items():
+        hz = _rate(times)
+        facts[bag.name(topic)] = f'{bag.type(topic)}, {len(times)} messages' + (f', {hz:.1f} Hz' if hz else '')
+        least = {ODOM: _ODOM_HZ, images: _IMAGE_HZ}.get(topic, 0)
+        if hz and hz < least:
+            complaints.append(Complaint(f'{bag.name(topic)} has {hz:.1f} Hz, but {least} Hz or more are needed: '
+                                        'raise its rate.', grave=False))
+    mounting = RecordedMounting(bag.static_transforms(), options)
+    body, camera = frames.get(ODOM) or options.body_frame or 'base_link', frames.get(images, '')
+    mounting.T_body_cam(body, camera)
+    facts['camera mounting'] = mounting.origin or 'unknown'
+    if mounting.origin == 'parameters' and options == IntakeOptions():
+        complaints.append(Complaint(
+            f'/tf_static does not say where {camera!r} sits on {body!r}, so the camera is taken to look ahead: '
+            'publish that transform, or set camera_xyz and camera_rpy.', grave=False))
+    complaints += _of_the_calibration(info, facts)
+    return complaints
+
+
+def _of_the_calibration(info, facts: dict[str, str]) -> list[Complaint]:
+    if info is None:
+        return []
+    try:
+        calibration = to_calibration(info)
+    except NoCamera as error:
+        return [Complaint(str(error))]
+    camera = calibration.pinhole
+    facts['camera'] = (f'{camera.width} x {camera.height}, fx {camera.fx:.1f}, '
+                       f'{2 * math.degrees(math.atan(camera.width / 2 / camera.fx)):.0f} degrees wide'
+                       + (', distorted: rectified here' if calibration.lens else ''))
+    return [Complaint(calibration.oddity, grave=False)] if calibration.oddity else []
+
+
+def _of_the_frames(path: Path, options: IntakeOptions, facts: dict[str, str]) -> list[Complaint]:
+    refused: Counter[Drop] = Counter()
+    sentences: dict[Drop, str] = {}
+
+    def refuse(refusal: Refusal) -> None:
+        refused[refusal.reason] += 1
+        if refusal.sentence:
+            sentences.setdefault(refusal.reason, refusal.sentence)
+
+    survey = _Survey()
+    for recorded in recorded_frames(path, refuse, options):
+        survey.look(recorded)
+    lost = sum(count for reason, count in refused.items() if reason not in _NO_IMAGES)
+    facts['frames'] = f'{survey.frames} of {survey.frames + lost} images'
+    facts['way'] = f'{survey.way:.1f} m'
+    wrong_scale = refused[Drop.SCALE_CONTRADICTED] > 0
+    complaints = [Complaint(sentence, grave=reason is Drop.SCALE_CONTRADICTED)
+                  for reason, sentence in sentences.items()]
+    if survey.frames < _LEAST_SHARE * (survey.frames + lost) and not wrong_scale:
+        reasons = ', '.join(f'{count} {reason.value}' for reason, count in refused.most_common())
+        complaints.append(Complaint(f'Only {survey.frames} of {survey.frames + lost} images can be used '
+                                    f'({reasons}).'))
+    return complaints + survey.complaints(facts)
+
+
+class _Survey:
+    """The whole flight as the watch sees it, judged at its end."""
+
+    def __init__(self):
+        self.frames, self.way, self.frozen = 0, 0.0, 0
+        self._epoch, self._last = 0, None
+        self._shift_ns = self._newest_ns = 0
+        self._watch = Watch(survey=True)
+
+    def look(self, recorded: RecordedFrame) -> None:
+        place = recorded.frame.T_world_cam[:3, 3]
+        if recorded.epoch != self._epoch:
+            # Evidence of all epochs counts, side by side on one axis of time.
+            self._shift_ns += self._newest_ns + _EPOCHS_APART_NS - (recorded.frame.stamp_ns + self._shift_ns)
+            self._epoch, self._last = recorded.epoch, None
+        if self._last is not None:
+            self.way += float(np.linalg.norm(place - self._last))
+        self._last = place
+        self.frames += 1
+        self._newest_ns = recorded.frame.stamp_ns + self._shift_ns
+        shifted = replace(recorded.frame, stamp_ns=self._newest_ns)
+        self.frozen += self._watch.look(shifted, recorded.T_body_cam) is Drop.FROZEN
+
+    def complaints(self, facts: dict[str, str]) -> list[Complaint]:
+        found = []
+        if self.frames and self.frozen > _FROZEN_SHARE * self.frames:
+            found.append(Complaint(f'{self.frozen} of {self.frames} images repeat the one before under new stamps, '
+                                   'and have no depth: the camera seems to hang; restart its driver.', grave=False))
+        if self.frames > 1 and self.way < _STILL_M:
+            found.append(Complaint(f'The camera moved {self.way:.2f} m in all: depth from motion needs motion.'))
+        evidence = self._watch.evidence
+        if len(evidence.pairs) < LEAST_PAIRS:
+            facts['images against odometry'] = 'too little to follow to tell'
+            return found
+        middles = np.array([np.median(pair.deviations(evidence.poses)) for pair in evidence.pairs])
+        facts['images against odometry'] = (f'{np.median(middles):.2f} of what is allowed, '
+                                            f'{(middles < SUSPICIOUS).mean():.0%} of {len(middles)} pairs within')
+        step = math.ceil(len(evidence.pairs) / _PAIRS)
+        some = replace(evidence, pairs=evidence.pairs[::step])
+        finding = None
+        if (middles > SUSPICIOUS).mean() > _CONTRADICTED_SHARE:
+            finding = diagnose(some, float(np.quantile(middles, .9)))
+        else:
+            finding = time_offset(some)
+        if finding:
+            found.append(Complaint(finding.sentence, parameters=finding.parameters))
+        return found
+
+
+def _rate(times_ns: list[int]) -> float | None:
+    gaps = [later - earlier for earlier, later in zip(times_ns, times_ns[1:]) if later > earlier]
+    return 1e9 / statistics.median(gaps) if gaps else None

@@ -1,0 +1,128 @@
+"""
+From sensor_msgs/Image or CompressedImage to numpy arrays.
+
+The encodings differ here and nowhere else.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ros_depthnet.core.frames import BadImage
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    dtype: str
+    channels: int
+    to_rgb: int | None  # OpenCV's colour conversion code; None: the pixels are RGB already
+
+
+_COLOURS = {
+    'rgb8': _Encoding('u1', 3, None),
+    'bgr8': _Encoding('u1', 3, cv2.COLOR_BGR2RGB),
+    'rgba8': _Encoding('u1', 4, cv2.COLOR_RGBA2RGB),
+    'bgra8': _Encoding('u1', 4, cv2.COLOR_BGRA2RGB),
+    'mono8': _Encoding('u1', 1, cv2.COLOR_GRAY2RGB),
+    '8UC1': _Encoding('u1', 1, cv2.COLOR_GRAY2RGB),
+    '8UC3': _Encoding('u1', 3, cv2.COLOR_BGR2RGB),
+    'mono16': _Encoding('u2', 1, cv2.COLOR_GRAY2RGB),
+    'yuv422': _Encoding('u1', 2, cv2.COLOR_YUV2RGB_UYVY),
+    'uyvy': _Encoding('u1', 2, cv2.COLOR_YUV2RGB_UYVY),
+    'yuv422_yuy2': _Encoding('u1', 2, cv2.COLOR_YUV2RGB_YUY2),
+    'yuyv': _Encoding('u1', 2, cv2.COLOR_YUV2RGB_YUY2),
+    # ROS names the first two pixels of the first row, OpenCV the second row's from the second pixel on.
+    'bayer_rggb8': _Encoding('u1', 1, cv2.COLOR_BayerBG2RGB),
+    'bayer_bggr8': _Encoding('u1', 1, cv2.COLOR_BayerRG2RGB),
+    'bayer_gbrg8': _Encoding('u1', 1, cv2.COLOR_BayerGR2RGB),
+    'bayer_grbg8': _Encoding('u1', 1, cv2.COLOR_BayerGB2RGB),
+}
+_DEPTHS = {'32FC1': _Encoding('f4', 1, None), '16UC1': _Encoding('u2', 1, None)}
+_LEAST_BITS = 8
+
+
+class ImageReader:
+    """
+    Reads the colour or grey images of one camera.
+
+    Sensors of 10 or 12 bits are sent as mono16 whose upper bits are never used: white is the fewest whole
+    bits that all images so far have kept to.
+    """
+
+    def __init__(self):
+        """Know nothing of the camera yet."""
+        self._bits = _LEAST_BITS
+
+    def rgb(self, message) -> np.ndarray:
+        """Return an Image or CompressedImage as (H, W, 3) uint8 RGB; raises BadImage."""
+        if hasattr(message, 'format'):
+            return _decompressed(message)
+        encoding = _encoding(message, _COLOURS, 'a colour or grey image')
+        pixels = _pixels(message, encoding)
+        if encoding.dtype == 'u2':
+            self._bits = max(self._bits, int(pixels.max()).bit_length())
+            pixels = cv2.convertScaleAbs(pixels, alpha=255 / (2 ** self._bits - 1))
+        return pixels if encoding.to_rgb is None else cv2.cvtColor(pixels, encoding.to_rgb)
+
+
+def _decompressed(message) -> np.ndarray:
+    """Return the pixels as they are stored: calibration and tf are of those, whatever EXIF tells viewers."""
+    data = np.frombuffer(message.data, np.uint8)
+    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+    if bgr is None:
+        raise BadImage(
+            f'The compressed image of {data.size} bytes (format {message.format!r}) cannot be decoded: '
+            'it is truncated, or neither JPEG nor PNG.'
+        )
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def to_depth(message) -> np.ndarray:
+    """
+    Return a depth image as (H, W) float32 metres; raises BadImage.
+
+    As REP-118 says: 32FC1 is metres already (NaN unknown), 16UC1 millimetres with 0 for unknown.
+    """
+    encoding = _encoding(message, _DEPTHS, 'depth')
+    pixels = _pixels(message, encoding)
+    if encoding.dtype == 'u2':
+        pixels = pixels * np.float32(1e-3)
+    # Some cameras send 0 for unknown in 32FC1 too; no depth is 0 or less, but REP-117's -Inf says too close.
+    return np.where(np.isfinite(pixels) & (pixels <= 0), np.float32(np.nan), pixels).astype(np.float32, copy=False)
+
+
+def _encoding(message, known: dict, wanted: str) -> _Encoding:
+    if message.encoding not in known:
+        raise BadImage(
+            f'An image of encoding {message.encoding!r} is no use as {wanted}: publish one of '
+            f'{", ".join(known)}.'
+        )
+    return known[message.encoding]
+
+
+def _pixels(message, encoding: _Encoding) -> np.ndarray:
+    """View the message's data as (H, W) or (H, W, C) pixels in native byte order, without copying."""
+    height, width = message.height, message.width
+    if height == 0 or width == 0:
+        raise BadImage(f'The image is {width} x {height} pixels: the camera sends empty frames.')
+    dtype = np.dtype(encoding.dtype).newbyteorder('>' if message.is_bigendian else '<')
+    row = width * encoding.channels * dtype.itemsize
+    if message.step < row:
+        raise BadImage(
+            f'The {message.encoding} image of {width} x {height} has rows of {message.step} bytes, '
+            f'but {row} are needed.'
+        )
+    if len(message.data) < message.step * height:
+        raise BadImage(
+            f'The {message.encoding} image of {width} x {height} is truncated: it has '
+            f'{len(message.data)} of {message.step * height} bytes.'
+        )
+    shape, strides = (
+        (height, width, encoding.channels),
+        (message.step, encoding.channels * dtype.itemsize, dtype.itemsize),
+    )
+    pixels = np.ndarray(shape, dtype, message.data, 0, strides)
+    if encoding.channels == 1:
+        pixels = pixels[..., 0]
+    return pixels.astype(dtype.newbyteorder('='), copy=False)

@@ -1,0 +1,75 @@
+"""The frames of recorded flights, through the same intake as a live one's."""
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ros_depthnet.core.frames import BadImage, Frame
+from ros_depthnet.core.reasons import Drop, Refusal
+from ros_depthnet.flight.bag import Bag
+from ros_depthnet.flight.intake import Arrival, Intake, IntakeOptions
+from ros_depthnet.flight.mounting import RecordedMounting
+from ros_depthnet.flight.posed_sequence import INDEX_NAME, PosedSequence
+from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM
+
+_END_OF_TIME = float('inf')
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedFrame:
+    """
+    A frame, and how often time had run back before it: frames of two epochs are two flights.
+
+    T_body_cam: (4, 4), the camera's mounting where the recording tells.
+    """
+
+    frame: Frame
+    epoch: int = 0
+    T_body_cam: np.ndarray | None = None
+
+
+def recorded_frames(path: Path, refused: Callable[[Refusal], None],
+                    options: IntakeOptions | None = None) -> Iterator[RecordedFrame]:
+    """
+    Return the frames of a rosbag2 or a posed sequence, in the order of recording.
+
+    `refused` is told of each image that makes no frame, and of what is lost of a damaged bag. Raises
+    RecordingError or SequenceError where there is nothing to be had.
+    """
+    if (path / INDEX_NAME).is_file():
+        sequence = PosedSequence.load(path)
+        return (RecordedFrame(sequence.frame(i)) for i in range(len(sequence.frames)))
+    bag = Bag(path, lambda sentence: refused(Refusal(Drop.DAMAGED, {'why': sentence})))
+    bag.require(CAMERA_INFO, ODOM)
+    return bag_frames(bag, refused, options or IntakeOptions())
+
+
+def bag_frames(bag: Bag, refused: Callable[[Refusal], None], options: IntakeOptions) -> Iterator[RecordedFrame]:
+    """Return the frames of an open bag that has images, camera_info and poses; see `recorded_frames`."""
+    images = IMAGE if IMAGE in bag.topics else COMPRESSED
+    intake = Intake(options, RecordedMounting(bag.static_transforms(), options), bag.name(images))
+    for outcome in _outcomes(bag, intake, images):
+        if isinstance(outcome, Refusal):
+            refused(outcome)
+            continue
+        try:
+            yield RecordedFrame(outcome.frame(), outcome.epoch, outcome.pose.T_body_cam)
+        except BadImage as error:
+            refused(Refusal(Drop.BAD_IMAGE, {'why': str(error)}))
+
+
+def _outcomes(bag: Bag, intake: Intake, images) -> Iterator[Arrival | Refusal]:
+    for record, topic in bag.events():
+        now = record.time_ns / 1e9
+        yield from intake.expire(now)
+        message = bag.message(record) if topic in (images, CAMERA_INFO, ODOM) else None
+        if message is None:
+            continue
+        if topic is ODOM:
+            yield from intake.pose(message, record.type)
+        elif topic is CAMERA_INFO:
+            yield from intake.camera_info(message)
+        else:
+            yield from intake.image(message, now)
+    yield from intake.expire(_END_OF_TIME)

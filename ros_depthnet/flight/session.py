@@ -1,0 +1,235 @@
+"""A flight as it goes on: the frames held, whom to compare the newest with, and what is remembered."""
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ros_depthnet.core import fusion, motion
+from ros_depthnet.core.baseline import (
+    FrameBuffer,
+    choose_sources,
+    depth_ranges,
+    farther_sources,
+    pose_jumped,
+    source_of,
+    turns_too_fast,
+)
+from ros_depthnet.core.frames import Frame
+from ros_depthnet.core.measurer import DepthModel, Estimate, EstimatorOptions, Measurer, StageClock
+from ros_depthnet.core.reasons import Drop
+from ros_depthnet.flight.diagnosis import Finding
+from ros_depthnet.flight.watch import Watch
+
+# Shares of the initial depth that are tried in turn while the maps come back unknown: it may be far off.
+_GUESSES = (1.0, 0.3, 3.0, 0.1, 10.0)
+_KNOWN_SHARE = 0.05   # a map with less of it known says nothing about the scene
+_OVERTAKEN_NS = 100_000_000   # images overtake each other by less; clocks are set by more
+_BREATHING = 2e-3     # of the focal length, that intrinsics may change by from image to image
+_TURNS_END = 0.5      # of the wanted parallax: ranges take turns while frames are no farther apart than that
+
+
+@dataclass(frozen=True, eq=False)
+class _Memory:
+    """The last map, and the frame it is of."""
+
+    map: fusion.DepthMap
+    frame: Frame
+
+    def seen_from(self, frame: Frame) -> fusion.DepthMap:
+        T_new_old = motion.inverse(frame.T_world_cam) @ self.frame.T_world_cam
+        return fusion.carried(self.map, frame.camera, T_new_old, (frame.stamp_ns - self.frame.stamp_ns) / 1e9)
+
+
+class Session:
+    """
+    Depth of every frame that has a partner to be compared with, or that shows what is remembered.
+
+    Frames are added in the order of their stamps and kept at the model's input size and, for alignment, with
+    at most twice as many pixels, so memory is bounded by `buffer_size` small images. Not thread-safe: one
+    thread adds, or callers lock.
+    """
+
+    def __init__(self, model: DepthModel, options: EstimatorOptions | None = None):
+        """Begin a flight with a model."""
+        self._watch = Watch()
+        self._measurer = Measurer(model, options)
+        self._buffer = FrameBuffer(self.options.buffer_size, self.options.buffer_age)
+        self.reset()
+
+    @property
+    def options(self) -> EstimatorOptions:
+        """The choices in force."""
+        return self._measurer.options
+
+    def use(self, measurer: Measurer) -> None:
+        """Measure with this from now on, and go on with the flight."""
+        self._measurer = measurer
+        self._buffer.resize(self.options.buffer_size, self.options.buffer_age)
+
+    @property
+    def finding(self) -> Finding | None:
+        """What contradicts the odometry at present."""
+        return self._watch.finding
+
+    def reset(self) -> None:
+        """Forget every frame and what is known of the scene."""
+        self._watch.reset()
+        self._forget_scene()
+
+    def _forget_scene(self) -> None:
+        self._buffer.clear()
+        self._memory: _Memory | None = None
+        self._turn = 0
+        self._guess(0)
+
+    def add(self, frame: Frame, T_body_cam: np.ndarray | None = None) -> Estimate | Drop:
+        """
+        Take the newest frame and return its depth, or why there is none.
+
+        A stamp far before the newest one's, another camera, or odometry that jumped starts afresh from this
+        frame. T_body_cam: (4, 4), the camera's mounting, for `finding` to speak of.
+        """
+        frame, stopped = self._join(frame, T_body_cam)
+        if stopped in (Drop.STALE, Drop.CONTRADICTED):
+            return stopped
+        earlier = [held for held in self._buffer.frames if held is not frame]
+        chosen = stopped or choose_sources(frame, earlier, self._wanted_depths(frame), self.options)
+        if chosen is Drop.ROTATING_TOO_FAST:
+            self._buffer.remove_newest()   # it is blurred
+        if isinstance(chosen, Drop):
+            return self._remembered(frame, chosen)
+        if self.options.memory and self.options.ranges_in_turn:
+            self._turn += 1
+            chosen = (chosen[self._turn % len(chosen)],)
+        clock = StageClock()
+        farther = [farther_sources(frame, earlier, sources, self.options)
+                   if self.options.alignment_rounds else () for sources in chosen]
+        fresh = self._measurer.measured(frame, chosen, farther, clock)
+        shown = fresh
+        if self.options.memory:
+            shown = self._carried_on(frame, fresh)
+            clock.lap('memory')
+        sources = tuple(source for sources in chosen for source in sources)
+        estimate = self._measurer.judged(frame, shown, sources, clock, frame.stamp_ns)
+        if np.mean(~np.isnan(estimate.depth_hw)) < _KNOWN_SHARE:
+            self._guess(self._tried + 1)
+        else:
+            self._look_at(shown.depth_hw)
+        return estimate
+
+    def hold(self, frame: Frame, T_body_cam: np.ndarray | None = None) -> Drop | None:
+        """
+        Take a frame there is no time to look at, so that later ones can be compared with it.
+
+        Without these, a slow computer would have only frames too far apart. Return why it is no use, if so.
+        """
+        held = self._buffer.frames
+        if held and frame.stamp_ns <= held[-1].stamp_ns:
+            return Drop.STALE
+        frame, stopped = self._join(frame, T_body_cam)
+        newest = self._buffer.frames[-2:-1]
+        if not stopped and newest and turns_too_fast(frame, newest[0], self.options.max_rotation_rate):
+            self._buffer.remove_newest()
+            return Drop.ROTATING_TOO_FAST
+        return stopped
+
+    def _join(self, frame: Frame, T_body_cam: np.ndarray | None) -> tuple[Frame, Drop | None]:
+        """
+        Buffer a frame; return it at the model's size, and why it can't be compared with those before, if so.
+
+        One that shows no scene, or that the odometry is not to be believed of, is not buffered.
+        """
+        original, earlier = frame, self._buffer.frames
+        if earlier:
+            frame = _with_camera_of(self._measurer.sized(frame), earlier[-1])
+        else:
+            frame = self._measurer.sized(frame)
+        afresh = _break(earlier, frame, self.options.max_speed) if earlier else None
+        if afresh is Drop.STALE:
+            return frame, afresh
+        if afresh:
+            self.reset()
+        if frame.blank:
+            return frame, afresh or Drop.BLANK
+        doubt = self._watch.look(original, T_body_cam) if self.options.check_odometry else None
+        if doubt is Drop.CONTRADICTED:
+            self._forget_scene()
+        if doubt:
+            return frame, doubt
+        self._buffer.add(frame)
+        return frame, afresh
+
+    def _carried_on(self, frame: Frame, fresh: fusion.DepthMap) -> fusion.DepthMap:
+        """Return a fresh map fused with what is remembered, and remember that."""
+        if self._memory:
+            fresh = fusion.updated(fresh, self._young(self._memory.seen_from(frame)))
+        self._memory = _Memory(fresh, frame)
+        return fresh
+
+    def _remembered(self, frame: Frame, reason: Drop) -> Estimate | Drop:
+        """Return what is still known of a frame that nothing was measured from; the reason if nothing is."""
+        if not self._memory:
+            return reason
+        clock = StageClock()
+        old = self._young(self._memory.seen_from(frame))
+        clock.lap('memory')
+        measured_ns = self._memory.frame.stamp_ns
+        estimate = self._measurer.judged(frame, old, (), clock, measured_ns, reason)
+        return reason if np.isnan(estimate.depth_hw).all() else estimate
+
+    def _young(self, old: fusion.DepthMap) -> fusion.DepthMap:
+        return old.where(old.age_hw <= self.options.memory_age)
+
+    def _wanted_depths(self, frame: Frame) -> tuple[float, ...]:
+        """
+        Return the depths to choose baselines for.
+
+        Ranges can take turns while the map of the last frame still serves. Where the drone has moved on by
+        more than that there is one range, the middle of all.
+        """
+        options = self.options
+        if self._memory and options.ranges_in_turn and len(self._range_depths) > 1:
+            moved = source_of(frame, self._memory.frame, self._middle_depth).parallax
+            if moved > _TURNS_END * options.target_parallax:
+                return (self._middle_depth,)
+        return self._range_depths
+
+    def _guess(self, tried: int) -> None:
+        """Choose the next baseline without knowing the scene."""
+        self._tried = tried
+        self._range_depths = (self.options.initial_depth * _GUESSES[tried % len(_GUESSES)],)
+
+    def _look_at(self, depth_hw: np.ndarray) -> None:
+        """Choose the next baselines for what is in sight, as far as it is within range."""
+        options = self.options
+        limited = np.clip(depth_hw, options.min_range, options.max_range)
+        within = np.where(depth_hw <= options.max_range, limited, np.nan)
+        enough = np.mean(np.isfinite(within)) >= _KNOWN_SHARE
+        self._tried = 0
+        seen = within if enough else limited
+        self._range_depths = depth_ranges(seen, options.ranges)
+        self._middle_depth = float(np.nanmedian(seen))
+
+
+def _break(earlier: Sequence[Frame], frame: Frame, max_speed: float) -> Drop | None:
+    """Say why a frame does not follow on the earlier ones."""
+    newest = earlier[-1]
+    if newest.stamp_ns - _OVERTAKEN_NS <= frame.stamp_ns <= newest.stamp_ns:
+        return Drop.STALE
+    if frame.stamp_ns < newest.stamp_ns:
+        return Drop.TIME_JUMP
+    if frame.camera != newest.camera:
+        return Drop.RESIZED
+    return Drop.POSE_JUMP if pose_jumped(earlier, frame, max_speed) else None
+
+
+def _with_camera_of(frame: Frame, earlier: Frame) -> Frame:
+    """Return a frame with an earlier one's intrinsics where they are the same but for a focus that breathes."""
+    one, other = frame.camera, earlier.camera
+    if (one.width, one.height) != (other.width, other.height) or one == other:
+        return frame
+    ours, theirs = (np.array([each.fx, each.fy, each.cx, each.cy]) for each in (one, other))
+    if np.abs(ours - theirs).max() > _BREATHING * one.fx:
+        return frame
+    detail = frame.detail and replace(frame.detail, camera=earlier.detail.camera)
+    return replace(frame, camera=other, detail=detail)

@@ -1,0 +1,28 @@
+"""What a flight is made of, as topics: name, type, meaning."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic's relative name, which users remap, its message type, and one sentence on what is in it."""
+
+    name: str
+    type: str
+    description: str
+
+
+IMAGE = Topic('image_raw', 'sensor_msgs/msg/Image', 'Image of the camera, colour or grey.')
+COMPRESSED = Topic(
+    'image_raw/compressed',
+    'sensor_msgs/msg/CompressedImage',
+    'The same as JPEG or PNG, taken instead when `image_transport` is `compressed`.',
+)
+CAMERA_INFO = Topic(
+    'camera_info', 'sensor_msgs/msg/CameraInfo', "The camera's calibration, lens distortion included."
+)
+ODOM = Topic(
+    'odom',
+    'nav_msgs/msg/Odometry',
+    'Pose of the body (forward, left, up) in a level frame, at 20 Hz or more.',
+)

@@ -1,0 +1,130 @@
+"""
+The images vouch for the odometry: what corners do, whatever their depth, tells whether the rest can be true.
+
+Corners are followed without any odometry (`core.tracks`). What is off the ray on which odometry, mounting and
+calibration allow a static point to be (`core.epipolar`) is a contradiction; `flight.diagnosis` looks for the
+one mistake that explains it.
+"""
+from collections import deque
+
+import cv2
+import numpy as np
+
+from ros_depthnet.core import motion
+from ros_depthnet.core.frames import Frame
+from ros_depthnet.core.reasons import Drop
+from ros_depthnet.core.tracks import Tracker
+from ros_depthnet.flight.diagnosis import LEAST_PAIRS, Evidence, Finding, Pair, diagnose, time_offset
+
+_LEAST_FLOW = 3.0       # pixels at the tracker's size: less shows nothing
+SUSPICIOUS = 0.8       # allowances, the middle of a pair's matches: more contradicts
+_GROSS = 2.0            # a single pair that is off by this is enough
+_RECENT = 7             # pairs whose middle one counts
+_HISTORY_S = 8.0        # seconds of evidence kept for a diagnosis
+_PAIRS = 24             # of them, at most
+_AGAIN_S = 4.0          # seconds of flight between two diagnoses
+_DENSEST_S = 0.06       # seconds between two images looked at
+_SAME_IMAGE = 0.15      # grey levels, mean difference: less is the same image once more
+_MOVED_M, _TURNED_RAD = 0.05, 0.01   # motion that shows in any image
+_LEAST_ROBUST = 10      # pairs for a time offset of an otherwise healthy flight
+
+
+
+
+class Watch:
+    """
+    Looks at every frame of a flight, a few milliseconds each, and tells whether to believe its odometry.
+
+    A contradiction stands until the images agree again. With nothing to follow there is no verdict, and
+    nothing is held against the odometry.
+    """
+
+    def __init__(self, survey: bool = False):
+        """Begin a flight; a survey keeps the evidence of the whole flight, for a diagnosis at its end."""
+        self._survey = survey
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the flight so far."""
+        self._tracker = Tracker()
+        self._grey: np.ndarray | None = None
+        self._seen: Frame | None = None
+        self._poses: dict[int, np.ndarray] = {}
+        self._recent: deque[float] = deque(maxlen=_RECENT)
+        self._pairs: deque[Pair] = deque(maxlen=None if self._survey else _PAIRS)
+        self._diagnosed_ns: int | None = None
+        self._T_body_cam: np.ndarray | None = None
+        self.finding: Finding | None = None
+
+    @property
+    def deviation(self) -> float | None:
+        """How far the images are off from what odometry allows, in allowances; None before they show it."""
+        return float(np.median(self._recent)) if self._recent else None
+
+    @property
+    def evidence(self) -> Evidence:
+        """What a diagnosis goes by."""
+        return Evidence(tuple(self._pairs), dict(self._poses), self._T_body_cam)
+
+    def look(self, frame: Frame, T_body_cam: np.ndarray | None = None) -> Drop | None:
+        """
+        Take the next frame; return FROZEN or CONTRADICTED if no depth must come of it.
+
+        T_body_cam: (4, 4), its mounting where known, for diagnoses.
+        """
+        if self._seen is not None and frame.stamp_ns <= self._seen.stamp_ns:
+            return None
+        if self._frozen(frame):
+            return Drop.FROZEN
+        if self._seen is not None and frame.stamp_ns - self._seen.stamp_ns < _DENSEST_S * 1e9:
+            return Drop.CONTRADICTED if self.finding else None
+        self._seen, self._T_body_cam = frame, T_body_cam
+        self._remember(frame)
+        matches = self._tracker.follow(frame.stamp_ns, frame.image, frame.camera)
+        if matches is None or matches.earlier_ns not in self._poses or matches.flow < _LEAST_FLOW:
+            return Drop.CONTRADICTED if self.finding else None
+        pair = Pair.of(matches)
+        now = float(np.median(pair.deviations(self._poses)))
+        self._recent.append(now)
+        if not self._pairs or self._pairs[-1].earlier_ns != pair.earlier_ns:
+            self._pairs.append(pair)
+        else:
+            self._pairs[-1] = pair
+        if self._survey:
+            return None
+        self._judge(frame.stamp_ns, now)
+        return Drop.CONTRADICTED if self.finding or now > _GROSS else None
+
+    def _judge(self, stamp_ns: int, now: float) -> None:
+        contradicted = self.deviation > SUSPICIOUS or (now > _GROSS and len(self._recent) < _RECENT)
+        if not contradicted and self.finding and not self.finding.subtle:
+            self.finding = None
+            return
+        # With few pairs there is no diagnosis yet, which costs nothing.
+        known = self._diagnosed_ns is not None and len(self._pairs) > LEAST_PAIRS
+        due = not known or stamp_ns - self._diagnosed_ns > _AGAIN_S * 1e9
+        if contradicted and (due or self.finding is None):
+            self._diagnosed_ns = stamp_ns
+            self.finding = diagnose(self.evidence, self.deviation)
+        elif due and len(self._pairs) >= _LEAST_ROBUST:
+            self._diagnosed_ns = stamp_ns
+            self.finding = time_offset(self.evidence)
+
+    def _remember(self, frame: Frame) -> None:
+        self._poses[frame.stamp_ns] = frame.T_world_cam
+        if self._survey:
+            return
+        oldest = frame.stamp_ns - _HISTORY_S * 1e9
+        while self._pairs and self._pairs[0].earlier_ns < oldest:
+            self._pairs.popleft()
+        for stamp_ns in [stamp_ns for stamp_ns in self._poses if stamp_ns < oldest]:
+            del self._poses[stamp_ns]
+
+    def _frozen(self, frame: Frame) -> bool:
+        """Tell whether the image is the last one once more, though the drone has moved since."""
+        grey = cv2.resize(cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY), (80, 60), interpolation=cv2.INTER_AREA)
+        before, self._grey = self._grey, grey
+        if before is None or float(cv2.absdiff(grey, before).mean()) > _SAME_IMAGE or grey.std() < 1:
+            return False
+        T = motion.inverse(self._seen.T_world_cam) @ frame.T_world_cam
+        return bool(np.linalg.norm(T[:3, 3]) > _MOVED_M or motion.rotation_angle(T) > _TURNED_RAD)
