@@ -12,7 +12,7 @@ from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import BadImage
 from ros_depthnet.ros import qos, topics
 from ros_depthnet.ros.conversions.camera_info import NoCamera, to_camera
-from ros_depthnet.ros.conversions.image import to_depth, to_rgb
+from ros_depthnet.ros.conversions.image import to_depth, to_deviation, to_rgb
 from ros_depthnet.ros.conversions.time import to_ns
 from ros_depthnet.ros.managed import ProcessingNode, milliseconds_since
 from ros_depthnet.ros.mounting import check_mounting
@@ -113,7 +113,7 @@ class DepthConsumer(ProcessingNode):
         messages = job.messages
         depth_hw = to_depth(messages[topics.DEPTH])
         camera = to_camera(messages[topics.DEPTH_CAMERA_INFO])
-        deviation_hw = to_depth(messages[topics.DEVIATION]) if topics.DEVIATION in messages else None
+        deviation_hw = to_deviation(messages[topics.DEVIATION]) if topics.DEVIATION in messages else None
         rgb = to_rgb(messages[topics.DEPTH_RGB]) if topics.DEPTH_RGB in messages else None
         images = {topics.DEPTH: depth_hw, topics.DEVIATION: deviation_hw, topics.DEPTH_RGB: rgb}
         for topic, image in images.items():

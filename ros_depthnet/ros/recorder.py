@@ -23,7 +23,7 @@ from ros_depthnet.evaluation.moments import Moments
 from ros_depthnet.ros import qos, topics
 from ros_depthnet.ros.conversions.camera_info import to_camera
 from ros_depthnet.ros.conversions.cloud import to_points
-from ros_depthnet.ros.conversions.image import compressed_to_rgb, to_depth, to_rgb
+from ros_depthnet.ros.conversions.image import compressed_to_rgb, to_depth, to_deviation, to_rgb
 from ros_depthnet.ros.conversions.markers import BOXES
 from ros_depthnet.ros.conversions.pose import to_pose
 from ros_depthnet.ros.conversions.time import to_ns
@@ -134,7 +134,7 @@ class Recorder:
         self.moments.add_depth(stamp_ns, to_depth(message))
 
     def _on_deviation(self, message: Image) -> None:
-        self.moments.add_deviation(to_ns(message.header.stamp), to_depth(message))
+        self.moments.add_deviation(to_ns(message.header.stamp), to_deviation(message))
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self.moments.add_camera(to_ns(message.header.stamp), to_camera(message))
