@@ -1,5 +1,5 @@
 """The one way in: images, calibration and poses, in whatever order they come, become frames or reasons."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ros_depthnet.core.frames import BadImage, Frame
 from ros_depthnet.core.motion import InvalidPose
@@ -104,7 +104,7 @@ class Intake:
         except NoCamera as error:
             self._calibration, self._why_not = None, Refusal(Drop.BAD_CAMERA_INFO, {'why': str(error)})
             return [self._why_not]
-        self._calibration = Calibration(calibration.pinhole, None, calibration.oddity) if self._straight else calibration
+        self._calibration = replace(calibration, lens=None) if self._straight else calibration
         return []
 
     def image(self, message, now: float) -> list[Arrival | Refusal]:

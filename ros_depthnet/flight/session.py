@@ -140,10 +140,7 @@ class Session:
         One that shows no scene, or that the odometry is not to be believed of, is not buffered.
         """
         original, earlier = frame, self._buffer.frames
-        if earlier:
-            frame = _with_camera_of(self._measurer.sized(frame), earlier[-1])
-        else:
-            frame = self._measurer.sized(frame)
+        frame = _with_camera_of(self._measurer.sized(frame), earlier[-1]) if earlier else self._measurer.sized(frame)
         afresh = _break(earlier, frame, self.options.max_speed) if earlier else None
         if afresh is Drop.STALE:
             return frame, afresh

@@ -14,7 +14,7 @@ from ros_depthnet.core.frames import BadImage
 from ros_depthnet.core.motion import InvalidPose, inverse
 from ros_depthnet.core.reasons import Drop, Refusal
 from ros_depthnet.flight.messages.camera_info import NoCamera, to_calibration
-from ros_depthnet.flight.messages.image import ImageReader, to_depth
+from ros_depthnet.flight.messages.image import ImageReader, to_depth, to_deviation
 from ros_depthnet.flight.messages.pose import READERS, to_pose
 from ros_depthnet.flight.messages.stamp import to_ns
 from ros_depthnet.flight.poses import CameraPose, CameraPoses, Located, PoseOptions
@@ -162,7 +162,7 @@ class DepthConsumer(ProcessingNode):
         messages = job.messages
         depth_hw = to_depth(messages[topics.DEPTH])
         camera = to_calibration(messages[topics.DEPTH_CAMERA_INFO]).pinhole
-        deviation_hw = to_depth(messages[topics.DEVIATION]) if topics.DEVIATION in messages else None
+        deviation_hw = to_deviation(messages[topics.DEVIATION]) if topics.DEVIATION in messages else None
         rgb = ImageReader().rgb(messages[topics.DEPTH_RGB]) if topics.DEPTH_RGB in messages else None
         images = {topics.DEPTH: depth_hw, topics.DEVIATION: deviation_hw, topics.DEPTH_RGB: rgb}
         for topic, image in images.items():

@@ -8,11 +8,13 @@ from sensor_msgs.msg import LaserScan
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
+from ros_depthnet.core.autopilot import obstacle_distance_cm
 from ros_depthnet.core.cloud import CloudOptions, make_cloud, trusted_depth
 from ros_depthnet.core.motion import inverse
 from ros_depthnet.core.mounting import levelled
 from ros_depthnet.core.obstacles import ObstacleOptions, cluster_obstacles, sector_distances
 from ros_depthnet.ros import topics
+from ros_depthnet.ros.autopilot import AutopilotLink, check_autopilot
 from ros_depthnet.ros.conversions.markers import from_boxes
 from ros_depthnet.ros.conversions.scan import from_sectors
 from ros_depthnet.ros.depth_consumer import DepthConsumer, DepthFrame
@@ -27,17 +29,31 @@ class ObstacleNode(DepthConsumer):
 
     def __init__(self, **node_options):
         """Declare the parameters."""
+        self._autopilot: AutopilotLink | None = None
         super().__init__('obstacle_node', **node_options)
 
     def configure(self) -> None:
         """Advertise."""
         self._obstacles = self.advertise(topics.OBSTACLES, MarkerArray)
         self._distances = self.advertise(topics.OBSTACLE_DISTANCE, LaserScan)
+        self._autopilot = AutopilotLink(self)
         self._shown = 0
+
+    def activate(self) -> None:
+        """Work, and tell the autopilot so."""
+        super().activate()
+        self._autopilot.start()
+
+    def deactivate(self) -> None:
+        """Stop working."""
+        if self._autopilot:
+            self._autopilot.stop()
+        super().deactivate()
 
     def check(self, settings: SimpleNamespace) -> None:
         """Refuse options that contradict each other."""
         super().check(settings)
+        check_autopilot(settings)
         options_from(settings, ObstacleOptions)
 
     def use(self, frame: DepthFrame) -> None:
@@ -45,7 +61,7 @@ class ObstacleNode(DepthConsumer):
         places = self._places(frame)
         if places and self._obstacles.wanted:
             self._publish_obstacles(frame, places)
-        if places and self._distances.wanted:
+        if places and (self._distances.wanted or self._autopilot.wanted):
             self._publish_distances(frame, places)
 
     def _places(self, frame: DepthFrame) -> '_Places | None':
@@ -54,7 +70,7 @@ class ObstacleNode(DepthConsumer):
         if pose:
             T_odom_body = pose.T_odom_cam @ inverse(pose.T_body_cam)
             return _Places(pose.T_odom_cam, T_odom_body, levelled(T_odom_body), pose.odom_frame,
-                           pose.body_frame or body_frame)
+                           self.settings.level_frame)
         T_body_cam = self._mounting.T_body_cam(body_frame, frame.header.frame_id)
         if T_body_cam is None:
             return None
@@ -77,10 +93,14 @@ class ObstacleNode(DepthConsumer):
         if frame.deviation_hw is not None:
             depth_hw = trusted_depth(depth_hw, frame.deviation_hw, settings.max_relative_deviation)
         T_level_cam = inverse(places.T_out_level) @ places.T_out_cam
-        distances = sector_distances(depth_hw, frame.camera, T_level_cam, options)
-        header = Header(stamp=frame.header.stamp, frame_id=places.body_frame)
-        scan = from_sectors(distances, options.sector_angle, settings.scan_range, header)
-        self._distances.publish(scan)
+        header = Header(stamp=frame.header.stamp, frame_id=places.level_frame)
+        if self._distances.wanted:
+            distances = sector_distances(depth_hw, frame.camera, T_level_cam, options)
+            scan = from_sectors(distances, options.sector_angle, settings.scan_range, header)
+            self._distances.publish(scan)
+        if self._autopilot.wanted:
+            told = obstacle_distance_cm(depth_hw, frame.camera, T_level_cam, options, settings.scan_range)
+            self._autopilot.tell(told, header)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,14 +108,15 @@ class _Places:
     """
     Poses in the frame of the boxes, "out", and the names of frames.
 
-    T_out_level: at the body, z up, x the way ahead; without odometry, the body counts as level.
+    T_out_level: at the body, z up, x the way ahead. Without odometry nobody knows how the
+    body leans: it counts as level then, and the level frame is the body's own.
     """
 
     T_out_cam: np.ndarray
     T_out_body: np.ndarray
     T_out_level: np.ndarray
     out_frame: str
-    body_frame: str
+    level_frame: str
 
 
 def main(args=None) -> None:

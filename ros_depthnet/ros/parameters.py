@@ -327,10 +327,23 @@ OBSTACLE_NODE = (
     Parameter(
         'scan_range',
         100.0,
-        'Farther than this, a sector of `obstacle_distance` is free (+Inf), metres.',
+        'Farther than this, a sector is free (+Inf), metres; autopilots are told at most 655.33.',
         0.1,
         100000,
         live=True,
+    ),
+    Parameter(
+        'level_frame',
+        'base_stabilized',
+        'Frame of `obstacle_distance`: at the body, with its heading, but z up. Without odometry it is '
+        'the body itself.',
+    ),
+    Parameter(
+        'autopilot',
+        'none',
+        'Who is told of obstacles: PX4 or ArduPilot through MAVROS, PX4 over uXRCE-DDS (needs `px4_msgs`), '
+        'or nobody.',
+        choices=('none', 'mavros', 'px4'),
     ),
     *_options(
         ObstacleOptions,

@@ -19,7 +19,7 @@ from ros_depthnet.core.obstacles import Box
 from ros_depthnet.evaluation.cloud_map import CloudMap
 from ros_depthnet.evaluation.moments import Moments
 from ros_depthnet.flight.messages.camera_info import to_calibration
-from ros_depthnet.flight.messages.image import ImageReader, to_depth
+from ros_depthnet.flight.messages.image import ImageReader, to_depth, to_deviation
 from ros_depthnet.flight.messages.pose import to_pose
 from ros_depthnet.flight.messages.stamp import to_ns
 from ros_depthnet.ros import qos, topics
@@ -129,7 +129,7 @@ class Recorder:
         self.moments.add_depth(stamp_ns, to_depth(message))
 
     def _on_deviation(self, message: Image) -> None:
-        self.moments.add_deviation(to_ns(message.header.stamp), to_depth(message))
+        self.moments.add_deviation(to_ns(message.header.stamp), to_deviation(message))
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self.moments.add_camera(to_ns(message.header.stamp), to_calibration(message).pinhole)

@@ -46,7 +46,24 @@ OBSTACLES = Topic(
 OBSTACLE_DISTANCE = Topic(
     'obstacle_distance',
     'sensor_msgs/msg/LaserScan',
-    'Nearest distance in each sector in front of the drone; +Inf where it is free, NaN where unknown.',
+    'Nearest distance in each sector in front of the drone; +Inf where it is free, NaN where unknown. Level, '
+    'in `level_frame`, counter-clockwise: not for MAVROS.',
+)
+MAVROS_OBSTACLE = Topic(
+    'mavros/obstacle/send',
+    'sensor_msgs/msg/LaserScan',
+    "All round in 72 sectors as MAVROS' obstacle_distance plugin wants it, clockwise, if `autopilot` is "
+    '`mavros`.',
+)
+COMPANION_STATUS = Topic(
+    'mavros/companion_process/status',
+    'mavros_msgs/msg/CompanionProcessStatus',
+    'Heartbeat by way of MAVROS: active only while fresh distances are told, if `mavros_msgs` is installed.',
+)
+PX4_OBSTACLE_DISTANCE = Topic(
+    'fmu/in/obstacle_distance',
+    'px4_msgs/msg/ObstacleDistance',
+    'The same for PX4 over uXRCE-DDS, if `autopilot` is `px4`.',
 )
 DIAGNOSTICS = Topic(
     '/diagnostics',
@@ -56,10 +73,13 @@ DIAGNOSTICS = Topic(
 CLOCK = Topic('/clock', 'rosgraph_msgs/msg/Clock', "The recording's time, for nodes with `use_sim_time`.")
 
 DEPTH_POSES = (DEPTH_CAMERA_POSE, DEPTH_BODY_POSE)
+TO_AUTOPILOT = (MAVROS_OBSTACLE, COMPANION_STATUS, PX4_OBSTACLE_DISTANCE)
 _DEPTH_TOPICS = (DEPTH, DEPTH_CAMERA_INFO, DEVIATION, DEPTH_RGB, *DEPTH_POSES)
 NODES = {
     'depth_node': NodeTopics((IMAGE, COMPRESSED, CAMERA_INFO, ODOM), (*_DEPTH_TOPICS, DIAGNOSTICS)),
     'cloud_node': NodeTopics((*_DEPTH_TOPICS, ODOM), (POINTS, DIAGNOSTICS)),
-    'obstacle_node': NodeTopics((*_DEPTH_TOPICS[:3], *DEPTH_POSES, ODOM), (OBSTACLES, OBSTACLE_DISTANCE, DIAGNOSTICS)),
+    'obstacle_node': NodeTopics(
+        (*_DEPTH_TOPICS[:3], *DEPTH_POSES, ODOM), (OBSTACLES, OBSTACLE_DISTANCE, *TO_AUTOPILOT, DIAGNOSTICS)
+    ),
     'replay_node': NodeTopics((), (IMAGE, COMPRESSED, CAMERA_INFO, ODOM, CLOCK, DIAGNOSTICS)),
 }

@@ -128,6 +128,17 @@ def test_depth_in_millimetres_has_0_for_whatever_is_no_distance():
     np.testing.assert_allclose(images.to_depth(sent), expected, rtol=1e-6)
 
 
+def test_metres_that_are_no_distance_are_unknown_as_other_peoples_cameras_say_0():
+    sent = message(np.array([[0.0, -0.0, -1.0, -np.inf, np.inf, np.nan, 1e-3]], np.float32), '32FC1')
+    expected = np.array([[np.nan, np.nan, np.nan, -np.inf, np.inf, np.nan, 1e-3]], np.float32)
+    np.testing.assert_array_equal(images.to_depth(sent), expected)
+
+
+def test_a_deviation_of_0_is_sure_and_not_unknown():
+    sent = message(np.array([[0.0, 0.5, np.nan]], np.float32), '32FC1')
+    np.testing.assert_array_equal(images.to_deviation(sent), np.array([[0.0, 0.5, np.nan]], np.float32))
+
+
 def test_image_data_is_stored_by_reference():
     data = image.octets(np.arange(12, dtype=np.float32))
     filled = Image()

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from depth_source import HEIGHT, WIDTH, DepthSource
+from depth_source import HEIGHT, WIDTH, DepthSource, depth_image
 from geometry_msgs.msg import Quaternion
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import LaserScan
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -73,7 +74,7 @@ def test_distances_per_direction_are_those_of_the_poles(bench, source):
     bench.start(ObstacleNode, sectors=9)
     source.await_listener()
     scan = publish_until(bench, source, scans, depth_hw=poles())
-    assert scan.header.frame_id == 'base_link'
+    assert scan.header.frame_id == 'base_stabilized'
     angles = scan.angle_min + scan.angle_increment * np.arange(9)
     nearest = {}
     for column, depth in POLES.items():
@@ -91,6 +92,27 @@ def test_distances_per_direction_are_those_of_the_poles(bench, source):
     assert np.isnan(ranges[outside]).all()
 
 
+def test_a_direction_is_that_of_the_level_frame_however_the_drone_leans(bench, source):
+    scans = bench.collect(LaserScan, 'obstacle_distance')
+    bench.start(ObstacleNode, sectors=9, min_height=-9.0, max_height=9.0, level_frame='uav/level')
+    source.await_listener()
+    # The nose 40 degrees up and a post seen 21 degrees to the right in the middle row: seen from above it
+    # stands nearer, and much farther to the right.
+    lean, column, depth = np.radians(40), 52, 4.0
+    depth_hw = np.full((HEIGHT, WIDTH), np.nan, np.float32)
+    depth_hw[HEIGHT // 2 - 4 : HEIGHT // 2 + 4, column : column + 3] = depth
+    nose_up = Quaternion(y=-np.sin(lean / 2), w=np.cos(lean / 2))
+    scan = publish_until(bench, source, scans, depth_hw=depth_hw, turn=nose_up)
+    assert scan.header.frame_id == 'uav/level'
+    right = (column + 1 - (WIDTH - 1) / 2) / 60 * depth
+    azimuth, distance = -np.arctan2(right, depth * np.cos(lean)), np.hypot(right, depth * np.cos(lean))
+    ranges = np.array(scan.ranges)
+    beam = int(np.nanargmin(ranges))
+    assert scan.angle_min + beam * scan.angle_increment == pytest.approx(azimuth, abs=np.radians(5))
+    assert ranges[beam] == pytest.approx(distance, rel=0.05)
+    assert distance < 0.85 * np.hypot(right, depth)  # so a scan in the leaning body's frame is no match
+
+
 def test_a_drone_that_leans_forward_does_not_take_the_ground_for_an_obstacle(bench, source):
     scans = bench.collect(LaserScan, 'obstacle_distance')
     bench.start(ObstacleNode, min_height=-1.0, max_height=1.0)
@@ -103,6 +125,62 @@ def test_a_drone_that_leans_forward_does_not_take_the_ground_for_an_obstacle(ben
     scan = publish_until(bench, source, scans, depth_hw=depth_hw.astype(np.float32), turn=nose_down)
     middle = np.array(scan.ranges)[len(scan.ranges) // 2]
     assert np.isposinf(middle)
+
+
+def test_farther_than_scan_range_is_free(bench, source):
+    scans = bench.collect(LaserScan, 'obstacle_distance')
+    node = bench.start(ObstacleNode, sectors=1, sector_angle=0.2, scan_range=4.5)
+    source.await_listener()
+    ahead = publish_until(bench, source, scans)
+    assert ahead.ranges[0] == pytest.approx(4.0, rel=0.01) and ahead.range_max == 4.5
+    assert node.set_parameters([Parameter('scan_range', value=3.5)])[0].successful
+    bench.spin(0.3)
+    beyond = publish_until(bench, source, scans)
+    assert np.isposinf(beyond.ranges[0]) and beyond.range_max == 3.5
+
+
+def deviation(depth_hw, unsure_column):
+    """Return a deviation of 1 % of the depth, but of half of it in 5 columns."""
+    deviation_hw = np.nan_to_num(0.01 * depth_hw, posinf=0.01)
+    deviation_hw[:, unsure_column : unsure_column + 5] *= 50
+    return depth_image(deviation_hw)
+
+
+def test_what_is_too_unsure_is_no_box(bench):
+    obstacles = bench.collect(MarkerArray, 'obstacles', 10)
+    source = DepthSource(bench, deviation=True)
+    bench.start(ObstacleNode, stride=1)
+    source.await_listener()
+    frame = {'depth_hw': poles(), 'deviation': deviation(poles(), 50)}
+    assert [box.pose.position.x for box in cubes(publish_until(bench, source, obstacles, **frame))] == [
+        pytest.approx(5.0, abs=0.01)
+    ]
+
+
+@pytest.mark.parametrize('most, nearest', [(0.2, 5.0), (0.6, 3.0)])
+def test_what_is_too_unsure_is_no_distance(bench, most, nearest):
+    scans = bench.collect(LaserScan, 'obstacle_distance')
+    source = DepthSource(bench, deviation=True)
+    bench.start(ObstacleNode, max_relative_deviation=most)
+    source.await_listener()
+    frame = {'depth_hw': poles(), 'deviation': deviation(poles(), 50)}
+    scan = publish_until(bench, source, scans, **frame)
+    assert nearest <= np.nanmin(scan.ranges) < 1.15 * nearest
+
+
+def test_zeros_of_other_peoples_cameras_are_unknown_and_not_at_the_nose(bench, source):
+    scans = bench.collect(LaserScan, 'obstacle_distance')
+    bench.start(ObstacleNode)
+    source.await_listener()
+    depth_hw = np.zeros((HEIGHT, WIDTH), np.float32)
+    assert np.isnan(publish_until(bench, source, scans, depth_hw=depth_hw).ranges).all()
+
+
+def test_without_odometry_the_scan_is_in_the_body_frame_and_says_so(bench, source):
+    scans = bench.collect(LaserScan, 'obstacle_distance')
+    bench.start(ObstacleNode, output_frame='camera', body_frame='uav/base_link')
+    source.await_listener(odometry=False)
+    assert publish_until(bench, source, scans).header.frame_id == 'uav/base_link'
 
 
 def test_in_the_cameras_frame_no_odometry_is_needed(bench, source):

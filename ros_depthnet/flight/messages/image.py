@@ -82,14 +82,24 @@ def to_depth(message) -> np.ndarray:
     """
     Return a depth image as (H, W) float32 metres; raises BadImage.
 
-    As REP-118 says: 32FC1 is metres already (NaN unknown), 16UC1 millimetres with 0 for unknown.
+    As REP-118 says: 32FC1 is metres already (NaN unknown), 16UC1 millimetres with 0 for unknown. Many
+    cameras say 0 for unknown in metres too, and no distance is negative: both become NaN; -Inf stays.
     """
+    metres_hw = _metres(message)
+    return np.where(np.isfinite(metres_hw) & (metres_hw <= 0), np.float32(np.nan), metres_hw)
+
+
+def to_deviation(message) -> np.ndarray:
+    """Return a deviation, encoded as depth is, as (H, W) float32 metres; 0.0 m stays. Raises BadImage."""
+    return _metres(message)
+
+
+def _metres(message) -> np.ndarray:
     encoding = _encoding(message, _DEPTHS, 'depth')
     pixels = _pixels(message, encoding)
-    if encoding.dtype == 'u2':
-        pixels = pixels * np.float32(1e-3)
-    # Some cameras send 0 for unknown in 32FC1 too; no depth is 0 or less, but REP-117's -Inf says too close.
-    return np.where(np.isfinite(pixels) & (pixels <= 0), np.float32(np.nan), pixels).astype(np.float32, copy=False)
+    if encoding.dtype == 'f4':
+        return pixels.astype(np.float32, copy=False)
+    return np.where(pixels == 0, np.float32(np.nan), pixels * np.float32(1e-3))
 
 
 def _encoding(message, known: dict, wanted: str) -> _Encoding:

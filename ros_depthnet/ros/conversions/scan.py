@@ -8,7 +8,8 @@ def from_sectors(distances: np.ndarray, angle: float, farthest: float, header: H
     """
     Return one beam in the middle of each sector; REP-117 values stay, and beyond `farthest` is free (+Inf).
 
-    distances: (sectors,) metres, from right to left over `angle` radians centred on the frame's x axis.
+    distances: (sectors,) metres, from right to left over `angle` radians, centred on the x axis of the
+    header's frame, whose z is up.
     """
     increment = angle / len(distances)
     ranges = np.where(distances > farthest, np.inf, distances).astype(np.float32)
