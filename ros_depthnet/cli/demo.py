@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+from ros_depthnet.cli.flight_options import add_flight_arguments, intake_options, say_what_is_wrong
 from ros_depthnet.cli.progress import Progress
 from ros_depthnet.resources import share_path
 
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='where to leave pictures, video, cloud and report (default: out/demo)')
     parser.add_argument('--model', default='default', help='a shipped model, or the path of one')
     parser.add_argument('--rate', type=float, default=1.0, help='speed of the replay, 1 is real time')
+    add_flight_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -35,6 +37,10 @@ def run(arguments: argparse.Namespace) -> None:
         signal.signal(number, signal.default_int_handler)
     flight = arguments.flight or shipped_flight()
     sequence, topics = _examine(flight)
+    options = intake_options(arguments)
+
+    from ros_depthnet.flight.doctor import examine
+    say_what_is_wrong(examine(flight, options), arguments.force)
 
     from ros_depthnet.evaluation.flight_report import MOMENTS, fresh_folder
     from ros_depthnet.ros.isolation import isolate
@@ -48,6 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     parameters = {'depth_node': {'model': arguments.model,
                                  'image_transport': 'compressed' if compressed else 'raw'},
                   'replay_node': {'rate': arguments.rate}}
+    parameters['depth_node'] |= _how_to_read(flight, options) | {'check_odometry': not arguments.force}
     if sequence:
         parameters['depth_node']['warm_up_size'] = [sequence.camera.width, sequence.camera.height]
     print(f'Flying {flight}{f" ({len(sequence.frames)} frames)" if sequence else ""} through the nodes.')
@@ -93,6 +100,19 @@ def _examine(flight: Path):
             raise ValueError(f'{flight} has no topic of type {topic.type}, which depth from motion needs.')
     sequence = PosedSequence.load(flight) if (flight / INDEX_NAME).is_file() else None
     return sequence, recording.topics
+
+
+def _how_to_read(flight: Path, options) -> dict[str, object]:
+    """Return the parameters of depth_node that say of a bag what its options and static transforms do."""
+    from ros_depthnet.core.mounting import roll_pitch_yaw
+    from ros_depthnet.flight.recorded import recorded_mounting
+
+    T_body_cam = recorded_mounting(flight, options)
+    if T_body_cam is None:
+        return {}
+    return {'camera_mounting': 'parameters', 'camera_xyz': [float(x) for x in T_body_cam[:3, 3]],
+            'camera_rpy': list(roll_pitch_yaw(T_body_cam[:3, :3])), 'rectify': options.rectify,
+            'pose_delay': options.pose_delay, 'pose_gap': options.pose_gap}
 
 
 def _line(counts, seconds: float) -> str:

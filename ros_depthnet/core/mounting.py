@@ -24,6 +24,14 @@ def mounting(xyz, rpy) -> np.ndarray:
     return pose(Rz @ Ry @ Rx, xyz)
 
 
+def roll_pitch_yaw(R: np.ndarray) -> tuple[float, float, float]:
+    """Return roll, pitch and yaw, radians, of a rotation (3, 3): the inverse of what `mounting` does."""
+    pitch = -math.asin(max(-1.0, min(1.0, float(R[2, 0]))))
+    if abs(R[2, 0]) > 1 - 1e-9:   # gimbal lock: roll and yaw turn about one axis
+        return 0.0, pitch, math.atan2(-R[0, 1], R[1, 1])
+    return math.atan2(R[2, 1], R[2, 2]), pitch, math.atan2(R[1, 0], R[0, 0])
+
+
 def levelled(T_world_body: np.ndarray) -> np.ndarray:
     """Return the body's pose without roll and pitch: same place and heading, z up."""
     ahead = T_world_body[:2, 0]

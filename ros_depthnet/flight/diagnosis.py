@@ -15,6 +15,7 @@ import numpy as np
 
 from ros_depthnet.core import motion
 from ros_depthnet.core.epipolar import deviations, rays_of
+from ros_depthnet.core.mounting import roll_pitch_yaw
 from ros_depthnet.core.tracks import Matches
 
 LEAST_PAIRS = 8          # to tell one mistake from another
@@ -30,6 +31,8 @@ _DAMPING = 1e-3
 _STEP = 1e-4
 _NAMED_RAD = 0.2         # an attitude this near to a known one has its name
 _SUBTLE_S = 0.02         # seconds of offset that an otherwise healthy flight is told of
+_SUBTLE_RAD, _SUBTLE_ZOOM = 0.05, 0.06   # of the mounting; of ln(focal length)
+_WITHOUT_FAULT = 0.02    # cost below which nothing is looked for
 _SUBTLE_BETTER = 0.45    # of the cost as believed
 
 
@@ -152,6 +155,7 @@ class _Explanation:
     off: np.ndarray
     sentence: str
     parameters: Mapping[str, object] = field(default_factory=dict)
+    size: float = np.inf   # of the mistake, as a multiple of the least that is worth telling
 
     @property
     def cost(self) -> float:
@@ -179,16 +183,26 @@ def diagnose(evidence: Evidence, deviation: float) -> Finding:
                    f'{chosen.sentence}', deviation, chosen.parameters)
 
 
-def time_offset(evidence: Evidence) -> Finding | None:
-    """Return a time offset that shows over many pairs, though none contradicts by itself."""
+def lurking(evidence: Evidence, thorough: bool = False) -> Finding | None:
+    """
+    Return a mistake that shows over many pairs, though hardly any contradicts by itself.
+
+    Looks for a time offset; thorough, which takes a hundred times as long, for a mounting and a focal length
+    that are a little off as well.
+    """
     trial = _Trial(evidence)
     believed = trial.believed()
-    found = _offset(trial)
-    seconds = found.parameters['pose_delay']
-    if abs(seconds) < _SUBTLE_S or found.cost > _SUBTLE_BETTER * cost_of(believed) or cost_of(believed) < .02:
+    if cost_of(believed) < _WITHOUT_FAULT:
         return None
-    return Finding(f'The images contradict the odometry over time, so there is no depth: {found.sentence}',
-                   float(np.median(believed)), found.parameters, subtle=True)
+    found = [_offset(trial), *((_focal(trial), _mounting(trial)) if thorough else ())]
+    good = [each for each in found
+            if each.size > 1 and each.cost < _SUBTLE_BETTER * cost_of(believed) and np.isfinite(each.off).mean() > .4]
+    if not good:
+        return None
+    least = min(each.cost for each in good)
+    chosen = next(each for each in good if each.cost <= _SIMPLER * least)
+    return Finding(f'The images contradict the odometry over time, so there is no depth: {chosen.sentence}',
+                   float(np.median(believed)), chosen.parameters, subtle=True)
 
 
 def _times(deviation: float) -> str:
@@ -203,7 +217,8 @@ def _offset(trial: _Trial) -> _Explanation:
     late = 'late' if best > 0 else 'early'
     return _Explanation(
         trial.shifted(best), f'odometry seems {abs(best) * 1e3:.0f} ms {late}: its stamps, or those of the '
-        f'images, are off; mend the clock, or set pose_delay to {best:.3f}.', {'pose_delay': round(float(best), 3)})
+        f'images, are off; mend the clock, or set pose_delay to {best:.3f}.', {'pose_delay': round(float(best), 3)},
+        abs(best) / _SUBTLE_S)
 
 
 def _focal(trial: _Trial) -> _Explanation:
@@ -211,7 +226,7 @@ def _focal(trial: _Trial) -> _Explanation:
     ratio = min(ratio * np.geomspace(.96, 1.04, 17), key=lambda ratio: cost_of(trial.zoomed(ratio)))
     return _Explanation(
         trial.zoomed(ratio), f'the images move as if fx were {ratio:.2f} times what camera_info says; calibrate '
-        'the camera at the size of the images that it publishes.')
+        'the camera at the size of the images that it publishes.', size=abs(math.log(ratio)) / _SUBTLE_ZOOM)
 
 
 _ORDERS = {
@@ -246,8 +261,9 @@ def _mounting(trial: _Trial) -> _Explanation:
     if T_body_cam is not None:
         R_body_cam = T_body_cam[:3, :3] @ best
         parameters = {'camera_mounting': 'parameters', 'camera_xyz': [round(float(x), 4) for x in T_body_cam[:3, 3]],
-                      'camera_rpy': [round(angle, 4) for angle in _rpy(R_body_cam)]}
-    return _Explanation(trial.mounted(best), _how_mounted(best, T_body_cam), parameters)
+                      'camera_rpy': [round(angle, 4) for angle in roll_pitch_yaw(R_body_cam)]}
+    size = motion.rotation_angle(motion.pose(best, np.zeros(3))) / _SUBTLE_RAD
+    return _Explanation(trial.mounted(best), _how_mounted(best, T_body_cam), parameters, size)
 
 
 def _coarse_rotations() -> list[np.ndarray]:
@@ -312,8 +328,3 @@ def _how_mounted(R_told_true: np.ndarray, T_body_cam: np.ndarray | None) -> str:
 def _near(R: np.ndarray, other: np.ndarray) -> bool:
     return motion.rotation_angle(motion.pose(R.T @ other, np.zeros(3))) < _NAMED_RAD
 
-
-def _rpy(R: np.ndarray) -> tuple[float, float, float]:
-    """Return roll, pitch, yaw, radians, of a rotation."""
-    pitch = -math.asin(max(-1, min(1, R[2, 0])))
-    return math.atan2(R[2, 1], R[2, 2]), pitch, math.atan2(R[1, 0], R[0, 0])

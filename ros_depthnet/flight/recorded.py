@@ -11,6 +11,7 @@ from ros_depthnet.flight.bag import Bag
 from ros_depthnet.flight.intake import Arrival, Intake, IntakeOptions
 from ros_depthnet.flight.mounting import RecordedMounting
 from ros_depthnet.flight.posed_sequence import INDEX_NAME, PosedSequence
+from ros_depthnet.flight.poses import DEFAULT_BODY_FRAME
 from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM
 
 _END_OF_TIME = float('inf')
@@ -43,6 +44,24 @@ def recorded_frames(path: Path, refused: Callable[[Refusal], None],
     bag = Bag(path, lambda sentence: refused(Refusal(Drop.DAMAGED, {'why': sentence})))
     bag.require(CAMERA_INFO, ODOM)
     return bag_frames(bag, refused, options or IntakeOptions())
+
+
+def recorded_mounting(path: Path, options: IntakeOptions) -> np.ndarray | None:
+    """Return T_body_cam, (4, 4), that a bag's static transforms or the options tell; None for a posed sequence."""
+    if (path / INDEX_NAME).is_file():
+        return None
+    bag = Bag(path)
+    names = {}
+    for record, topic in bag.events():
+        if topic in (IMAGE, COMPRESSED, ODOM) and topic not in names:
+            message = bag.message(record)
+            if message is not None:
+                names[topic] = (getattr(message, 'child_frame_id', '') or options.body_frame or DEFAULT_BODY_FRAME
+                                if topic is ODOM else message.header.frame_id)
+        if ODOM in names and len(names) > 1:
+            break
+    camera_frame = names.get(IMAGE) or names.get(COMPRESSED) or ''
+    return RecordedMounting(bag.static_transforms(), options).T_body_cam(names.get(ODOM, ''), camera_frame)
 
 
 def bag_frames(bag: Bag, refused: Callable[[Refusal], None], options: IntakeOptions) -> Iterator[RecordedFrame]:

@@ -14,10 +14,10 @@ from ros_depthnet.core import motion
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.reasons import Drop
 from ros_depthnet.core.tracks import Tracker
-from ros_depthnet.flight.diagnosis import LEAST_PAIRS, Evidence, Finding, Pair, diagnose, time_offset
+from ros_depthnet.flight.diagnosis import LEAST_PAIRS, Evidence, Finding, Pair, diagnose, lurking
 
 _LEAST_FLOW = 3.0       # pixels at the tracker's size: less shows nothing
-SUSPICIOUS = 0.8       # allowances, the middle of a pair's matches: more contradicts
+SUSPICIOUS = 1.0       # allowances, the middle of a pair's matches: more contradicts
 _GROSS = 2.0            # a single pair that is off by this is enough
 _RECENT = 7             # pairs whose middle one counts
 _HISTORY_S = 8.0        # seconds of evidence kept for a diagnosis
@@ -108,7 +108,7 @@ class Watch:
             self.finding = diagnose(self.evidence, self.deviation)
         elif due and len(self._pairs) >= _LEAST_ROBUST:
             self._diagnosed_ns = stamp_ns
-            self.finding = time_offset(self.evidence)
+            self.finding = lurking(self.evidence)
 
     def _remember(self, frame: Frame) -> None:
         self._poses[frame.stamp_ns] = frame.T_world_cam

@@ -33,7 +33,9 @@ def flight(tmp_path_factory):
         for i in range(FRAMES):
             T_world_cam = turned.copy()
             T_world_cam[1, 3] = -0.1 * i
-            yield NewFrame(Frame(i * 10**9 // RATE, image, camera, T_world_cam), np.full((48, 64), 3.0))
+            shown = image.copy()
+            shown[:24, :, 2] -= np.uint8(20 * (i % 5))  # an image that stays is frozen
+            yield NewFrame(Frame(i * 10**9 // RATE, shown, camera, T_world_cam), np.full((48, 64), 3.0))
 
     folder = tmp_path_factory.mktemp('flight') / 'wall'
     about = {'name': 'wall', 'source': '', 'licence': 'Apache-2.0', 'kind': 'wall'}
