@@ -181,7 +181,7 @@ class _Survey:
         if self.frames > 1 and self.way < _STILL_M:
             found.append(Complaint(f'The camera moved {self.way:.2f} m in all: depth from motion needs motion.'))
         evidence = self._watch.evidence
-        if len(evidence.pairs) < LEAST_PAIRS:
+        if not evidence.pairs:
             facts['images against odometry'] = 'too little to follow to tell'
             return found
         middles = np.array([np.median(pair.deviations(evidence.poses)) for pair in evidence.pairs])
@@ -192,7 +192,7 @@ class _Survey:
         finding = None
         if (middles > SUSPICIOUS).mean() > _CONTRADICTED_SHARE:
             finding = diagnose(some, float(np.quantile(middles, .9)))
-        else:
+        elif len(evidence.pairs) >= LEAST_PAIRS:
             finding = lurking(some, thorough=True)
         if finding:
             found.append(Complaint(finding.sentence, parameters=finding.parameters))
