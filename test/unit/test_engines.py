@@ -4,7 +4,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import yaml
-from tiny_models import displacement_is_parallax, red_is_depth, red_is_parallax
+from tiny_models import displacement_is_parallax, red_is_depth, red_is_parallax, valid_is_parallax
 
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Views
@@ -274,3 +274,17 @@ def test_a_torch_module_answers_like_its_onnx_file(tmp_path):
     for name in ('depth_hw', 'deviation_hw'):
         expected, got = (getattr(model.predict([case])[0], name) for model in (onnx_model, torch_model))
         np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_where_sources_see_nothing_goes_into_the_network(tmp_path):
+    model = load_model(valid_is_parallax(tmp_path))
+    seen = np.ones((2, 48, 64), bool)
+    seen[0, :, :20] = seen[1, 10:] = False
+    prediction, = model.predict([views(12, [[.5, 0, 0], [.2, 0, 0]], seen)])
+    np.testing.assert_allclose(CAMERA.fx * .5 / prediction.depth_hw, 1 + seen.sum(0), rtol=1e-5)
+
+
+@pytest.mark.parametrize('threads', [1, 2])
+def test_a_model_runs_on_as_many_threads_as_are_asked_for(tmp_path, threads):
+    model = load_model(red_is_parallax(tmp_path), threads=threads)
+    assert model.engine._session.get_session_options().intra_op_num_threads == threads

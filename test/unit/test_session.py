@@ -437,3 +437,93 @@ def test_what_memory_knows_in_a_fast_turn_says_so(model):
 def test_impossible_options_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         EstimatorOptions(**options)
+
+
+def test_reset_forgets_what_was_remembered(model):
+    judge = estimator(model, memory=True)
+    fly(judge)
+    judge.reset()
+    assert judge.add(frame(3, x=5)) is Drop.FIRST_FRAME
+    assert judge.add(frame(3.1, x=5)) is Drop.BASELINE_TOO_SHORT
+
+
+def test_options_change_in_flight_and_the_flight_goes_on(model):
+    judge = estimator(model, memory=True)
+    before = fly(judge)[-1]
+    assert np.isfinite(before.depth_hw).all()
+    judge.use(Measurer(model, simple(memory=True, max_range=float(before.depth_hw.min()) / 2)))
+    after = judge.add(frame(2, x=4))
+    assert after.sources   # of before the change
+    assert np.isposinf(after.depth_hw).all()
+
+
+def test_a_smaller_buffer_takes_effect_in_flight(model):
+    judge = estimator(model)
+    fly(judge)
+    judge.use(Measurer(model, simple(buffer_size=2)))
+    judge.add(frame(2, x=4))
+    assert len(judge._buffer.frames) == 2
+
+
+def test_both_focal_lengths_count_each_for_its_axis():
+    camera = Camera(64, 48, 60., 90., 31.5, 23.5)
+    depth_hw = np.full((48, 64), 4, np.float32)
+
+    def off(*displacement):
+        views = Views(np.zeros((48, 64, 3), np.uint8), np.zeros((1, 48, 64, 3), np.uint8), np.ones((1, 48, 64), bool),
+                      np.array([displacement]), camera)
+        return geometric_deviation(depth_hw, views, .1)[24, 32]
+    assert off(.5, 0, 0) == pytest.approx(16 * .1 / (60 * .5))
+    assert off(0, .5, 0) == pytest.approx(16 * .1 / (90 * .5))
+
+
+def test_odometrys_noise_is_a_share_of_the_longest_way(model):
+    measurer = Measurer(model, simple(position_noise=.02, matching_noise=1e-9))
+    result = measurer.estimate(frame(1, .5, green=0), [frame(0), frame(.5, .4)])
+    np.testing.assert_allclose(result.deviation_hw / result.depth_hw, .02 / .5, rtol=1e-3)
+
+
+def test_two_sources_of_one_stamp_are_two(model, monkeypatch):
+    seen = []
+    measurer = Measurer(model, simple())
+    predict = model.predict
+    monkeypatch.setattr(model, 'predict', lambda ranges: seen.extend(ranges) or predict(ranges))
+    measurer.estimate(frame(1, .5), [frame(0), frame(0, -.5)])
+    assert sorted(np.linalg.norm(seen[0].displacements, axis=1)) == pytest.approx([.5, 1])
+
+
+def test_a_frame_blurred_by_turning_is_nobodys_partner(model):
+    judge = estimator(model, max_rotation=3., max_rotation_rate=1.)
+    for i in range(5):
+        judge.add(frame(i / 10, .2 * i))
+    assert judge.add(frame(.5, 1., yaw=.3)) is Drop.ROTATING_TOO_FAST
+    blurred_ns = 500_000_000
+    after = judge.add(frame(.9, 1.8))
+    assert blurred_ns not in [source.frame.stamp_ns for source in after.sources]
+    assert blurred_ns not in [held.stamp_ns for held in judge._buffer.frames]
+    assert judge.hold(frame(1., 2., yaw=.4)) is Drop.ROTATING_TOO_FAST
+
+
+def test_an_image_that_was_overtaken_is_stale_and_harmless(model):
+    judge = estimator(model, memory=True)
+    fly(judge)
+    held = len(judge._buffer.frames)
+    assert judge.add(frame(1.899, x=3.798)) is Drop.STALE
+    assert len(judge._buffer.frames) == held
+    assert isinstance(judge.add(frame(2, x=4)), Estimate)
+
+
+def test_a_focal_length_that_breathes_is_one_camera(model):
+    judge = estimator(model)
+    for i in range(10):
+        breathing = Camera(64, 48, 60 * (1 + 1e-6 * (-1) ** i), 60., 31.5, 23.5)
+        result = judge.add(frame(i / 10, .2 * i, camera=breathing))
+    assert isinstance(result, Estimate)
+    assert judge.add(frame(1, 2., camera=Camera(64, 48, 63., 63., 31.5, 23.5))) is Drop.RESIZED
+
+
+def test_images_that_stay_while_the_drone_moves_are_frozen(model):
+    judge = Session(model, simple(check_odometry=True))
+    results = [judge.add(frame(i / 10, .2 * i)) for i in range(5)]
+    assert results == [Drop.FIRST_FRAME] + 4 * [Drop.FROZEN]
+    assert len(judge._buffer.frames) == 1

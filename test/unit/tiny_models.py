@@ -81,3 +81,19 @@ def red_is_depth(folder, **card):
     return _save(folder, 'red_is_depth', nodes, [_value('pair', 'B', 6, 'H', 'W')],
                  [_value('depth', 'B', 'h', 'w')], constants,
                  kind='depthnet', **{'nominal_displacement': .3, **card})
+
+
+def valid_is_parallax(folder):
+    """Write a parallaxnet whose parallax, pixels, is 1 plus how many of its sources see a pixel."""
+    nodes = [
+        helper.make_node('ReduceSum', ['valid', 'axes'], ['seen'], keepdims=0),
+        helper.make_node('Add', ['seen', 'one'], ['parallax']),
+        helper.make_node('Log', ['parallax'], ['log_parallax']),
+        helper.make_node('Mul', ['seen', 'nothing'], ['log_deviation']),
+    ]
+    inputs = [_value('reference', 'B', 3, 'H', 'W'), _value('sources', 'B', 'S', 3, 'H', 'W'),
+              _value('valid', 'B', 'S', 1, 'H', 'W'), _value('displacements', 'B', 'S', 3),
+              _value('intrinsics', 'B', 4)]
+    outputs = [_value('log_parallax', 'B', 'H', 'W'), _value('log_deviation', 'B', 'H', 'W')]
+    constants = [_tensor('axes', [1, 2], np.int64), _tensor('one', 1), _tensor('nothing', 0)]
+    return _save(folder, 'valid_is_parallax', nodes, inputs, outputs, constants, kind='parallaxnet')
