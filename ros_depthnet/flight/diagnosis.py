@@ -18,7 +18,7 @@ from ros_depthnet.core.epipolar import deviations, rays_of
 from ros_depthnet.core.mounting import roll_pitch_yaw
 from ros_depthnet.core.tracks import Matches
 
-LEAST_PAIRS = 8          # to tell one mistake from another
+LEAST_STRETCHES = 4      # of the flight, to tell one mistake from another
 _MATCHES = 40            # of a pair, at most
 _FITS = 0.45             # allowances, the middle match: an explanation fits
 _BETTER = 0.4            # of the cost as believed: an explanation is one
@@ -68,6 +68,11 @@ class Evidence:
     pairs: tuple[Pair, ...]
     poses: Mapping[int, np.ndarray]
     T_body_cam: np.ndarray | None = None
+
+    @property
+    def stretches(self) -> int:
+        """How many parts of the flight the pairs are from: those with one earlier image say much the same."""
+        return len({pair.earlier_ns for pair in self.pairs})
 
 
 @dataclass(frozen=True)
@@ -164,7 +169,7 @@ class _Explanation:
 
 def diagnose(evidence: Evidence, deviation: float) -> Finding:
     """Return what contradicts, and the mistake that explains it best if one explains it well."""
-    if len(evidence.pairs) < LEAST_PAIRS:
+    if evidence.stretches < LEAST_STRETCHES:
         return Finding(f'The images contradict the odometry ({_times(deviation)}), so there is no depth; in a few '
                        'seconds of motion it will show why.', deviation)
     trial = _Trial(evidence)

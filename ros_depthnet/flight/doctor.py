@@ -10,7 +10,7 @@ import numpy as np
 
 from ros_depthnet.core.reasons import Drop, Refusal
 from ros_depthnet.flight.bag import Bag
-from ros_depthnet.flight.diagnosis import LEAST_PAIRS, diagnose, lurking
+from ros_depthnet.flight.diagnosis import LEAST_STRETCHES, diagnose, lurking
 from ros_depthnet.flight.intake import IntakeOptions
 from ros_depthnet.flight.messages.camera_info import NoCamera, to_calibration
 from ros_depthnet.flight.mounting import RecordedMounting
@@ -192,7 +192,7 @@ class _Survey:
         finding = None
         if (middles > SUSPICIOUS).mean() > _CONTRADICTED_SHARE:
             finding = diagnose(some, float(np.quantile(middles, .9)))
-        elif len(evidence.pairs) >= LEAST_PAIRS:
+        elif evidence.stretches >= LEAST_STRETCHES:
             finding = lurking(some, thorough=True)
         if finding:
             found.append(Complaint(finding.sentence, parameters=finding.parameters))

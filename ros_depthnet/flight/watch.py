@@ -14,19 +14,19 @@ from ros_depthnet.core import motion
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.reasons import Drop
 from ros_depthnet.core.tracks import Tracker
-from ros_depthnet.flight.diagnosis import LEAST_PAIRS, Evidence, Finding, Pair, diagnose, lurking
+from ros_depthnet.flight.diagnosis import LEAST_STRETCHES, Evidence, Finding, Pair, diagnose, lurking
 
 _LEAST_FLOW = 3.0       # pixels at the tracker's size: less shows nothing
 SUSPICIOUS = 1.0       # allowances, the middle of a pair's matches: more contradicts
 _GROSS = 2.0            # a single pair that is off by this is enough
 _RECENT = 7             # pairs whose middle one counts
 _HISTORY_S = 8.0        # seconds of evidence kept for a diagnosis
-_PAIRS = 24             # of them, at most
+_PAIRS = 40             # of them, at most
 _AGAIN_S = 4.0          # seconds of flight between two diagnoses
 _DENSEST_S = 0.06       # seconds between two images looked at
 _SAME_IMAGE = 0.15      # grey levels, mean difference: less is the same image once more
 _MOVED_M, _TURNED_RAD = 0.05, 0.01   # motion that shows in any image
-_LEAST_ROBUST = 10      # pairs for a time offset of an otherwise healthy flight
+_LEAST_ROBUST = 6       # stretches for a time offset of an otherwise healthy flight
 
 
 
@@ -53,6 +53,7 @@ class Watch:
         self._recent: deque[float] = deque(maxlen=_RECENT)
         self._pairs: deque[Pair] = deque(maxlen=None if self._survey else _PAIRS)
         self._diagnosed_ns: int | None = None
+        self._diagnosed_by = 0
         self._T_body_cam: np.ndarray | None = None
         self.finding: Finding | None = None
 
@@ -86,10 +87,7 @@ class Watch:
         pair = Pair.of(matches)
         now = float(np.median(pair.deviations(self._poses)))
         self._recent.append(now)
-        if not self._pairs or self._pairs[-1].earlier_ns != pair.earlier_ns:
-            self._pairs.append(pair)
-        else:
-            self._pairs[-1] = pair
+        self._pairs.append(pair)
         if self._survey:
             return None
         self._judge(frame.stamp_ns, now)
@@ -100,14 +98,14 @@ class Watch:
         if not contradicted and self.finding and not self.finding.subtle:
             self.finding = None
             return
-        # With few pairs there is no diagnosis yet, which costs nothing.
-        known = self._diagnosed_ns is not None and len(self._pairs) > LEAST_PAIRS
+        # With little to go by there is no diagnosis yet, which costs nothing.
+        known = self._diagnosed_ns is not None and self._diagnosed_by >= LEAST_STRETCHES
         due = not known or stamp_ns - self._diagnosed_ns > _AGAIN_S * 1e9
         if contradicted and (due or self.finding is None):
-            self._diagnosed_ns = stamp_ns
+            self._diagnosed_ns, self._diagnosed_by = stamp_ns, self.evidence.stretches
             self.finding = diagnose(self.evidence, self.deviation)
-        elif due and len(self._pairs) >= _LEAST_ROBUST:
-            self._diagnosed_ns = stamp_ns
+        elif due and self.evidence.stretches >= _LEAST_ROBUST:
+            self._diagnosed_ns, self._diagnosed_by = stamp_ns, self.evidence.stretches
             self.finding = lurking(self.evidence)
 
     def _remember(self, frame: Frame) -> None:
