@@ -11,7 +11,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.frames import BadImage, Frame
+from ros_depthnet.core.frames import BadImage
 from ros_depthnet.core.measurer import Estimate, EstimatorOptions, Measurer
 from ros_depthnet.core.motion import inverse
 from ros_depthnet.core.reasons import Drop, Refusal
@@ -113,10 +113,12 @@ class DepthNode(ProcessingNode):
         while self._passed_over and (self._passed_over[0].epoch < arrival.epoch
                                      or self._passed_over[0].stamp_ns < arrival.stamp_ns):
             held = self._passed_over.popleft()
-            frame = self._frame(held) if held.epoch == arrival.epoch else None
-            if frame and (why := self._session.hold(frame, held.pose.T_body_cam)):
-                self.health.dropped(why)
-        if (frame := self._frame(arrival)) is None:
+            if held.epoch == arrival.epoch:
+                self._hold(held)
+        try:
+            frame = arrival.frame()
+        except BadImage as error:
+            self.health.refused(Refusal(Drop.BAD_IMAGE, {'why': str(error)}))
             return
         if arrival.epoch != self._epoch:
             self._epoch = arrival.epoch
@@ -133,12 +135,14 @@ class DepthNode(ProcessingNode):
         self._publish(result, arrival.message.header, arrival.pose)
         self.health.published(milliseconds_since(arrival.arrived))
 
-    def _frame(self, arrival: Arrival) -> Frame | None:
-        """Return the frame of an arrival; None, and the reason counted, if its image is no use."""
+    def _hold(self, arrival: Arrival) -> None:
+        """Keep what there was no time for as a partner of later frames; it is counted as busy already."""
         try:
-            return arrival.frame()
-        except BadImage as error:
-            self.health.refused(Refusal(Drop.BAD_IMAGE, {'why': str(error)}))
+            why = self._session.hold(arrival.frame(), arrival.pose.T_body_cam)
+        except BadImage:
+            why = Drop.BAD_IMAGE
+        if why:
+            self.health.noted(why)
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         self._camera_info = message

@@ -42,6 +42,7 @@ class Health:
         self._logger = logger
         self._lock = threading.Lock()
         self._drops: Counter[str] = Counter()
+        self._notes: Counter[str] = Counter()
         self._published = 0
         self._latencies = Recent()
         self._complaints: dict[str, tuple[float, Complaint]] = {}
@@ -60,6 +61,11 @@ class Health:
     def refused(self, refusal: Refusal) -> None:
         """Count a refusal, and say its sentence if it has one."""
         self.dropped(refusal.reason, refusal.sentence)
+
+    def noted(self, reason: Drop) -> None:
+        """Count why a frame that is counted as dropped already is no use as a partner of later ones either."""
+        with self._lock:
+            self._notes[reason.value] += 1
 
     def published(self, latency_ms: float) -> None:
         """Count a result, published this long after its last input came."""
@@ -105,12 +111,14 @@ class Health:
             recent = [complaint for when, complaint in self._complaints.values() if now - when < _REPEAT]
             rate, (p50, p95) = self._latencies.rate(now), self._latencies.percentiles(50, 95)
             drops, published = sorted(self._drops.items()), self._published
+            notes = sorted(self._notes.items())
         complaints = ([self._fault] if self._fault else []) + standing + recent
         sentences = dict.fromkeys(complaint.sentence for complaint in complaints)
         values = {
             'state': state, 'published': published, 'rate_hz': f'{rate:.2f}', 'latency_ms_p50': f'{p50:.1f}',
             'latency_ms_p95': f'{p95:.1f}', **self.facts, **facts,
-            **{f'dropped/{reason}': count for reason, count in drops}}
+            **{f'dropped/{reason}': count for reason, count in drops},
+            **{f'no_partner/{reason}': count for reason, count in notes}}
         return DiagnosticStatus(
             name=name, hardware_id='ros_depthnet', message=' '.join(sentences) or f'{state}, {rate:.1f} Hz',
             level=max((complaint.level for complaint in complaints), default=DiagnosticStatus.OK),
