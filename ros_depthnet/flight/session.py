@@ -149,7 +149,7 @@ class Session:
         if frame.blank:
             return frame, afresh or Drop.BLANK
         doubt = self._watch.look(original, T_body_cam) if self.options.check_odometry else None
-        if doubt is Drop.CONTRADICTED:
+        if self._watch.finding:   # what was seen before is no better; a single pose that is off spoils itself alone
             self._forget_scene()
         if doubt:
             return frame, doubt
