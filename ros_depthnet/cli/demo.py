@@ -107,10 +107,10 @@ def _how_to_read(flight: Path, options) -> dict[str, object]:
     from ros_depthnet.core.mounting import roll_pitch_yaw
     from ros_depthnet.flight.recorded import recorded_mounting
 
-    T_body_cam = recorded_mounting(flight, options)
+    T_body_cam, mask = recorded_mounting(flight, options), {'mask_file': options.mask_file}
     if T_body_cam is None:
-        return {}
-    return {'camera_mounting': 'parameters', 'camera_xyz': [float(x) for x in T_body_cam[:3, 3]],
+        return mask
+    return mask | {'camera_mounting': 'parameters', 'camera_xyz': [float(x) for x in T_body_cam[:3, 3]],
             'camera_rpy': list(roll_pitch_yaw(T_body_cam[:3, :3])), 'rectify': options.rectify,
             'pose_delay': options.pose_delay, 'pose_gap': options.pose_gap}
 

@@ -14,6 +14,8 @@ def add_flight_arguments(parser: argparse.ArgumentParser) -> None:
                        help='position of the camera on the body (forward, left, up), metres; not from tf')
     group.add_argument('--camera-rpy', type=float, nargs=3, metavar=('R', 'P', 'Y'),
                        help='its roll, pitch, yaw as an optical frame, radians; not from tf')
+    group.add_argument('--mask', metavar='FILE',
+                       help='a picture, black where the raw image shows no scene (bars, landing gear), else white')
     group.add_argument('--force', action='store_true',
                        help='go on although the flight contradicts itself; depth may then be wrong')
 
@@ -27,6 +29,8 @@ def intake_options(arguments: argparse.Namespace):
     for name in ('camera_xyz', 'camera_rpy'):
         if getattr(arguments, name):
             given.update({'camera_mounting': 'parameters', name: getattr(arguments, name)})
+    if arguments.mask:
+        given['mask_file'] = arguments.mask
     return IntakeOptions(**{name: tuple(value) if isinstance(value, list) else value
                             for name, value in given.items()})
 

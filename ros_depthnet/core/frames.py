@@ -1,4 +1,5 @@
 """What goes through the estimator: frames in, stabilised views to the model, its prediction back."""
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -21,8 +22,9 @@ class Frame:
     An image with the camera that took it and where that was.
 
     stamp_ns: time of exposure, nanoseconds. image: (H, W, 3) uint8 RGB, undistorted. T_world_cam: (4, 4)
-    float64, optical axes. detail: the same with more pixels, where there is such. Raises BadImage or
-    motion.InvalidPose, so a frame that exists can be used.
+    float64, optical axes. detail: the same with more pixels, where there is such. masked_hw: (h, w) bool, the
+    whole field of view at any size, True where the image shows no scene (bars, what flies along); None: nowhere.
+    Raises BadImage or motion.InvalidPose, so a frame that exists can be used.
     """
 
     stamp_ns: int
@@ -30,6 +32,7 @@ class Frame:
     camera: Camera
     T_world_cam: np.ndarray
     detail: 'Frame | None' = None
+    masked_hw: np.ndarray | None = None
 
     def __post_init__(self):
         image = self.image
@@ -52,7 +55,20 @@ class Frame:
         if (width, height) == (self.camera.width, self.camera.height):
             return self
         image = _resized(self.image, width, height)
-        return Frame(self.stamp_ns, image, self.camera.resized(width, height), self.T_world_cam)
+        return Frame(self.stamp_ns, image, self.camera.resized(width, height), self.T_world_cam,
+                     masked_hw=self.masked_hw)
+
+    @property
+    def seen_hw(self) -> np.ndarray:
+        """Where the image shows the scene, (H, W) bool."""
+        return seen(self.masked_hw, self.camera.width, self.camera.height)
+
+
+def seen(masked_hw: np.ndarray | None, width: int, height: int) -> np.ndarray:
+    """Return where a mask of any size leaves the scene to be seen, (height, width) bool: not where it touches."""
+    if masked_hw is None:
+        return np.ones((height, width), bool)
+    return cv2.resize(masked_hw.astype(np.float32), (width, height)) < math.ulp(1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,7 +48,8 @@ class EstimatorOptions(PairOptions):
     motion, so that maps improve over time and outlast hovering. memory_age: depth measured longer ago is NaN,
     seconds. ranges_in_turn: with memory, measure one range a frame and remember the others, which costs no
     more than one range; while frames are too far apart for that there is one range. Otherwise all at once.
-    check_odometry: give no depth while the images contradict the odometry.
+    check_odometry: give no depth while the images contradict the odometry. find_mask: find out what flies along
+    (bars, landing gear, an overlay), and give no depth there.
     """
 
     initial_depth: float = 10.0
@@ -65,6 +66,7 @@ class EstimatorOptions(PairOptions):
     memory_age: float = 3.0
     ranges_in_turn: bool = False
     check_odometry: bool = True
+    find_mask: bool = True
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -159,7 +161,7 @@ class Measurer:
                 for prediction, near, far in zip(predictions, ranges, farther, strict=True)]
             clock.lap('align')
         maps = [self._with_geometry(*each) for each in zip(predictions, views, strict=True)]
-        fresh = fusion.fused(maps)
+        fresh = fusion.fused(maps).where(reference.seen_hw)
         clock.lap('fuse')
         return fresh
 
@@ -168,15 +170,16 @@ class Measurer:
         noise, stabilised = self.options.rotation_noise, {}
         reference = reference.detail
         camera = reference.camera
-        pixels = refine.corners(reference.image) if noise else None
+        pixels = refine.corners(reference.image, reference.seen_hw) if noise else None
         for frame in sources:
             source = frame.detail.resized(camera.width, camera.height)
+            seen_hw = None if source.masked_hw is None else source.seen_hw
             T_src_ref = motion.inverse(source.T_world_cam) @ reference.T_world_cam
-            view = motion.stabilise(source.image, reference.camera, T_src_ref)
+            view = motion.stabilise(source.image, camera, T_src_ref, seen_hw)
             if noise:
                 found = refine.followed(reference.image, view, pixels)
                 left = refine.residual_rotation(*found, reference.camera, view.displacement, noise)
-                view = motion.stabilise(source.image, reference.camera, refine.turned(T_src_ref, left))
+                view = motion.stabilise(source.image, camera, refine.turned(T_src_ref, left), seen_hw)
             stabilised[frame] = view
         return stabilised
 
@@ -204,7 +207,7 @@ class Measurer:
                   clock: 'StageClock', measured_ns: int, carried: Drop | None = None) -> Estimate:
         """Return a map as others may use it: range limits applied and the too uncertain taken out."""
         options, nan = self.options, np.float32(np.nan)
-        known = depth_map.deviation_hw <= options.max_relative_deviation
+        known = (depth_map.deviation_hw <= options.max_relative_deviation) & frame.seen_hw
         depth_hw = np.where(known, depth_map.depth_hw, nan)
         depth_hw[depth_hw > options.max_range] = np.inf
         depth_hw[depth_hw < options.min_range] = -np.inf

@@ -174,11 +174,13 @@ def displacement(T_src_ref: np.ndarray) -> np.ndarray:
     return T_src_ref[:3, :3].T @ T_src_ref[:3, 3]
 
 
-def stabilise(image: np.ndarray, camera: Camera, T_src_ref: np.ndarray) -> Stabilised:
+def stabilise(image: np.ndarray, camera: Camera, T_src_ref: np.ndarray,
+              seen_hw: np.ndarray | None = None) -> Stabilised:
     """
     Warp a source image by the homography `K R_ref_src K^-1`, so that only translation is left of the motion.
 
-    Both images are of this camera. The valid region follows from the geometry, not from black pixels.
+    Both images are of this camera. The valid region follows from the geometry, not from black pixels, and from
+    seen_hw, (H, W) bool, where the source shows the scene (None: everywhere).
     """
     R_src_ref = T_src_ref[:3, :3]
     homography = camera.K @ R_src_ref.T @ np.linalg.inv(camera.K)
@@ -191,6 +193,9 @@ def stabilise(image: np.ndarray, camera: Camera, T_src_ref: np.ndarray) -> Stabi
     inside = ((z > 0) & (x >= -.5 * z) & (x <= (camera.width - .5) * z) &
               (y >= -.5 * z) & (y <= (camera.height - .5) * z))
     valid_hw = inside.reshape(camera.height, camera.width)
+    if seen_hw is not None:
+        valid_hw &= cv2.warpPerspective(seen_hw.astype(np.uint8), homography, (camera.width, camera.height),
+                                        flags=cv2.INTER_NEAREST).astype(bool)
     warped *= valid_hw[..., None]
     return Stabilised(warped, valid_hw, displacement(T_src_ref))
 

@@ -18,10 +18,10 @@ _INDEPENDENT = 15       # neighbouring corners err alike: however many, they cou
 _ROUNDS = 8             # of reweighting, each halving what outliers still pull
 
 
-def corners(image: np.ndarray) -> np.ndarray:
-    """Return the pixels (N, 2) float32 of an RGB image (H, W, 3) uint8 that can be found again."""
+def corners(image: np.ndarray, seen_hw: np.ndarray) -> np.ndarray:
+    """Return the pixels (N, 2) float32 of an RGB image (H, W, 3) uint8, where seen, that can be found again."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    found = cv2.goodFeaturesToTrack(grey, _POINTS, 0.01, max(4, grey.shape[1] // 40))
+    found = cv2.goodFeaturesToTrack(grey, _POINTS, 0.01, max(4, grey.shape[1] // 40), mask=seen_hw.astype(np.uint8))
     return np.empty((0, 2), np.float32) if found is None else found[:, 0]
 
 

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 
 from ros_depthnet.core.camera import Camera
+from ros_depthnet.core.frames import Frame, seen
 
 WIDTH = 320          # pixels at which corners are followed
 _POINTS = 160        # at most
@@ -48,35 +49,37 @@ class Tracker:
         """Begin without a key frame."""
         self._grey: np.ndarray | None = None
 
-    def follow(self, stamp_ns: int, image: np.ndarray, camera: Camera) -> Matches | None:
+    def follow(self, frame: Frame) -> Matches | None:
         """
-        Take the next image, (H, W, 3) uint8 RGB; return what can still be followed from the key frame.
+        Take the next frame, whatever its pose; return what of the scene can still be followed from the key frame.
 
         None where there is no earlier image of this camera and size, or too little to follow.
         """
+        stamp_ns, camera = frame.stamp_ns, frame.camera
         camera = camera.resized(WIDTH, max(1, round(WIDTH * camera.height / camera.width)))
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        seen_hw = seen(frame.masked_hw, camera.width, camera.height)
+        grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
         grey = cv2.resize(grey, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
         if self._grey is None or camera != self._camera or stamp_ns <= self._newest_ns:
-            self._begin(stamp_ns, grey, camera)
+            self._begin(stamp_ns, grey, camera, seen_hw)
             return None
-        self._advance(grey)
+        self._advance(grey, seen_hw)
         self._newest_ns = stamp_ns
         matches = self._matches(stamp_ns)
         exhausted = (matches is None or len(matches.pixels_later) < _LOST_SHARE * self._begun_with
                      or matches.flow > _FLOW * WIDTH or stamp_ns - self._key_ns > _LONGEST_S * 1e9)
         if exhausted:
-            self._begin(stamp_ns, grey, camera)
+            self._begin(stamp_ns, grey, camera, seen_hw)
         return matches
 
-    def _begin(self, stamp_ns: int, grey: np.ndarray, camera: Camera) -> None:
-        found = cv2.goodFeaturesToTrack(grey, _POINTS, 0.01, _STEP)
+    def _begin(self, stamp_ns: int, grey: np.ndarray, camera: Camera, seen_hw: np.ndarray) -> None:
+        found = cv2.goodFeaturesToTrack(grey, _POINTS, 0.01, _STEP, mask=seen_hw.astype(np.uint8))
         self._origin = np.empty((0, 2), np.float32) if found is None else found[:, 0]
         self._now, self._begun_with = self._origin, len(self._origin)
         self._grey, self._key, self._camera = grey, grey, camera
         self._key_ns = self._newest_ns = stamp_ns
 
-    def _advance(self, grey: np.ndarray) -> None:
+    def _advance(self, grey: np.ndarray, seen_hw: np.ndarray) -> None:
         if len(self._now):
             # A change of exposure would be taken for motion.
             before = cv2.convertScaleAbs(self._grey, alpha=grey.mean() / max(float(self._grey.mean()), 1.0))
@@ -85,6 +88,8 @@ class Tracker:
             height, width = grey.shape
             kept = ((there[:, 0] == 1) & (here[:, 0] == 1) & (now >= 0).all(1) & (now <= (width - 1, height - 1)).all(1)
                     & (np.linalg.norm(back - self._now, axis=1) < _ROUND_TRIP))
+            column, row = np.rint(now[kept]).astype(int).T
+            kept[kept] = seen_hw[row, column]
             self._origin, self._now = self._origin[kept], now[kept]
         self._grey = grey
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ros_depthnet.core.reasons import Drop, Refusal
+from ros_depthnet.flight.attached import AttachedParts
 from ros_depthnet.flight.bag import Bag
 from ros_depthnet.flight.diagnosis import LEAST_STRETCHES, diagnose, lurking
 from ros_depthnet.flight.intake import IntakeOptions
@@ -157,7 +158,7 @@ class _Survey:
         self.frames, self.way, self.frozen = 0, 0.0, 0
         self._epoch, self._last = 0, None
         self._shift_ns = self._newest_ns = 0
-        self._watch = Watch(survey=True)
+        self._watch, self._attached = Watch(survey=True), AttachedParts()
 
     def look(self, recorded: RecordedFrame) -> None:
         place = recorded.frame.T_world_cam[:3, 3]
@@ -171,7 +172,10 @@ class _Survey:
         self.frames += 1
         self._newest_ns = recorded.frame.stamp_ns + self._shift_ns
         shifted = replace(recorded.frame, stamp_ns=self._newest_ns)
-        self.frozen += self._watch.look(shifted, recorded.T_body_cam) is Drop.FROZEN
+        frozen = self._watch.look(self._attached.masked(shifted), recorded.T_body_cam) is Drop.FROZEN
+        self.frozen += frozen
+        if not frozen:
+            self._attached.look(shifted)
 
     def complaints(self, facts: dict[str, str]) -> list[Complaint]:
         found = []
@@ -180,6 +184,11 @@ class _Survey:
                                    'and have no depth: the camera seems to hang; restart its driver.', grave=False))
         if self.frames > 1 and self.way < _STILL_M:
             found.append(Complaint(f'The camera moved {self.way:.2f} m in all: depth from motion needs motion.'))
+        if self._attached.mask_hw is not None:
+            share = self._attached.mask_hw.mean()
+            found.append(Complaint(f'{share:.1%} of the picture flies along with the camera (bars, landing gear, an '
+                                   'overlay) and gets no depth; a `mask_file` would tell from the first image on.',
+                                   grave=False))
         evidence = self._watch.evidence
         if not evidence.pairs:
             facts['images against odometry'] = 'too little to follow to tell'

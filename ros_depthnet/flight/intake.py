@@ -1,9 +1,12 @@
 """The one way in: images, calibration and poses, in whatever order they come, become frames or reasons."""
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ros_depthnet.core.frames import BadImage, Frame
 from ros_depthnet.core.motion import InvalidPose
 from ros_depthnet.core.reasons import Drop, Refusal
+from ros_depthnet.flight.masks import read_mask
 from ros_depthnet.flight.messages.camera_info import Calibration, NoCamera, to_calibration
 from ros_depthnet.flight.messages.image import ImageReader
 from ros_depthnet.flight.messages.pose import READERS
@@ -20,10 +23,12 @@ class IntakeOptions(PoseOptions):
     Choices of the intake, those about poses included.
 
     rectify: 'auto' straightens images whose camera_info has lens distortion, unless their topic's name says
-    that they are rectified already; 'always' and 'never' do not look at the name.
+    that they are rectified already; 'always' and 'never' do not look at the name. mask_file: a picture that is
+    black where the raw image shows no scene (`masks.read_mask`); '': none.
     """
 
     rectify: str = 'auto'
+    mask_file: str = ''
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +45,7 @@ class Arrival:
     calibration: Calibration
     pose: CameraPose
     epoch: int
+    masked_hw: np.ndarray | None
     _reader: ImageReader
 
     @property
@@ -56,7 +62,7 @@ class Arrival:
                 raise BadImage(f'The image has {image.shape[1]} x {image.shape[0]} pixels, but camera_info is '
                                f'for {raw.width} x {raw.height}.')
             image = self.calibration.rectified(image)
-        return Frame(self.stamp_ns, image, pinhole, self.pose.T_odom_cam)
+        return Frame(self.stamp_ns, image, pinhole, self.pose.T_odom_cam, masked_hw=self.masked_hw)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +82,9 @@ class Intake:
     """
 
     def __init__(self, options: IntakeOptions, mounting: MountingSource, image_topic: str = ''):
-        """Take the images of a topic."""
+        """Take the images of a topic. Raises MaskError."""
+        self._mask_hw = read_mask(options.mask_file) if options.mask_file else None
+        self._masked_hw: np.ndarray | None = None
         self._options = options
         self._poses: CameraPoses[_Image] = CameraPoses(options, mounting)
         self._straight = options.rectify == 'never' or (options.rectify == 'auto' and 'rect' in image_topic)
@@ -105,6 +113,7 @@ class Intake:
             self._calibration, self._why_not = None, Refusal(Drop.BAD_CAMERA_INFO, {'why': str(error)})
             return [self._why_not]
         self._calibration = replace(calibration, lens=None) if self._straight else calibration
+        self._masked_hw = self._calibration.rectified_mask(self._mask_hw)
         return []
 
     def image(self, message, now: float) -> list[Arrival | Refusal]:
@@ -132,7 +141,7 @@ class Intake:
     def _arrivals(self, settled: list[Located[_Image] | Refusal]) -> list[Arrival | Refusal]:
         return [outcome if isinstance(outcome, Refusal) else Arrival(
             outcome.asker.message, outcome.asker.arrived, outcome.asker.calibration, outcome.pose,
-            self._poses.epoch, self._reader) for outcome in settled]
+            self._poses.epoch, self._masked_hw, self._reader) for outcome in settled]
 
 
 def _same_camera(one, other) -> bool:

@@ -1,6 +1,6 @@
 """The frames of recorded flights, through the same intake as a live one's."""
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from ros_depthnet.core.frames import BadImage, Frame
 from ros_depthnet.core.reasons import Drop, Refusal
 from ros_depthnet.flight.bag import Bag
 from ros_depthnet.flight.intake import Arrival, Intake, IntakeOptions
+from ros_depthnet.flight.masks import read_mask
 from ros_depthnet.flight.mounting import RecordedMounting
 from ros_depthnet.flight.posed_sequence import INDEX_NAME, PosedSequence
 from ros_depthnet.flight.poses import DEFAULT_BODY_FRAME
@@ -40,7 +41,8 @@ def recorded_frames(path: Path, refused: Callable[[Refusal], None],
     """
     if (path / INDEX_NAME).is_file():
         sequence = PosedSequence.load(path)
-        return (RecordedFrame(sequence.frame(i)) for i in range(len(sequence.frames)))
+        masked_hw = read_mask(options.mask_file) if options and options.mask_file else None
+        return (RecordedFrame(replace(sequence.frame(i), masked_hw=masked_hw)) for i in range(len(sequence.frames)))
     bag = Bag(path, lambda sentence: refused(Refusal(Drop.DAMAGED, {'why': sentence})))
     bag.require(CAMERA_INFO, ODOM)
     return bag_frames(bag, refused, options or IntakeOptions())

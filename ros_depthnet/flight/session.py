@@ -17,6 +17,7 @@ from ros_depthnet.core.baseline import (
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import DepthModel, Estimate, EstimatorOptions, Measurer, StageClock
 from ros_depthnet.core.reasons import Drop
+from ros_depthnet.flight.attached import AttachedParts
 from ros_depthnet.flight.diagnosis import Finding
 from ros_depthnet.flight.watch import Watch
 
@@ -51,7 +52,7 @@ class Session:
 
     def __init__(self, model: DepthModel, options: EstimatorOptions | None = None):
         """Begin a flight with a model."""
-        self._watch = Watch()
+        self._watch, self._attached = Watch(), AttachedParts()
         self._measurer = Measurer(model, options)
         self._buffer = FrameBuffer(self.options.buffer_size, self.options.buffer_age)
         self.reset()
@@ -71,8 +72,14 @@ class Session:
         """What contradicts the odometry at present."""
         return self._watch.finding
 
+    @property
+    def masked_share(self) -> float:
+        """Share of the picture that shows no scene: bars, what flies along, what a mask file names."""
+        newest = self._buffer.frames[-1:]
+        return float(1 - newest[0].seen_hw.mean()) if newest else 0.0
+
     def reset(self) -> None:
-        """Forget every frame and what is known of the scene."""
+        """Forget every frame and what is known of the scene; what flies along stays known."""
         self._watch.reset()
         self._forget_scene()
 
@@ -139,7 +146,10 @@ class Session:
 
         One that shows no scene, or that the odometry is not to be believed of, is not buffered.
         """
-        original, earlier = frame, self._buffer.frames
+        earlier = self._buffer.frames
+        if self.options.find_mask:
+            frame = self._attached.masked(frame)
+        original = frame
         frame = _with_camera_of(self._measurer.sized(frame), earlier[-1]) if earlier else self._measurer.sized(frame)
         afresh = _break(earlier, frame, self.options.max_speed) if earlier else None
         if afresh is Drop.STALE:
@@ -149,6 +159,8 @@ class Session:
         if frame.blank:
             return frame, afresh or Drop.BLANK
         doubt = self._watch.look(original, T_body_cam) if self.options.check_odometry else None
+        if self.options.find_mask and doubt is not Drop.FROZEN:
+            self._attached.look(original)
         if self._watch.finding:   # what was seen before is no better; a single pose that is off spoils itself alone
             self._forget_scene()
         if doubt:

@@ -82,7 +82,7 @@ class Watch:
             return Drop.CONTRADICTED if self.finding else None
         self._seen, self._T_body_cam = frame, T_body_cam
         self._remember(frame)
-        matches = self._tracker.follow(frame.stamp_ns, frame.image, frame.camera)
+        matches = self._tracker.follow(frame)
         if matches is None or matches.earlier_ns not in self._poses or matches.flow < _LEAST_FLOW:
             return Drop.CONTRADICTED if self.finding else None
         pair = Pair.of(matches)

@@ -17,6 +17,7 @@ from ros_depthnet.core.motion import inverse
 from ros_depthnet.core.reasons import Drop, Refusal
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.flight.intake import Arrival, Intake, IntakeOptions
+from ros_depthnet.flight.masks import read_mask
 from ros_depthnet.flight.poses import CameraPose
 from ros_depthnet.flight.session import Session
 from ros_depthnet.ros import qos, topics
@@ -99,6 +100,8 @@ class DepthNode(ProcessingNode):
     def check(self, settings: SimpleNamespace) -> None:
         """Refuse what the estimator refuses, and tf where there is none."""
         check_mounting(settings)
+        if settings.mask_file:
+            read_mask(settings.mask_file)
         options_from(settings, EstimatorOptions)
 
     def settings_changed(self) -> None:
@@ -127,6 +130,7 @@ class DepthNode(ProcessingNode):
         reason = result if isinstance(result, Drop) else result.carried
         if reason in (Drop.BLANK, Drop.FROZEN):
             self.health.complain(reason.value, Complaint.warning(Refusal(reason).sentence))
+        self.health.facts['masked'] = f'{self._session.masked_share:.0%}'
         if finding := self._session.finding:
             self.health.complain(Drop.CONTRADICTED.value, Complaint.error(finding.sentence))
         if isinstance(result, Drop):

@@ -194,6 +194,11 @@ DEPTH_NODE = (
         'Straighten images that `camera_info` says are distorted; `auto`: unless their topic is named `..._rect`.',
         choices=RECTIFY,
     ),
+    Parameter(
+        'mask_file',
+        '',
+        'Picture that is black where the raw image shows no scene (bars, landing gear), white elsewhere.',
+    ),
     *_POSES,
     *_options(
         EstimatorOptions,
@@ -201,6 +206,11 @@ DEPTH_NODE = (
             'check_odometry',
             False,
             'Give no depth while the images contradict odometry, mounting or calibration.',
+        ),
+        Parameter(
+            'find_mask',
+            False,
+            'Find out which parts of the picture fly along (bars, landing gear, an overlay); no depth there.',
         ),
         Parameter(
             'ranges',

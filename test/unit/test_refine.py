@@ -82,7 +82,7 @@ def test_pictures_correct_what_odometry_has_missed(way):
     missed = np.radians([.3, -.2, .4])
     T_src_ref = motion.inverse(source.T_world_cam) @ reference.T_world_cam
     view = motion.stabilise(source.image, world.CAMERA, refine.turned(T_src_ref, -missed))
-    found = refine.followed(reference.image, view, refine.corners(reference.image))
+    found = refine.followed(reference.image, view, refine.corners(reference.image, reference.seen_hw))
     rotation = refine.residual_rotation(*found, world.CAMERA, view.displacement, np.radians(.3))
     np.testing.assert_allclose(rotation, missed, atol=np.radians(.08))
 
@@ -92,7 +92,7 @@ def test_a_change_of_exposure_is_no_rotation(gain):
     reference, source = world.frame(world.pose((.3, 0, .5))), world.frame(world.pose((0, 0, 0)))
     exposed = np.clip(gain * source.image.astype(float), 0, 255).astype(np.uint8)
     view = motion.stabilise(exposed, world.CAMERA, motion.inverse(source.T_world_cam) @ reference.T_world_cam)
-    found = refine.followed(reference.image, view, refine.corners(reference.image))
+    found = refine.followed(reference.image, view, refine.corners(reference.image, reference.seen_hw))
     rotation = refine.residual_rotation(*found, world.CAMERA, view.displacement, np.radians(.3))
     assert len(found[0]) > 50
     assert np.abs(rotation).max() < np.radians(.03)
@@ -101,7 +101,8 @@ def test_a_change_of_exposure_is_no_rotation(gain):
 def test_a_picture_without_corners_has_nothing_to_follow():
     grey = np.full((48, 64, 3), 100, np.uint8)
     view = motion.Stabilised(grey, np.ones((48, 64), bool), np.array([.1, 0, 0]))
-    assert all(len(pixels) == 0 for pixels in refine.followed(grey, view, refine.corners(grey)))
+    nowhere = refine.corners(grey, np.ones(grey.shape[:2], bool))
+    assert all(len(pixels) == 0 for pixels in refine.followed(grey, view, nowhere))
 
 
 def test_the_estimator_compares_with_corrected_sources(tmp_path):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ros_depthnet.core.camera import Camera
+from ros_depthnet.core.frames import seen
 from ros_depthnet.core.lens import Lens, UnknownLens
 
 
@@ -27,6 +28,19 @@ class Calibration:
     def rectified(self, image: np.ndarray) -> np.ndarray:
         """Return a raw image (H, W, 3) as the pinhole camera sees it."""
         return self.lens.straightened(image, self.pinhole) if self.lens else image
+
+    def rectified_mask(self, masked_hw: np.ndarray | None) -> np.ndarray | None:
+        """
+        Return where the rectified image shows no scene: a mask of the raw image, and beyond the lens' edge.
+
+        masked_hw: (h, w) bool of the raw image at any size, or None; so is the result.
+        """
+        if not self.lens:
+            return masked_hw
+        raw = self.lens.raw
+        seen_hw = seen(masked_hw, raw.width, raw.height)
+        masked_hw = self.rectified(255 * seen_hw.astype(np.uint8)) < 255
+        return masked_hw if masked_hw.any() else None
 
 
 def to_calibration(message) -> Calibration:
