@@ -41,6 +41,8 @@ setup(
         'numpy>=1.21',
         'opencv-python-headless>=4.5,<5',
         'onnxruntime>=1.16',
+        'numba>=0.57',
+        'onnx>=1.15',
         'pyyaml>=5.4',
         'mcap>=1.1',
         'rosbags>=0.10',
@@ -62,7 +64,6 @@ setup(
         'gpu': ['onnxruntime-gpu>=1.16'],
         'train': [
             'torch>=2.4',
-            'onnx>=1.15',
             'onnxscript>=0.5',
             'mvtb-data>=1.6',
             'scikit-learn>=1.2',

@@ -1,11 +1,18 @@
 """Run an ONNX file with ONNX Runtime on the provider asked for, or say why not."""
+from __future__ import annotations
+
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
 
 from ros_depthnet.engines.card import ModelError
+
+if TYPE_CHECKING:
+    from ros_depthnet.engines.split_session import SplitSession
 
 PROVIDERS = {
     'tensorrt': 'TensorrtExecutionProvider',
@@ -72,10 +79,13 @@ class OnnxEngine:
         wanted = {'tensorrt': [(name, self._tensorrt_options(number)), PROVIDERS['cuda'],
                                PROVIDERS['cpu']],
                   'cuda': [name, PROVIDERS['cpu']], 'cpu': [name]}[provider]
-        try:
+
+        def start(model: bytes | str) -> onnxruntime.InferenceSession:
             # Its own fallback would go on with another provider in the middle of a flight.
-            session = onnxruntime.InferenceSession(str(self._path), options, providers=wanted,
-                                                   enable_fallback=0)
+            return onnxruntime.InferenceSession(model, options, providers=wanted, enable_fallback=0)
+
+        try:
+            session = (provider == 'cpu' and self._in_parts(start)) or start(str(self._path))
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             what = 'is no readable ONNX model' if provider == 'cpu' else f'does not start on {provider}'
             raise ModelError(f'{self._path} {what}: {_first_line(error)}') from error
@@ -83,6 +93,16 @@ class OnnxEngine:
             raise ModelError(f'The {provider} provider of ONNX Runtime does not start: install the NVIDIA '
                              'driver and the CUDA, cuDNN or TensorRT libraries it wants, or choose cpu.')
         return session
+
+    def _in_parts(self, start: Callable[[bytes], onnxruntime.InferenceSession]) -> SplitSession | None:
+        """Return the file in parts, with faster means between them, where it says how and they are installed."""
+        try:
+            from ros_depthnet.engines.split_session import open_in_parts
+        except ImportError as error:
+            _log.warning('%s is missing: the network takes longer than it would with numba and onnx installed.',
+                         error.name)
+            return None
+        return open_in_parts(self._path, start, self._threads)
 
     def _tensorrt_options(self, number: int) -> dict[str, str]:
         if self._cache_dir is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -21,12 +22,14 @@ from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.depth_task import NOMINAL_DISPLACEMENT
 from ros_depthnet.learning.held_out import calibrated_scale, held_out_scores
 from ros_depthnet.learning.networks.depthnet import MULTIPLE, DepthNet
+from ros_depthnet.learning.networks.naming import DOMAIN
 from ros_depthnet.learning.networks.parallaxnet import ParallaxNet
+from ros_depthnet.learning.onnx_graph import keep_names, store_in_half
 from ros_depthnet.learning.recipe import Recipe, recipe_path
 from ros_depthnet.learning.split import split_scores
 from ros_depthnet.learning.still_box.sequences import CLASSIC
 from ros_depthnet.learning.task import Task
-from ros_depthnet.learning.weights import HALF, average, halve, restore, take
+from ros_depthnet.learning.weights import average, halve, restore, take
 from ros_depthnet.resources import share_path
 
 _INPUTS = ('reference', 'sources', 'valid', 'displacements', 'intrinsics')
@@ -83,9 +86,14 @@ def export_parallaxnet(network: ParallaxNet, path: Path) -> float:
         output_names=list(_OUTPUTS),
         dynamic_axes=dynamic,
         opset_version=OPSET,
+        custom_opsets={DOMAIN: 1},
         dynamo=False,
     )
-    _store_in_half(path)
+    model = onnx.load(path)
+    keep_names(model)
+    onnx.helper.set_model_props(model, {'matching': json.dumps(network.config.matching)})
+    store_in_half(model)
+    onnx.save(model, path)
     return max(
         difference(network, path, example_inputs(1, 1, 128, 160)),
         difference(network, path, example_inputs(2, 2, 64, 96)),
@@ -122,30 +130,14 @@ def export_depthnet(network: DepthNet, path: Path) -> float:
         opset_version=OPSET,
         dynamo=False,
     )
-    _store_in_half(path)
+    model = onnx.load(path)
+    store_in_half(model)
+    onnx.save(model, path)
     generator = torch.Generator().manual_seed(0)
     shapes = ((1, 6, 96, 128), (3, 6, 128, 128))
     return max(
         difference(network, path, {'pair': torch.randn(shape, generator=generator)}) for shape in shapes
     )
-
-
-def _store_in_half(path: Path) -> None:
-    """Store what loses nothing by it of an ONNX file's floats in 16 bits, each cast back where it is used."""
-    model = onnx.load(path)
-    graph = model.graph
-    for tensor in [t for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT]:
-        exact = onnx.numpy_helper.to_array(tensor)
-        values = exact.astype(np.float16)
-        if not np.array_equal(values, exact):
-            continue
-        graph.initializer.remove(tensor)
-        graph.initializer.append(onnx.numpy_helper.from_array(values, f'{tensor.name}{HALF}'))
-        cast = onnx.helper.make_node(
-            'Cast', [f'{tensor.name}{HALF}'], [tensor.name], to=onnx.TensorProto.FLOAT
-        )
-        graph.node.insert(0, cast)
-    onnx.save(model, path)
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def test_the_drones_path_runs_without_torch(tmp_path):
 
 ROOT = Path(ros_depthnet.__file__).parent
 ROOMS = {path.name for path in ROOT.iterdir() if (path / '__init__.py').is_file()}
-THIRD_PARTIES = {'rclpy', 'torch', 'onnxruntime', 'rosbags', 'mcap'}
+THIRD_PARTIES = {'rclpy', 'torch', 'onnxruntime', 'onnx', 'numba', 'rosbags', 'mcap'}
 
 
 def table():

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ros_depthnet.learning.networks.naming import named
+
 MIN_PARALLAX = 0.3
 _KNEE = 4.0
 _LAPLACE_LOG_DEVIATION = 0.5 * math.log(2)
@@ -49,6 +51,30 @@ class ParallaxNetConfig:
     def groups(self) -> int:
         """Return how many groups of descriptors there are."""
         return len(_FIXED_GROUPS) + self.learned_groups
+
+    def group_sizes(self, stride: int) -> list[int]:
+        """Return how many descriptors each group has at a stride."""
+        return [group.stop - group.start for group in _FIXED_GROUPS] + self.learned_groups * [_LEARNED_CHANNELS[stride]]
+
+    @property
+    def matching(self) -> dict:
+        """
+        Return where an exported graph can be cut to compute `matching_cost` by other means, in plain words.
+
+        For each stage I the stride, the sizes of the groups, and which named tensors the part after it needs
+        besides the graph's inputs, `cost_I` and `seen_I`; `described_S` are the descriptors of `reference`.
+        """
+        strides = [8, *(stride for stride, _, _ in self.narrowings)]
+        return {
+            'stages': [
+                {
+                    'stride': stride,
+                    'groups': self.group_sizes(stride),
+                    'state': [f'q_{stage - 1}', f'hidden_{stage - 1}', 'context_2', 'context_4'] if stage else [],
+                }
+                for stage, stride in enumerate(strides)
+            ]
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +218,7 @@ def matching_cost(view: View, rho):
     `rho` (B or 1, D, h or 1, w or 1); returns costs (B, G D, h, w) of G groups in 0..1 and the share of
     sources and hypotheses in sight (B, 1, h, w).
     """
+    rho = named(rho, 'rho_#')
     batch, number, channels, height, width = view.sources.shape
     warped = F.grid_sample(
         view.sources.flatten(0, 1),
@@ -207,7 +234,7 @@ def matching_cost(view: View, rho):
     total = weight.sum(1)
     cost = (costs.sum(1) / (total + 1e-3)).clamp(max=2) / 2
     cost = torch.where(total > 0.01, cost, 0.4)
-    return cost.flatten(1, 2), weight[:, :, 0].mean((1, 2))[:, None]
+    return named(cost.flatten(1, 2), 'cost_#'), named(weight[:, :, 0].mean((1, 2))[:, None], 'seen_#')
 
 
 def _norm(channels):
@@ -251,9 +278,14 @@ class _Vote(nn.Module):
 
     def forward(self, cost):
         """Return logits from costs (B, G D, h, w)."""
-        apart = cost.unflatten(1, (len(self.apart), -1))
-        around = _local_mean(cost, 5).unflatten(1, (len(self.apart), -1))
-        return -(self.apart * apart + self.around * around).sum(1)
+        cost = cost.unflatten(1, (len(self.apart), -1))
+        return -(self.apart * cost).sum(1) - _local_mean((self.around * cost).sum(1), 5)
+
+
+def _softmax(logits, axis):
+    """Return the softmax in operators that, unlike ONNX Runtime's own, are fast along any axis."""
+    shares = (logits - logits.amax(axis, keepdim=True)).exp()
+    return shares / shares.sum(axis, keepdim=True)
 
 
 def _softly_positive(rho):
@@ -372,7 +404,7 @@ class Narrowing(nn.Module):
                 torch.cat([cost, seen, view.epipolar.motion(), start, nearest, farthest, context, hidden], 1)
             )
         )
-        shares = (self.logits(hidden) + self.vote(cost)).softmax(1)
+        shares = _softmax(self.logits(hidden) + self.vote(cost), 1)
         return q + (shares * offsets).sum(1, keepdim=True) + 0.5 * torch.tanh(self.leap(hidden)), hidden
 
 
@@ -411,20 +443,24 @@ class ParallaxNet(nn.Module):
 
     def predict(self, reference, sources, valid, displacements, intrinsics) -> Prediction:
         """Return the prediction with the estimate after each stage."""
-
-        of_reference, of_sources = self._described(reference), self._described(sources.flatten(0, 1))
+        of_reference = {
+            stride: named(described, f'described_{stride}')
+            for stride, described in self._described(reference).items()
+        }
+        of_sources = self._described(sources.flatten(0, 1))
 
         def view(stride):
             return View.at(stride, of_reference[stride], of_sources[stride], valid, displacements, intrinsics)
 
-        context = {2: self.context2((reference - 0.45) * 4)}
-        context[4] = self.context4(context[2])
+        context = {2: named(self.context2((reference - 0.45) * 4), 'context_2')}
+        context[4] = named(self.context4(context[2]), 'context_4')
         q, hidden, log_shares = self.sweep(view(8), self.context8(context[4]))
         stages, at = [], 8
         for narrowing, (stride, _, _) in zip(self.narrowings, self.config.narrowings):
             if stride != at:
                 seen, at = view(stride), stride
                 q, hidden = _twice(q), _twice(hidden)
+            q, hidden = named(q, 'q_#'), named(hidden, 'hidden_#')
             q, hidden = narrowing(q, hidden, seen, context[stride])
             stages.append(q[:, 0])
         both = torch.cat([q, self.log_scale(hidden)], 1)
@@ -450,7 +486,7 @@ class ParallaxNet(nn.Module):
     def _upsample(x, mixing):
         """Double the size; a fine pixel mixes its nine coarse neighbours, so edges stay sharp (RAFT)."""
         batch, channels, height, width = x.shape
-        weights = mixing.reshape(batch, 1, 9, 4, height, width).softmax(2)
+        weights = _softmax(mixing.reshape(batch, 1, 9, 4, height, width), 2)
         padded = F.pad(x, (1, 1, 1, 1), mode='replicate')
         around = torch.stack(
             [padded[:, :, i : i + height, j : j + width] for i in range(3) for j in range(3)], 2

@@ -1,0 +1,51 @@
+"""What is done to an exported graph before it is shipped: names kept, weights stored in half."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import onnx
+
+from ros_depthnet.learning.networks.naming import DOMAIN, NUMBERED, OPERATOR
+from ros_depthnet.learning.weights import HALF
+
+
+def keep_names(model: onnx.ModelProto) -> None:
+    """
+    Call tensors what `networks.naming.named` calls them, in place.
+
+    They are declared as float32 (B, C, h, w), so that `onnx.utils.Extractor` can cut there.
+    """
+    graph, counts, names = model.graph, Counter(), {}
+    for node in [node for node in graph.node if (node.domain, node.op_type) == (DOMAIN, OPERATOR)]:
+        name = node.attribute[0].s.decode()
+        if name.endswith(NUMBERED):
+            counts[name] += 1
+            name = name.replace(NUMBERED, str(counts[name] - 1))
+        node.op_type, node.domain = 'Identity', ''
+        node.ClearField('attribute')
+        names[node.output[0]] = name
+        graph.value_info.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, 4 * [None]))
+    for node in graph.node:
+        for tensors in (node.input, node.output):
+            tensors[:] = [names.get(tensor, tensor) for tensor in tensors]
+    kept = [opset for opset in model.opset_import if opset.domain != DOMAIN]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+
+
+def store_in_half(model: onnx.ModelProto) -> None:
+    """Store what loses nothing by it of a model's floats in 16 bits, each cast back where it is used, in place."""
+    graph = model.graph
+    for tensor in [t for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT]:
+        exact = onnx.numpy_helper.to_array(tensor)
+        values = exact.astype(np.float16)
+        if not np.array_equal(values, exact):
+            continue
+        graph.initializer.remove(tensor)
+        graph.initializer.append(onnx.numpy_helper.from_array(values, f'{tensor.name}{HALF}'))
+        cast = onnx.helper.make_node(
+            'Cast', [f'{tensor.name}{HALF}'], [tensor.name], to=onnx.TensorProto.FLOAT
+        )
+        graph.node.insert(0, cast)
