@@ -74,26 +74,40 @@ def seen(masked_hw: np.ndarray | None, width: int, height: int) -> np.ndarray:
 @dataclass(frozen=True, eq=False)
 class Views:
     """
-    What is compared: a reference and its stabilised sources, all of one camera.
+    What is compared: a reference and its sources as they were taken, all of one camera.
 
-    reference: (H, W, 3) uint8 RGB. sources: (S, H, W, 3) uint8 RGB. valid: (S, H, W) bool, where a source has
-    content. displacements: (S, 3) metres, reference's axes.
+    T_srcs_ref: (S, 4, 4) float64, maps points of the reference into each source; metres.
     """
 
-    reference: np.ndarray
-    sources: np.ndarray
-    valid: np.ndarray
-    displacements: np.ndarray
-    camera: Camera
+    reference: Frame
+    sources: tuple[Frame, ...]
+    T_srcs_ref: np.ndarray
 
-    def resized(self, width: int, height: int) -> 'Views':
-        """Return the views with all images resized to width x height pixels."""
-        if (width, height) == (self.camera.width, self.camera.height):
-            return self
-        seen = np.stack([_resized(valid_hw.astype(np.float32), width, height) for valid_hw in self.valid])
-        return Views(_resized(self.reference, width, height),
-                     np.stack([_resized(source, width, height) for source in self.sources]),
-                     seen > .99, self.displacements, self.camera.resized(width, height))
+    @property
+    def camera(self) -> Camera:
+        """The camera of all of them."""
+        return self.reference.camera
+
+    @property
+    def displacements(self) -> np.ndarray:
+        """What is left of each way once its rotation is undone, (S, 3) metres, reference's axes."""
+        return np.stack([motion.displacement(T_src_ref) for T_src_ref in self.T_srcs_ref])
+
+    def detailed(self) -> 'Views':
+        """Return the same with more pixels, as many as the reference has."""
+        detail = self.reference.detail
+        size = detail.camera.width, detail.camera.height
+        return Views(detail, tuple(source.detail.resized(*size) for source in self.sources), self.T_srcs_ref)
+
+    def valid(self) -> list[np.ndarray]:
+        """Return where each source, turned into the reference's axes, shows the scene: (H, W) bool."""
+        return [motion.in_view(self.camera, T_src_ref[:3, :3], source.seen_hw)
+                for source, T_src_ref in zip(self.sources, self.T_srcs_ref, strict=True)]
+
+    def stabilised(self) -> list[motion.Stabilised]:
+        """Return the sources turned into the reference's axes, for those who want nothing but translation left."""
+        return [motion.stabilise(source.image, source.camera, T_src_ref, source.seen_hw)
+                for source, T_src_ref in zip(self.sources, self.T_srcs_ref, strict=True)]
 
 
 def _resized(image: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -145,19 +145,18 @@ class Measurer:
     def measured(self, reference: Frame, ranges: Sequence[Sequence[Source]],
                   farther: Sequence[Sequence[Source]], clock: 'StageClock') -> fusion.DepthMap:
         """Return what the model sees in the ranges' sources, aligned with these and the farther, fused."""
-        stabilised = self._stabilised(reference, {source.frame for sources in (*ranges, *farther)
-                                                  for source in sources})
+        T_srcs_ref = self._motions(reference, {source.frame for sources in (*ranges, *farther) for source in sources})
 
-        def detailed(sources: Sequence[Source]) -> Views:
-            return _views(reference.detail, [stabilised[source.frame] for source in sources])
-        views = [detailed(sources).resized(reference.camera.width, reference.camera.height)
-                 for sources in ranges]
-        clock.lap('stabilise')
+        def views_of(sources: Sequence[Source]) -> Views:
+            frames = tuple(source.frame for source in sources)
+            return Views(reference, frames, np.stack([T_srcs_ref[frame] for frame in frames]))
+        views = [views_of(sources) for sources in ranges]
+        clock.lap('rotation')
         predictions = self.model.predict(views)
         clock.lap('model')
         if self.options.alignment_rounds:
             predictions = [
-                photometric.aligned(prediction, detailed((*near, *far)), self.options.alignment_rounds)
+                photometric.aligned(prediction, views_of((*near, *far)).detailed(), self.options.alignment_rounds)
                 for prediction, near, far in zip(predictions, ranges, farther, strict=True)]
             clock.lap('align')
         maps = [self._with_geometry(*each) for each in zip(predictions, views, strict=True)]
@@ -165,23 +164,20 @@ class Measurer:
         clock.lap('fuse')
         return fresh
 
-    def _stabilised(self, reference: Frame, sources: Set[Frame]) -> dict[Frame, motion.Stabilised]:
-        """Return the sources in the reference's axes: by odometry, and the images if asked to."""
-        noise, stabilised = self.options.rotation_noise, {}
-        reference = reference.detail
-        camera = reference.camera
-        pixels = refine.corners(reference.image, reference.seen_hw) if noise else None
-        for frame in sources:
-            source = frame.detail.resized(camera.width, camera.height)
-            seen_hw = None if source.masked_hw is None else source.seen_hw
-            T_src_ref = motion.inverse(source.T_world_cam) @ reference.T_world_cam
-            view = motion.stabilise(source.image, camera, T_src_ref, seen_hw)
-            if noise:
-                found = refine.followed(reference.image, view, pixels)
-                left = refine.residual_rotation(*found, reference.camera, view.displacement, noise)
-                view = motion.stabilise(source.image, camera, refine.turned(T_src_ref, left), seen_hw)
-            stabilised[frame] = view
-        return stabilised
+    def _motions(self, reference: Frame, sources: Set[Frame]) -> dict[Frame, np.ndarray]:
+        """Return T_src_ref of each source: by odometry, its rotation corrected by the images if asked to."""
+        frames, noise = tuple(sources), self.options.rotation_noise
+        views = Views(reference, frames, np.stack(
+            [motion.inverse(source.T_world_cam) @ reference.T_world_cam for source in frames]))
+        if not noise:
+            return dict(zip(frames, views.T_srcs_ref, strict=True))
+        detail, corrected = views.detailed(), {}
+        pixels = refine.corners(detail.reference.image, detail.reference.seen_hw)
+        for frame, source, T_src_ref in zip(frames, detail.sources, detail.T_srcs_ref, strict=True):
+            pairs = refine.followed(detail.reference, source, T_src_ref, pixels)
+            left = refine.residual_rotation(*pairs, detail.camera, motion.displacement(T_src_ref), noise)
+            corrected[frame] = refine.turned(T_src_ref, left)
+        return corrected
 
     def _with_geometry(self, prediction: Prediction, views: Views) -> fusion.DepthMap:
         """
@@ -228,14 +224,6 @@ def wanted_parallax(least: float, most: float) -> float:
     return least ** .4 * most ** .6
 
 
-def _views(reference: Frame, stabilised: Sequence[motion.Stabilised]) -> Views:
-    return Views(reference.image,
-                 np.stack([view.image for view in stabilised]),
-                 np.stack([view.valid_hw for view in stabilised]),
-                 np.stack([view.displacement for view in stabilised]),
-                 reference.camera)
-
-
 def geometric_deviation(depth_hw: np.ndarray, views: Views, matching_noise: float) -> np.ndarray:
     """
     Return what matching noise alone makes of depth, `sigma_Z = Z^2 s / (f D)`, (H, W) float32 metres.
@@ -246,7 +234,7 @@ def geometric_deviation(depth_hw: np.ndarray, views: Views, matching_noise: floa
     """
     camera, rays_hw3 = views.camera, views.camera.rays_hw3()
     information_hw = np.zeros(depth_hw.shape, np.float32)
-    for (x, y, z), valid_hw in zip(views.displacements.astype(np.float32), views.valid, strict=True):
+    for (x, y, z), valid_hw in zip(views.displacements.astype(np.float32), views.valid(), strict=True):
         information_hw += valid_hw * ((camera.fx * (x - z * rays_hw3[..., 0])) ** 2 +
                                       (camera.fy * (y - z * rays_hw3[..., 1])) ** 2)
     with np.errstate(divide='ignore', over='ignore', invalid='ignore'):

@@ -174,6 +174,17 @@ def displacement(T_src_ref: np.ndarray) -> np.ndarray:
     return T_src_ref[:3, :3].T @ T_src_ref[:3, 3]
 
 
+def in_view(camera: Camera, R_src_ref: np.ndarray, seen_hw: np.ndarray) -> np.ndarray:
+    """
+    Return what of the reference's directions a source shows, (H, W) bool; both images are of this camera.
+
+    seen_hw: (H, W) bool, where the source shows the scene.
+    """
+    valid = cv2.warpPerspective(seen_hw.astype(np.uint8), _homography(camera, R_src_ref),
+                                (camera.width, camera.height), flags=cv2.INTER_NEAREST)
+    return valid.astype(bool) & (camera.rays_hw3() @ R_src_ref[2].astype(np.float32) > 0)
+
+
 def stabilise(image: np.ndarray, camera: Camera, T_src_ref: np.ndarray,
               seen_hw: np.ndarray | None = None) -> Stabilised:
     """
@@ -183,21 +194,16 @@ def stabilise(image: np.ndarray, camera: Camera, T_src_ref: np.ndarray,
     seen_hw, (H, W) bool, where the source shows the scene (None: everywhere).
     """
     R_src_ref = T_src_ref[:3, :3]
-    homography = camera.K @ R_src_ref.T @ np.linalg.inv(camera.K)
     # Replicated borders keep the cubic kernel from mixing black into the outermost valid pixels.
-    warped = cv2.warpPerspective(image, homography, (camera.width, camera.height),
+    warped = cv2.warpPerspective(image, _homography(camera, R_src_ref), (camera.width, camera.height),
                                  flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    # Homogeneous pixels in the source; the image reaches half a pixel beyond the outermost centres.
-    to_source = (camera.K @ R_src_ref).astype(np.float32)
-    x, y, z = to_source @ camera.rays_hw3().reshape(-1, 3).T
-    inside = ((z > 0) & (x >= -.5 * z) & (x <= (camera.width - .5) * z) &
-              (y >= -.5 * z) & (y <= (camera.height - .5) * z))
-    valid_hw = inside.reshape(camera.height, camera.width)
-    if seen_hw is not None:
-        valid_hw &= cv2.warpPerspective(seen_hw.astype(np.uint8), homography, (camera.width, camera.height),
-                                        flags=cv2.INTER_NEAREST).astype(bool)
+    valid_hw = in_view(camera, R_src_ref, np.ones(image.shape[:2], bool) if seen_hw is None else seen_hw)
     warped *= valid_hw[..., None]
     return Stabilised(warped, valid_hw, displacement(T_src_ref))
+
+
+def _homography(camera: Camera, R_src_ref: np.ndarray) -> np.ndarray:
+    return camera.K @ R_src_ref.T @ np.linalg.inv(camera.K)
 
 
 def foe(camera: Camera, displacement: np.ndarray) -> np.ndarray:

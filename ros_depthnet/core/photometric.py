@@ -7,13 +7,16 @@ ln(depth), windows that share one correction, and the network's own deviation as
 1981; gradients of both images as in Benhimane and Malis 2004), so that plain places, where images say
 nothing, stay where the prediction and the planes round about (`core.planes`) have them.
 """
-from dataclasses import dataclass, replace
+import functools
+from dataclasses import replace
 
 import cv2
 import numpy as np
+from numba import njit
 
+from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.frames import Prediction, Views
+from ros_depthnet.core.frames import Frame, Prediction, Views
 from ros_depthnet.core.planes import towards_planes
 
 _STRIDE = 4          # pixels a cell: corrections change slowly, edges are the prediction's
@@ -33,21 +36,15 @@ _UNSEEN = 0.2        # relative deviation added, for leaning on planes, where th
 _LEAST_INVERSE = 1e-4   # per metre
 
 
-@dataclass(frozen=True, eq=False)
-class _Evened:
-    """A grey image free of local brightness and contrast, (H, W) float32, and its slopes per pixel."""
-
-    image: np.ndarray
-    along_x: np.ndarray
-    along_y: np.ndarray
-
-    @classmethod
-    def of(cls, image: np.ndarray) -> '_Evened':
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        mean = cv2.GaussianBlur(grey, (0, 0), _CONTRAST)
-        variance = cv2.GaussianBlur(grey * grey, (0, 0), _CONTRAST) - mean * mean
-        evened = (grey - mean) / (np.sqrt(np.maximum(variance, 0)) + _FAINT)
-        return cls(evened, *(cv2.Scharr(evened, cv2.CV_32F, x, 1 - x, scale=1 / 32) for x in (1, 0)))
+@functools.lru_cache(maxsize=12)   # a flight's next images are aligned with the same frames
+def _evened(frame: Frame) -> np.ndarray:
+    """Return a grey image free of local brightness and contrast, and its slopes per pixel, (H, W, 3) float32."""
+    grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    mean = cv2.GaussianBlur(grey, (0, 0), _CONTRAST)
+    variance = cv2.GaussianBlur(grey * grey, (0, 0), _CONTRAST) - mean * mean
+    evened = (grey - mean) / (np.sqrt(np.maximum(variance, 0)) + _FAINT)
+    slopes = (cv2.Scharr(evened, cv2.CV_32F, x, 1 - x, scale=1 / 32) for x in (1, 0))
+    return cv2.merge([np.where(frame.seen_hw, evened, np.float32(_NOWHERE)), *slopes])
 
 
 def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
@@ -60,8 +57,7 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     camera = views.camera
     size = (camera.width, camera.height)
     cells = _cells(size)
-    reference = _Evened.of(views.reference)
-    sources = [_layers(*each) for each in zip(views.sources, views.valid, strict=True)]
+    reference, sources = _evened(views.reference), [_evened(source) for source in views.sources]
     # What is unknown must not spread to its neighbours.
     known = np.maximum(np.nan_to_num(prediction.depth_hw, nan=np.inf, posinf=np.inf), np.float32(_NEAREST))
     predicted_inverse_hw = cv2.resize(1 / known, size)
@@ -69,7 +65,7 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     deviation = np.clip(deviation, np.float32(_LEAST_DEVIATION), np.float32(_MOST_DEVIATION))
     deviation = _shrunk(deviation, cells)
     prior = np.float32(_PRIOR) / np.square(deviation)
-    grey = cv2.cvtColor(_shrunk(views.reference, cells), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = cv2.cvtColor(_shrunk(views.reference.image, cells), cv2.COLOR_RGB2GRAY).astype(np.float32)
     ln_predicted = np.log(np.maximum(_shrunk(predicted_inverse_hw, cells), np.float32(_LEAST_INVERSE)))
     expected = correction = np.zeros_like(prior)   # of ln(inverse depth)
     information = np.zeros_like(prior)             # of the images about that
@@ -81,8 +77,8 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
             correction = expected
         inverse_hw = predicted_inverse_hw * np.exp(cv2.resize(correction, size))
         information = pull = np.zeros_like(prior)
-        for layers, displacement in zip(sources, views.displacements.astype(np.float32), strict=True):
-            more, towards = _normal_equations(reference, layers, displacement, camera, inverse_hw)
+        for source, T_src_ref in zip(sources, views.T_srcs_ref, strict=True):
+            more, towards = _normal_equations(reference, source, T_src_ref, camera, inverse_hw)
             information, pull = information + more, pull + towards
         reach = _REACH * deviation
         correction = correction + (pull + prior * (expected - correction)) / (information + prior)
@@ -91,37 +87,87 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     return replace(prediction, depth_hw=prediction.depth_hw * np.exp(-correction_hw))
 
 
-def _layers(image: np.ndarray, valid_hw: np.ndarray) -> np.ndarray:
-    """Return what is looked up in a source, (H, W, 3) float32: its evened image and that one's slopes."""
-    evened = _Evened.of(image)
-    return cv2.merge([np.where(valid_hw, evened.image, np.float32(_NOWHERE)), evened.along_x, evened.along_y])
+@njit(nogil=True, cache=True, error_model='numpy', fastmath={'contract', 'reassoc', 'nsz', 'arcp'})
+def _look_up(reference, source, T_src_ref, displacement, camera, inverse_hw, row_of, column_of,
+             off_hw, slope_hw, like, squares):
+    """
+    Compare every pixel of a reference with what a source shows where its depth says; both as `_evened`.
+
+    Writes what they differ by (H, W), by how much that grows with ln(inverse depth) (H, W), and sums by cell,
+    (h, w), of what is alike at all and of squared differences there.
+    """
+    height, width = inverse_hw.shape
+    fx, fy, cx, cy = camera
+    zero, one, two = np.float32(0), np.float32(1), np.float32(2)
+    T, nowhere, least = T_src_ref, np.float32(_NOWHERE), np.float32(0.05)
+    for y in range(height):
+        ray_y = (np.float32(y) - cy) / fy
+        for x in range(width):
+            ray_x = (np.float32(x) - cx) / fx
+            inverse = inverse_hw[y, x]
+            closer = one / max(T[2, 0] * ray_x + T[2, 1] * ray_y + T[2, 2] + T[2, 3] * inverse, least)
+            there_x = (T[0, 0] * ray_x + T[0, 1] * ray_y + T[0, 2] + T[0, 3] * inverse) * closer
+            there_y = (T[1, 0] * ray_x + T[1, 1] * ray_y + T[1, 2] + T[1, 3] * inverse) * closer
+            u, v = there_x * fx + cx, there_y * fy + cy
+            image, along_x, along_y = nowhere, zero, zero
+            if zero <= u < width - 1 and zero <= v < height - 1:
+                left, top = np.uint32(u), np.uint32(v)
+                du, dv = u - np.float32(left), v - np.float32(top)
+                a, b, c, d = source[top, left], source[top, left + 1], source[top + 1, left], source[top + 1, left + 1]
+                wa, wb, wc, wd = (one - du) * (one - dv), du * (one - dv), (one - du) * dv, du * dv
+                image = wa * a[0] + wb * b[0] + wc * c[0] + wd * d[0]
+                along_x = wa * a[1] + wb * b[1] + wc * c[1] + wd * d[1]
+                along_y = wa * a[2] + wb * b[2] + wc * c[2] + wd * d[2]
+            # Pixels that the point moves as ln(inverse depth) grows, in the source and in the stabilised one.
+            there = (along_x * fx * (T[0, 3] - T[2, 3] * there_x)
+                     + along_y * fy * (T[1, 3] - T[2, 3] * there_y)) * closer
+            closer = one / max(one + displacement[2] * inverse, least)
+            here_x = (ray_x + displacement[0] * inverse) * closer
+            here_y = (ray_y + displacement[1] * inverse) * closer
+            here = (reference[y, x, 1] * fx * (displacement[0] - displacement[2] * here_x)
+                    + reference[y, x, 2] * fy * (displacement[1] - displacement[2] * here_y)) * closer
+            off = reference[y, x, 0] - image
+            off_hw[y, x] = off
+            slope_hw[y, x] = (there + here) * inverse / two
+            if abs(off) < np.float32(_GROSS):
+                like[row_of[y], column_of[x]] += one
+                squares[row_of[y], column_of[x]] += off * off
 
 
-def _normal_equations(reference: _Evened, layers: np.ndarray, displacement: np.ndarray, camera: Camera,
+@njit(nogil=True, cache=True, error_model='numpy', fastmath={'contract', 'reassoc', 'nsz', 'arcp'})
+def _weigh(off_hw, slope_hw, noise_hw, row_of, column_of, information, pull):
+    """Add up by cell (h, w) what the differences say of ln(inverse depth), the unlike counting for little."""
+    height, width = off_hw.shape
+    one = np.float32(1)
+    for y in range(height):
+        for x in range(width):
+            off, slope = off_hw[y, x], slope_hw[y, x]
+            doubt = one + off * off / (np.float32(_SAME ** 2) * noise_hw[y, x])
+            weight = slope / (doubt * doubt)
+            information[row_of[y], column_of[x]] += weight * slope
+            pull[row_of[y], column_of[x]] += weight * off
+
+
+def _normal_equations(reference: np.ndarray, source: np.ndarray, T_src_ref: np.ndarray, camera: Camera,
                       inverse_hw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return, by cell, how well a source determines ln(inverse depth), and where to it pulls times that."""
-    fx, fy, cx, cy = np.float32((camera.fx, camera.fy, camera.cx, camera.cy))
-    x, y, z = displacement
-    rays = camera.rays_hw3()
-    closer = 1 / np.maximum(1 + z * inverse_hw, np.float32(.05))
-    ray_x, ray_y = ((rays[..., axis] + displacement[axis] * inverse_hw) * closer for axis in (0, 1))
-    seen = cv2.remap(layers, ray_x * fx + cx, ray_y * fy + cy, cv2.INTER_LINEAR,
-                     borderMode=cv2.BORDER_CONSTANT, borderValue=(_NOWHERE, 0, 0))
-    # Pixels that the point moves in the source as ln(inverse depth) grows, times the slope there.
-    speed = closer * inverse_hw / 2
-    slope = ((seen[..., 1] + reference.along_x) * (fx * (x - z * ray_x)) +
-             (seen[..., 2] + reference.along_y) * (fy * (y - z * ray_y))) * speed
-    off = reference.image - seen[..., 0]
-    like = (np.abs(off) < _GROSS).astype(np.float32)
-    noise = _windowed(like * off * off) / (_windowed(like) + 1e-3) + _LEAST_NOISE ** 2
-    shape = off.shape[::-1]
-    weights = slope / np.square(1 + np.square(off) / (_SAME ** 2 * cv2.resize(noise, shape)))
-    return _windowed(weights * slope) / noise, _windowed(weights * off) / noise
+    size = camera.width, camera.height
+    columns, rows = _cells(size)
+    cells = [np.arange(length) * number // length for length, number in zip(size[::-1], (rows, columns), strict=True)]
+    off_hw, slope_hw = np.empty((2, *inverse_hw.shape), np.float32)
+    like, squares, information, pull = np.zeros((4, rows, columns), np.float32)
+    _look_up(reference, source, T_src_ref.astype(np.float32), motion.displacement(T_src_ref).astype(np.float32),
+             np.float32((camera.fx, camera.fy, camera.cx, camera.cy)), inverse_hw, *cells,
+             off_hw, slope_hw, like, squares)
+    pixels = np.outer(*(np.bincount(cell) for cell in cells)).astype(np.float32)
+    noise = _windowed(squares / pixels) / (_windowed(like / pixels) + 1e-3) + _LEAST_NOISE ** 2
+    _weigh(off_hw, slope_hw, cv2.resize(noise, size), *cells, information, pull)
+    return _windowed(information / pixels) / noise, _windowed(pull / pixels) / noise
 
 
-def _windowed(image_hw: np.ndarray) -> np.ndarray:
-    """Return weighted means by cell."""
-    return cv2.GaussianBlur(_shrunk(image_hw, _cells(image_hw.shape[::-1])), (0, 0), _WINDOW)
+def _windowed(cells: np.ndarray) -> np.ndarray:
+    """Return weighted means over the cells of a window."""
+    return cv2.GaussianBlur(cells, (0, 0), _WINDOW)
 
 
 def _cells(size: tuple[int, int]) -> tuple[int, int]:

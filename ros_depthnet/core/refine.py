@@ -10,8 +10,10 @@ import numpy as np
 
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
+from ros_depthnet.core.frames import Frame
 
 _POINTS = 300           # corners followed, at most
+_PATCH = 25             # pixels round a corner whose brightness counts
 _LEAST_POINTS = 12      # fewer say nothing reliable
 _TRACKING_NOISE = 0.2   # pixels, one standard deviation of where a corner is found again
 _INDEPENDENT = 15       # neighbouring corners err alike: however many, they count as this many
@@ -25,27 +27,36 @@ def corners(image: np.ndarray, seen_hw: np.ndarray) -> np.ndarray:
     return np.empty((0, 2), np.float32) if found is None else found[:, 0]
 
 
-def followed(reference: np.ndarray, source: motion.Stabilised,
+def followed(reference: Frame, source: Frame, T_src_ref: np.ndarray,
              pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
-    Return the pixels (M, 2) of a reference that were found in its stabilised source, and where (M, 2).
+    Return the pixels (M, 2) of a reference that were found in a source, and where in the stabilised one (M, 2).
 
-    reference: (H, W, 3) uint8 RGB. pixels: (N, 2) float32. Pyramidal Lucas-Kanade, after both have been
-    brought to the same brightness: it would take a change of exposure for motion.
+    pixels: (N, 2) float32. Pyramidal Lucas-Kanade from where rotation alone would take them, after both images
+    have been brought to the same brightness: it would take a change of exposure for motion.
     """
+    camera = reference.camera
     if not len(pixels):
         return pixels, pixels
-    valid_hw = source.valid_hw
-    grey, source_grey = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (reference, source.image))
-    if valid_hw.any():
-        gain = grey[valid_hw].mean() / max(source_grey[valid_hw].mean(), 1.0)
-        source_grey = cv2.convertScaleAbs(source_grey, alpha=gain)
-    moved, status, _ = cv2.calcOpticalFlowPyrLK(grey, source_grey, pixels, None, winSize=(13, 13), maxLevel=3)
-    height, width = valid_hw.shape
-    column, row = np.rint(moved.T).astype(int)
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (status[:, 0] == 1)
-    inside[inside] = valid_hw[row[inside], column[inside]]
-    return pixels[inside], moved[inside]
+    R_src_ref = T_src_ref[:3, :3]
+    expected = cv2.perspectiveTransform(pixels[None], camera.K @ R_src_ref @ np.linalg.inv(camera.K))[0]
+    grey, source_grey = (cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY) for frame in (reference, source))
+    gain = _brightness(grey, pixels) / max(_brightness(source_grey, expected), 1.0)
+    found, status, _ = cv2.calcOpticalFlowPyrLK(
+        grey, cv2.convertScaleAbs(source_grey, alpha=gain), pixels, expected, winSize=(13, 13), maxLevel=3,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW)
+    column, row = np.rint(found.T).astype(int)
+    inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height) & (status[:, 0] == 1)
+    inside[inside] = source.seen_hw[row[inside], column[inside]]
+    stabilised = cv2.perspectiveTransform(found[None], camera.K @ R_src_ref.T @ np.linalg.inv(camera.K))[0]
+    return pixels[inside], stabilised[inside]
+
+
+def _brightness(grey: np.ndarray, pixels: np.ndarray) -> float:
+    """Return the mean of an image round about pixels (N, 2), as far as they are in it."""
+    around = cv2.remap(cv2.blur(grey, (_PATCH, _PATCH)), pixels[None], None, cv2.INTER_NEAREST,
+                       borderMode=cv2.BORDER_REPLICATE)
+    return float(around.mean())
 
 
 def residual_rotation(pixels_ref: np.ndarray, pixels_src: np.ndarray, camera: Camera,

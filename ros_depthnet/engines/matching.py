@@ -30,7 +30,7 @@ def _pack(descriptors, seen, packed):
 
 # Sums may be reordered and multiplications contracted, but NaN stays NaN.
 @njit(nogil=True, cache=True, error_model='numpy', fastmath={'contract', 'reassoc', 'nsz', 'arcp'})
-def _rows(first, last, reference, sources, T_srcs_ref, rays_x, rays_y, focal, centre, rho, ends, cost, seen):
+def _rows(first, last, reference, sources, displacements, rays_x, rays_y, focal, centre, rho, ends, cost, seen):
     number, height, width, lanes = sources.shape
     hypotheses, groups = rho.shape[0], len(ends)
     channels = ends[-1]
@@ -45,13 +45,9 @@ def _rows(first, last, reference, sources, T_srcs_ref, rays_x, rays_y, focal, ce
                 difference[:] = 0
                 total = zero
                 for s in range(number):
-                    m = T_srcs_ref[s]
-                    z = m[2, 0] * rays_x[x] + m[2, 1] * rays_y[y] + m[2, 2] + m[2, 3] * inverse
-                    closer = one / max(z, np.float32(0.05))
-                    u = (m[0, 0] * rays_x[x] + m[0, 1] * rays_y[y] + m[0, 2] + m[0, 3] * inverse) * closer
-                    v = (m[1, 0] * rays_x[x] + m[1, 1] * rays_y[y] + m[1, 2] + m[1, 3] * inverse) * closer
-                    u = u * focal[0] + centre[0]
-                    v = v * focal[1] + centre[1]
+                    closer = one / max(one + displacements[s, 2] * inverse, np.float32(0.05))
+                    u = (rays_x[x] + displacements[s, 0] * inverse) * closer * focal[0] + centre[0]
+                    v = (rays_y[y] + displacements[s, 1] * inverse) * closer * focal[1] + centre[1]
                     if not (-one < u < width and -one < v < height):
                         continue
                     left, top = int(np.floor(u)), int(np.floor(v))
@@ -103,15 +99,15 @@ class Matching:
         list(self._pool.map(_pack, descriptors, seen, packed))
         return packed
 
-    def costs(self, reference, sources, T_srcs_ref, intrinsics, stride: int, groups: Sequence[int],
+    def costs(self, reference, sources, displacements, intrinsics, stride: int, groups: Sequence[int],
               rho) -> tuple[np.ndarray, np.ndarray]:
         """
         Return what hypotheses of one reference cost (G D, h, w), 0..1, and what share is in sight (1, h, w).
 
-        All float32. reference: packed (h, w, P). sources: packed (S, h, w, P). T_srcs_ref: (S, 3, 4), of
-        translations over the unit length. intrinsics: fx, fy, cx, cy in pixels of the input, of which the
-        descriptors' pixels are `stride`. groups: sizes of what is compared as one, (G,). rho: lateral parallax,
-        pixels of the input, (D, h, w).
+        All float32. reference: packed (h, w, P). sources: packed (S, h, w, P). displacements: (S, 3),
+        over the unit length. intrinsics: fx, fy, cx, cy in pixels of the input, of which a pixel of descriptors
+        has `stride`. groups: sizes of what is compared as one, (G,). rho: lateral parallax, pixels of the input,
+        (D, h, w).
         """
         height, width = rho.shape[1:]
         # (pixel + 1/2) / stride - 1/2 is where a pixel of the input lies among the descriptors.
@@ -120,9 +116,8 @@ class Matching:
                           for size, f, c in zip((width, height), focal, centre, strict=True))
         costs = np.empty((len(groups), *rho.shape), np.float32)
         seen = np.empty((1, height, width), np.float32)
+        arguments = (reference, sources, displacements, rays_x, rays_y, focal, centre, np.float32(1 / stride) * rho,
+                     np.cumsum(groups), costs, seen[0])
         bounds = np.linspace(0, height, _CHUNKS * self._threads + 1).astype(int)
-        list(self._pool.map(
-            lambda first, last: _rows(first, last, reference, sources, T_srcs_ref, rays_x, rays_y, focal, centre,
-                                      np.float32(1 / stride) * rho, np.cumsum(groups), costs, seen[0]),
-            bounds[:-1], bounds[1:]))
+        list(self._pool.map(lambda first, last: _rows(first, last, *arguments), bounds[:-1], bounds[1:]))
         return costs.reshape(-1, height, width), seen

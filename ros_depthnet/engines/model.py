@@ -1,14 +1,16 @@
 """A model ready to use: its card, its engine, and what its kind makes of images and motion."""
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
 
+from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.frames import Prediction, Views
+from ros_depthnet.core.frames import Frame, Prediction, Views
+from ros_depthnet.core.motion import Stabilised
 from ros_depthnet.engines.card import ModelCard, ModelError
 from ros_depthnet.engines.onnx_engine import OnnxEngine
 from ros_depthnet.resources import share_path
@@ -84,12 +86,10 @@ class Model:
     def warm_up(self, camera: Camera, max_sources: int, ranges: int = 1) -> None:
         """Run once for each shape there may be, so that no flight waits for allocation or engine building."""
         width, height = self.input_size(camera)
+        still = Frame(0, np.zeros((height, width, 3), np.uint8), camera.resized(width, height), np.eye(4))
         for count in range(1, max_sources + 1):
-            views = Views(reference=np.zeros((height, width, 3), np.uint8),
-                          sources=np.zeros((count, height, width, 3), np.uint8),
-                          valid=np.ones((count, height, width), bool),
-                          displacements=np.tile([.1, 0, 0], (count, 1)),
-                          camera=camera.resized(width, height))
+            sources = tuple(dataclasses.replace(still) for _ in range(count))
+            views = Views(still, sources, np.tile(motion.pose(np.eye(3), (.1, 0, 0)), (count, 1, 1)))
             for batch in range(1, ranges + 1):
                 self.predict([views] * batch)
 
@@ -97,10 +97,11 @@ class Model:
         count = max(len(views.sources) for views in ranges)
         ranges = [_with_sources(views, count) for views in ranges]
         units = [np.linalg.norm(views.displacements[0]) for views in ranges]  # metres
+        stabilised = [views.stabilised() for views in ranges]
         result = self.engine.run({
-            'reference': _planes(np.stack([views.reference for views in ranges])),
-            'sources': np.stack([_planes(views.sources) for views in ranges]),
-            'valid': np.stack([views.valid for views in ranges])[:, :, None].astype(np.float32),
+            'reference': _planes(np.stack([views.reference.image for views in ranges])),
+            'sources': np.stack([_planes(np.stack([view.image for view in sources])) for sources in stabilised]),
+            'valid': np.float32([[view.valid_hw for view in sources] for sources in stabilised])[:, :, None],
             'displacements': np.stack([views.displacements / unit for views, unit
                                        in zip(ranges, units, strict=True)]).astype(np.float32),
             'intrinsics': np.array([[camera.fx, camera.fy, camera.cx, camera.cy] for camera
@@ -114,18 +115,22 @@ class Model:
 
     def _depthnet(self, ranges: Sequence[Views]) -> list[Prediction]:
         # Every source gives a map of its own; their mean in ln(depth), over the sources that see a pixel.
-        pairs = [np.concatenate([source, views.reference], -1)
-                 for views in ranges for source in views.sources]
+        stabilised = [views.stabilised() for views in ranges]
+        pairs = [np.concatenate([view.image, views.reference.image], -1)
+                 for views, sources in zip(ranges, stabilised, strict=True) for view in sources]
         pair = (_planes(np.stack(pairs)) - np.float32(.5)) / np.float32(.2)
         nominal = iter(self.engine.run({'pair': pair})['depth'])
-        return [self._mean_of_pairs(views, [next(nominal) for _ in views.sources]) for views in ranges]
+        return [self._mean_of_pairs(views.camera, sources, [next(nominal) for _ in sources])
+                for views, sources in zip(ranges, stabilised, strict=True)]
 
-    def _mean_of_pairs(self, views: Views, nominal: Sequence[np.ndarray]) -> Prediction:
-        scales = np.linalg.norm(views.displacements, axis=1) / self.card.nominal_displacement
-        size = (views.camera.width, views.camera.height)
+    def _mean_of_pairs(self, camera: Camera, sources: Sequence[Stabilised],
+                       nominal: Sequence[np.ndarray]) -> Prediction:
+        scales = [np.linalg.norm(view.displacement) / self.card.nominal_displacement for view in sources]
+        size = (camera.width, camera.height)
         logs = np.stack([np.log(cv2.resize(depth, size) * np.float32(scale))
                          for depth, scale in zip(nominal, scales, strict=True)])
-        weights = np.where(views.valid.any(0), views.valid, True)
+        valid = np.stack([view.valid_hw for view in sources])
+        weights = np.where(valid.any(0), valid, True)
         deviation = self.card.deviation_scale * self.card.relative_deviation
         return Prediction(np.exp(np.average(logs, axis=0, weights=weights)).astype(np.float32),
                           np.full(size[::-1], deviation, np.float32))
@@ -139,8 +144,7 @@ def _with_sources(views: Views, count: int) -> Views:
     """
     order = np.argsort(-np.linalg.norm(views.displacements, axis=1), kind='stable')
     order = np.resize(order, count)
-    return replace(views, sources=views.sources[order], valid=views.valid[order],
-                   displacements=views.displacements[order])
+    return Views(views.reference, tuple(views.sources[index] for index in order), views.T_srcs_ref[order])
 
 
 def _planes(images: np.ndarray) -> np.ndarray:

@@ -99,8 +99,7 @@ class OnnxEngine:
         try:
             from ros_depthnet.engines.split_session import open_in_parts
         except ImportError as error:
-            _log.warning('%s is missing: the network takes longer than it would with numba and onnx installed.',
-                         error.name)
+            _log.warning('%s is missing (pip install onnx): the network takes longer than it would.', error.name)
             return None
         return open_in_parts(self._path, start, self._threads)
 

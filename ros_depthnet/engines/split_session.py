@@ -85,9 +85,6 @@ class SplitSession:
         """Run on named arrays; returns all outputs, in their order."""
         views = self._described(inputs['reference'][:, None], np.ones_like(inputs['valid'][:, :1]))
         views_of_sources = self._described(inputs['sources'], inputs['valid'])
-        displacements = inputs['displacements']
-        T_srcs_ref = np.zeros((*displacements.shape, 4), np.float32)
-        T_srcs_ref[..., :3], T_srcs_ref[..., 3] = np.eye(3), displacements
         tensors = {**inputs, **self._begin(inputs)}
         for number, (stage, part) in enumerate(zip(self._stages, self._parts, strict=True)):
             references, sources = views[stage.stride][:, 0], views_of_sources[stage.stride]
@@ -95,8 +92,8 @@ class SplitSession:
             rho = np.broadcast_to(rho, (len(references), rho.shape[1], *references.shape[1:3]))
             costs, seen = zip(*(
                 self._matching.costs(*views_of_one, stage.stride, stage.groups, hypotheses)
-                for *views_of_one, hypotheses in zip(references, sources, T_srcs_ref, inputs['intrinsics'], rho,
-                                                     strict=True)), strict=True)
+                for *views_of_one, hypotheses in zip(references, sources, inputs['displacements'],
+                                                     inputs['intrinsics'], rho, strict=True)), strict=True)
             tensors |= {f'cost_{number}': np.stack(costs), f'seen_{number}': np.stack(seen)}
             tensors |= part(tensors)
         return [tensors[output.name] for output in self._outputs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Views
 from ros_depthnet.engines.model import Model
@@ -45,13 +46,8 @@ def _views(flight: Sequence, size: tuple[int, int], model: Model) -> Views:
         .resized(*model.input_size(camera))
         for index in (NOMINAL_FRAMES, 0)
     )
-    return Views(
-        reference.image,
-        source.image[None],
-        np.ones((1, *source.image.shape[:2]), bool),
-        (flight.positions[NOMINAL_FRAMES] - flight.positions[0])[None],
-        reference.camera,
-    )
+    way = flight.positions[NOMINAL_FRAMES] - flight.positions[0]
+    return Views(reference, (source,), motion.pose(np.eye(3), way)[None])
 
 
 def _shrunk(depth_hw: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -6,8 +6,9 @@ import pytest
 import yaml
 from tiny_models import displacement_is_parallax, red_is_depth, red_is_parallax, valid_is_parallax
 
+from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.frames import Views
+from ros_depthnet.core.frames import Frame, Views
 from ros_depthnet.engines.card import ModelCard, ModelError
 from ros_depthnet.engines.model import Model, load_model
 from ros_depthnet.engines.onnx_engine import PROVIDERS, OnnxEngine
@@ -20,13 +21,13 @@ def camera_of(image) -> Camera:
 
 
 def views(red, displacements, valid=None):
-    reference = np.zeros((48, 64, 3), np.uint8)
-    reference[..., 0] = red
-    reference[..., 1] = 10
-    count = len(displacements)
-    valid = np.ones((count, 48, 64), bool) if valid is None else valid
-    sources = np.zeros((count, 48, 64, 3), np.uint8)
-    return Views(reference, sources, valid, np.array(displacements, float), CAMERA)
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[..., 0] = red
+    image[..., 1] = 10
+    black, masks = np.zeros_like(image), [None] * len(displacements) if valid is None else ~valid
+    return Views(Frame(0, image, CAMERA, np.eye(4)),
+                 tuple(Frame(0, black, CAMERA, np.eye(4), masked_hw=masked_hw) for masked_hw in masks),
+                 np.stack([motion.pose(np.eye(3), displacement) for displacement in displacements]))
 
 
 def edited(path, **changes):

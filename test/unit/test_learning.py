@@ -86,10 +86,9 @@ def test_descriptors_agree_best_at_the_true_parallax(flights, seed):
     drawn = sample(flights[seed + 8], 1, (80, 64), np.random.default_rng(seed), UNSPOILT)
     batch = stack([drawn])
     truth = batch['parallax'].clamp_max(60)
-    geometry = {name: batch[name] for name in ('valid', 'displacements', 'intrinsics')}
-    view = View.at(
-        1, descriptors(batch['reference'], 0.03), descriptors(batch['sources'][:, 0], 0.03), **geometry
-    )
+    epipolar = Epipolar(batch['displacements'], batch['intrinsics'], *batch['reference'].shape[-2:], 1)
+    of_reference, of_source = (descriptors(image, 0.03) for image in (batch['reference'], batch['sources'][:, 0]))
+    view = View.at(1, of_reference, of_source, batch['valid'], epipolar)
     cost = [matching_cost(view, (truth * factor)[:, None])[0] for factor in (0.5, 1.0, 2.0)]
     near = (truth > 0.7)[0]
     assert near.float().mean() > 0.1, 'this flight is all sky: choose another seed'

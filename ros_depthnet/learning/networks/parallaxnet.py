@@ -194,19 +194,18 @@ class View:
     groups: tuple[slice, ...]
 
     @classmethod
-    def at(cls, stride, of_reference, of_sources, valid, displacements, intrinsics) -> View:
+    def at(cls, stride, of_reference, of_sources, valid, epipolar) -> View:
         """
         Return what is seen at a stride, from descriptors there (B, C, h, w) and (B * S, C, h, w).
 
-        For the other shapes see ParallaxNet.
+        `valid` as for ParallaxNet; `epipolar` is of this stride.
         """
-        height, width = valid.shape[-2:]
         seen = F.avg_pool2d(valid.flatten(0, 1), stride)
         of_sources = torch.cat([of_sources * seen, seen], 1)
         return cls(
             of_reference,
             of_sources.reshape(*valid.shape[:2], *of_sources.shape[1:]),
-            Epipolar(displacements, intrinsics, height, width, stride),
+            epipolar,
             _groups(of_reference.shape[1], stride),
         )
 
@@ -450,7 +449,8 @@ class ParallaxNet(nn.Module):
         of_sources = self._described(sources.flatten(0, 1))
 
         def view(stride):
-            return View.at(stride, of_reference[stride], of_sources[stride], valid, displacements, intrinsics)
+            epipolar = Epipolar(displacements, intrinsics, *reference.shape[-2:], stride)
+            return View.at(stride, of_reference[stride], of_sources[stride], valid, epipolar)
 
         context = {2: named(self.context2((reference - 0.45) * 4), 'context_2')}
         context[4] = named(self.context4(context[2]), 'context_4')
