@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from ros_depthnet.core.camera import Camera
 
@@ -88,59 +89,77 @@ def carried(old: DepthMap, camera: Camera, T_new_old: np.ndarray, seconds: float
     round it (bilinear splatting with a z-buffer, inverse depth averaged), so approaching up to twice leaves
     no holes; what was hidden is unknown. The deviation grows with the way, with time, and at depth edges.
     """
-    shape = old.depth_hw.shape
-    R_new_old, t_new_old = T_new_old[:3, :3].astype(np.float32), T_new_old[:3, 3].astype(np.float32)
-    points_new = camera.back_project(old.depth_hw) @ R_new_old.T + t_new_old
-    z = points_new[..., 2]
-    with np.errstate(invalid='ignore'):
-        x = points_new[..., 0] / z * np.float32(camera.fx) + np.float32(camera.cx)
-        y = points_new[..., 1] / z * np.float32(camera.fy) + np.float32(camera.cy)
-        seen = (z > 0) & (x > -1) & (x < camera.width) & (y > -1) & (y < camera.height)
-    way, slope_hw = float(np.linalg.norm(t_new_old)), _slope(np.log(old.depth_hw))
-    x, y, z, depth, deviation, age, slope = (
-        values[seen] for values in (x, y, z, old.depth_hw, old.deviation_hw, old.age_hw, slope_hw))
-    variance = (np.square(deviation * depth / z) + np.square(TRANSLATION_NOISE * way / z)
-                + np.square(PIXEL_NOISE * slope) + FORGETTING ** 2 * seconds)
-    far_to_near = np.argsort(-z)
-    x, y, z, variance, age = (values[far_to_near] for values in (x, y, z, variance, age))
-    corners = [_corner(x, y, right, down, camera) for right in (0, 1) for down in (0, 1)]
-    nearest = np.full(shape[0] * shape[1], np.inf, np.float32)
-    for pixel, _, inside in corners:
-        front = np.full_like(nearest, np.inf)
-        front[pixel[inside]] = z[inside]   # the last one written to a pixel stays
-        np.minimum(nearest, front, out=nearest)
-    sums = np.zeros((4, nearest.size))
-    for pixel, weight, inside in corners:
-        visible = inside.copy()
-        visible[inside] = z[inside] <= SAME_SURFACE * nearest[pixel[inside]]
-        pixel, weight = pixel[visible], weight[visible]
-        for total, values in zip(sums, (1, 1 / z[visible], variance[visible], age[visible]), strict=True):
-            total += np.bincount(pixel, weight * values, nearest.size)
-    known = sums[0] > 0
-    weights = np.where(known, sums[0], 1)
-    inverse, variance, age = sums[1:] / weights
+    way = float(np.linalg.norm(T_new_old[:3, 3]))
+    log_hw = np.log(old.depth_hw)
+    known_hw = np.isfinite(log_hw)
+    places_hw = np.empty((3, *log_hw.shape), np.float32)
+    nearest_hw = np.full(log_hw.shape, np.inf, np.float32)
+    intrinsics = np.float32((camera.fx, camera.fy, camera.cx, camera.cy))
+    _move(old.depth_hw, known_hw, T_new_old.astype(np.float32), intrinsics, places_hw, nearest_hw)
+    sums = np.zeros((4, *log_hw.shape), np.float32)
+    _splat(places_hw, nearest_hw, old.depth_hw, old.deviation_hw, old.age_hw, np.where(known_hw, log_hw, np.nan),
+           np.float32((TRANSLATION_NOISE * way) ** 2), np.float32(FORGETTING ** 2 * seconds), sums)
+    known_hw = sums[0] > 0
+    inverse, variance, age = sums[1:] / np.where(known_hw, sums[0], 1)
     with np.errstate(divide='ignore'):
-        values = (1 / inverse, np.sqrt(variance), age + seconds)
-    images = (each.astype(np.float32).reshape(shape) for each in values)
-    return DepthMap(*images).where(known.reshape(shape))
+        return DepthMap(1 / inverse, np.sqrt(variance), age + np.float32(seconds)).where(known_hw)
 
 
-def _corner(x: np.ndarray, y: np.ndarray, right: int, down: int,
-            camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return one neighbour of positions: its pixel's flat index, bilinear weight, and whether it counts."""
-    column, row = np.floor(x) + right, np.floor(y) + down
-    weight = (1 - np.abs(x - column)) * (1 - np.abs(y - row))
-    inside = ((weight > _LEAST_WEIGHT) & (column >= 0) & (column < camera.width) &
-              (row >= 0) & (row < camera.height))
-    return (row * camera.width + column).astype(np.intp), weight, inside
+@njit(nogil=True, cache=True, error_model='numpy')
+def _move(depth_hw, known_hw, T_new_old, intrinsics, places_hw, nearest_hw):
+    """Write where points are seen from the new view, (3, H, W): x, y, z, and the depth of the nearest by pixel."""
+    height, width = depth_hw.shape
+    fx, fy, cx, cy = intrinsics
+    T = T_new_old
+    for y in range(height):
+        ray_y = (np.float32(y) - cy) / fy
+        for x in range(width):
+            places_hw[:, y, x] = np.nan
+            if not known_hw[y, x]:
+                continue
+            depth, ray_x = depth_hw[y, x], (np.float32(x) - cx) / fx
+            z = (T[2, 0] * ray_x + T[2, 1] * ray_y + T[2, 2]) * depth + T[2, 3]
+            if not z > 0:
+                continue
+            u = ((T[0, 0] * ray_x + T[0, 1] * ray_y + T[0, 2]) * depth + T[0, 3]) / z * fx + cx
+            v = ((T[1, 0] * ray_x + T[1, 1] * ray_y + T[1, 2]) * depth + T[1, 3]) / z * fy + cy
+            if not (-1 < u < width and -1 < v < height):
+                continue
+            places_hw[0, y, x], places_hw[1, y, x], places_hw[2, y, x] = u, v, z
+            left, top = int(np.floor(u)), int(np.floor(v))
+            for column in (left, left + 1):
+                for row in (top, top + 1):
+                    weight = (1 - abs(u - column)) * (1 - abs(v - row))
+                    if weight > _LEAST_WEIGHT and 0 <= column < width and 0 <= row < height:
+                        nearest_hw[row, column] = min(nearest_hw[row, column], z)
 
 
-def _slope(log_hw: np.ndarray) -> np.ndarray:
-    """Return the steepest change of ln(depth) to the four neighbours, per pixel; unknown ones don't count."""
-    steepest = np.zeros_like(log_hw)
-    for axis in (0, 1):
-        change = np.nan_to_num(np.abs(np.diff(log_hw, axis=axis)))
-        before, after = ((slice(None),) * axis + (part,) for part in (slice(1, None), slice(None, -1)))
-        for side in (before, after):
-            steepest[side] = np.maximum(steepest[side], change)
-    return steepest
+@njit(nogil=True, cache=True, error_model='numpy')
+def _splat(places_hw, nearest_hw, depth_hw, deviation_hw, age_hw, log_hw, way_variance, time_variance, sums):
+    """Add up by pixel of the new view (4, H, W) weights, inverse depth, variance and age of the points in front."""
+    height, width = depth_hw.shape
+    for y in range(height):
+        for x in range(width):
+            u, v, z = places_hw[0, y, x], places_hw[1, y, x], places_hw[2, y, x]
+            if not z > 0:
+                continue
+            slope = np.float32(0)   # the steepest change to a neighbour; unknown ones don't count
+            for row, column in ((y, x - 1), (y, x + 1), (y - 1, x), (y + 1, x)):
+                if 0 <= row < height and 0 <= column < width:
+                    change = abs(log_hw[row, column] - log_hw[y, x])
+                    if change > slope:
+                        slope = change
+            ratio = deviation_hw[y, x] * depth_hw[y, x] / z
+            edge = np.float32(PIXEL_NOISE) * slope
+            variance = ratio * ratio + way_variance / (z * z) + edge * edge + time_variance
+            left, top = int(np.floor(u)), int(np.floor(v))
+            for column in (left, left + 1):
+                for row in (top, top + 1):
+                    weight = (1 - abs(u - column)) * (1 - abs(v - row))
+                    if not (weight > _LEAST_WEIGHT and 0 <= column < width and 0 <= row < height):
+                        continue
+                    if z <= SAME_SURFACE * nearest_hw[row, column]:
+                        sums[0, row, column] += weight
+                        sums[1, row, column] += weight / z
+                        sums[2, row, column] += weight * variance
+                        sums[3, row, column] += weight * age_hw[y, x]
