@@ -8,6 +8,7 @@ ln(depth), windows that share one correction, and the network's own deviation as
 nothing, stay where the prediction and the planes round about (`core.planes`) have them.
 """
 import functools
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -69,20 +70,20 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     ln_predicted = np.log(np.maximum(_shrunk(predicted_inverse_hw, cells), np.float32(_LEAST_INVERSE)))
     expected = correction = np.zeros_like(prior)   # of ln(inverse depth)
     information = np.zeros_like(prior)             # of the images about that
-    for number in range(rounds):
-        if number == _LEANING:
-            # Where there is nothing to match, predictions are surer than they should be.
-            doubt = np.sqrt(np.square(deviation) + 1 / (information + np.float32(_UNSEEN ** -2)))
-            expected = correction + towards_planes(ln_predicted + correction, doubt, grey)
-            correction = expected
-        inverse_hw = predicted_inverse_hw * np.exp(cv2.resize(correction, size))
-        information = pull = np.zeros_like(prior)
-        for source, T_src_ref in zip(sources, views.T_srcs_ref, strict=True):
-            more, towards = _normal_equations(reference, source, T_src_ref, camera, inverse_hw)
-            information, pull = information + more, pull + towards
-        reach = _REACH * deviation
-        correction = correction + (pull + prior * (expected - correction)) / (information + prior)
-        correction = np.clip(correction, expected - reach, expected + reach)
+    with ThreadPoolExecutor(max(1, cv2.getNumThreads()), __name__) as pool:
+        for number in range(rounds):
+            if number == _LEANING:
+                # Where there is nothing to match, predictions are surer than they should be.
+                doubt = np.sqrt(np.square(deviation) + 1 / (information + np.float32(_UNSEEN ** -2)))
+                expected = correction + towards_planes(ln_predicted + correction, doubt, grey)
+                correction = expected
+            inverse_hw = predicted_inverse_hw * np.exp(cv2.resize(correction, size))
+            equations = pool.map(functools.partial(_normal_equations, reference, camera, inverse_hw),
+                                 sources, views.T_srcs_ref)
+            information, pull = (sum(each) for each in zip(*equations, strict=True))
+            reach = _REACH * deviation
+            correction = correction + (pull + prior * (expected - correction)) / (information + prior)
+            correction = np.clip(correction, expected - reach, expected + reach)
     correction_hw = cv2.resize(correction, prediction.depth_hw.shape[::-1])
     return replace(prediction, depth_hw=prediction.depth_hw * np.exp(-correction_hw))
 
@@ -148,8 +149,8 @@ def _weigh(off_hw, slope_hw, noise_hw, row_of, column_of, information, pull):
             pull[row_of[y], column_of[x]] += weight * off
 
 
-def _normal_equations(reference: np.ndarray, source: np.ndarray, T_src_ref: np.ndarray, camera: Camera,
-                      inverse_hw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _normal_equations(reference: np.ndarray, camera: Camera, inverse_hw: np.ndarray, source: np.ndarray,
+                      T_src_ref: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return, by cell, how well a source determines ln(inverse depth), and where to it pulls times that."""
     size = camera.width, camera.height
     columns, rows = _cells(size)
