@@ -5,6 +5,8 @@ A pose is a (4, 4) float64 matrix; `T_a_b` maps points of frame b into frame a. 
 `PoseBuffer` shared by threads is guarded by whoever shares it.
 """
 import bisect
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -87,6 +89,42 @@ def interpolate(T_a: np.ndarray, T_b: np.ndarray, fraction: float) -> np.ndarray
     turn, _ = cv2.Rodrigues(T_a[:3, :3].T @ T_b[:3, :3])
     part, _ = cv2.Rodrigues(turn * fraction)
     return pose(T_a[:3, :3] @ part, T_a[:3, 3] + fraction * (T_b[:3, 3] - T_a[:3, 3]))
+
+
+class Track:
+    """Poses by time, asked for at many times at once; like `interpolate` between two of them."""
+
+    def __init__(self, poses: Mapping[int, np.ndarray]):
+        """Take poses (4, 4) by stamp in nanoseconds, at least one."""
+        self._stamps_ns = np.array(sorted(poses))
+        self._T = np.stack([poses[stamp_ns] for stamp_ns in sorted(poses)])
+        turns = [cv2.Rodrigues(before[:3, :3].T @ after[:3, :3])[0][:, 0]
+                 for before, after in itertools.pairwise(self._T)]
+        self._turns = np.reshape(turns, (-1, 3))
+
+    def at(self, stamps_ns: np.ndarray) -> np.ndarray:
+        """Return the poses (N, 4, 4) at times (N,), nanoseconds; NaN before the first pose and from the last on."""
+        after = np.searchsorted(self._stamps_ns, stamps_ns)
+        inside = (after > 0) & (after < len(self._stamps_ns))
+        found = np.full((len(stamps_ns), 4, 4), np.nan)
+        after = after[inside]
+        start, end = self._stamps_ns[after - 1], self._stamps_ns[after]
+        fraction = ((stamps_ns[inside] - start) / (end - start))[:, None]
+        T_before, T_after = self._T[after - 1], self._T[after]
+        found[inside] = T_before
+        found[inside, :3, :3] = T_before[:, :3, :3] @ rotations(fraction * self._turns[after - 1])
+        found[inside, :3, 3] += fraction * (T_after[:, :3, 3] - T_before[:, :3, 3])
+        return found
+
+
+def rotations(vectors: np.ndarray) -> np.ndarray:
+    """Return the rotations (N, 3, 3) by rotation vectors (N, 3), radians (Rodrigues)."""
+    angle = np.linalg.norm(vectors, axis=1)[:, None, None]
+    cross = np.zeros((len(vectors), 3, 3))
+    cross[:, [2, 0, 1], [1, 2, 0]] = vectors
+    cross -= cross.transpose(0, 2, 1)
+    half = np.sinc(angle / (2 * np.pi))   # numpy's sinc(x) is sin(pi x) / (pi x)
+    return np.eye(3) + np.sinc(angle / np.pi) * cross + half * half / 2 * (cross @ cross)
 
 
 def rotation_angle(T: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numba import njit
 
-_CHUNKS = 4  # of rows for each thread: some see less than others
+_CHUNKS = 2  # of rows for each thread: some see less than others
 _LANES = 8  # channels that processors take at once: descriptors are padded to a multiple
 
 

@@ -101,6 +101,8 @@ class _Trial:
         self._focal = self.pairs[0].focal
         self._T_earlier = np.stack([evidence.poses[pair.earlier_ns] for pair in self.pairs])
         self._T_later = np.stack([evidence.poses[pair.later_ns] for pair in self.pairs])
+        self._stamps_ns = np.array([(pair.earlier_ns, pair.later_ns) for pair in self.pairs]).T
+        self._track = motion.Track(evidence.poses)
 
     def believed(self) -> np.ndarray:
         """Return the deviations as things are believed."""
@@ -120,26 +122,12 @@ class _Trial:
 
     def shifted(self, seconds: float) -> np.ndarray:
         """Return the deviations if poses had been taken so much before their stamps; NaN where unknown."""
-        ends = [[self._at(stamp_ns + seconds * 1e9) for stamp_ns in (pair.earlier_ns, pair.later_ns)]
-                for pair in self.pairs]
-        known = np.array([all(end is not None for end in pair) for pair in ends])
-        filled = [pair if ok else (np.eye(4), np.eye(4)) for pair, ok in zip(ends, known, strict=True)]
-        judged = self._judged(np.stack([pair[0] for pair in filled]), np.stack([pair[1] for pair in filled]))
-        return np.where(known[self._owner], judged, np.nan)
+        T_earlier, T_later = (self._track.at(stamps_ns + round(seconds * 1e9)) for stamps_ns in self._stamps_ns)
+        return self._judged(T_earlier, T_later)
 
     def zoomed(self, ratio: float) -> np.ndarray:
         """Return the deviations if the focal length were `ratio` of what is believed."""
         return self._judged(self._T_earlier, self._T_later, ratio)
-
-    def _at(self, stamp_ns: float) -> np.ndarray | None:
-        if not hasattr(self, '_stamps'):
-            self._stamps = sorted(self.evidence.poses)
-        after = int(np.searchsorted(self._stamps, stamp_ns))
-        if after == 0 or after == len(self._stamps):
-            return None
-        before, end = self._stamps[after - 1], self._stamps[after]
-        return motion.interpolate(self.evidence.poses[before], self.evidence.poses[end],
-                                  (stamp_ns - before) / (end - before))
 
     def _judged(self, T_earlier: np.ndarray, T_later: np.ndarray, zoom: float = 1.0) -> np.ndarray:
         R_earlier, t = T_earlier[:, :3, :3], T_later[:, :3, 3] - T_earlier[:, :3, 3]

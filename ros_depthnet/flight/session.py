@@ -14,6 +14,7 @@ from ros_depthnet.core.baseline import (
     source_of,
     turns_too_fast,
 )
+from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import DepthModel, Estimate, EstimatorOptions, Measurer, StageClock
 from ros_depthnet.core.reasons import Drop
@@ -23,6 +24,7 @@ from ros_depthnet.flight.watch import Watch
 
 # Shares of the initial depth that are tried in turn while the maps come back unknown: it may be far off.
 _GUESSES = (1.0, 0.3, 3.0, 0.1, 10.0)
+_REHEARSED = 3        # images: the first has no source, the second no memory
 _KNOWN_SHARE = 0.05   # a map with less of it known says nothing about the scene
 _OVERTAKEN_NS = 100_000_000   # images overtake each other by less; clocks are set by more
 _BREATHING = 2e-3     # of the focal length, that intrinsics may change by from image to image
@@ -218,6 +220,18 @@ class Session:
         seen = within if enough else limited
         self._range_depths = depth_ranges(seen, options.ranges)
         self._middle_depth = float(np.nanmedian(seen))
+
+
+def rehearse(model: DepthModel, options: EstimatorOptions, camera: Camera) -> None:
+    """Fly past a wall of noise and forget it: what is compiled or allocated at its first use is so now."""
+    session = Session(model, options)
+    way = session.options.target_parallax * session.options.initial_depth / camera.fx
+    pixels = round(session.options.target_parallax)
+    coarse = np.random.default_rng(0).integers(0, 256, (camera.height // 8 + 1, camera.width // 8 + 1, 3), np.uint8)
+    wall = coarse.repeat(8, 0).repeat(8, 1)[:camera.height, :camera.width]
+    for number in range(_REHEARSED):
+        image = np.roll(wall, -number * pixels, axis=1)
+        session.add(Frame(number * 10**9, image, camera, motion.pose(np.eye(3), (number * way, 0, 0))))
 
 
 def _break(earlier: Sequence[Frame], frame: Frame, max_speed: float) -> Drop | None:

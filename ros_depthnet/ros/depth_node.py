@@ -19,7 +19,7 @@ from ros_depthnet.engines.model import load_model
 from ros_depthnet.flight.intake import Arrival, Intake, IntakeOptions
 from ros_depthnet.flight.masks import read_mask
 from ros_depthnet.flight.poses import CameraPose
-from ros_depthnet.flight.session import Session
+from ros_depthnet.flight.session import Session, rehearse
 from ros_depthnet.ros import qos, topics
 from ros_depthnet.ros.conversions.camera_info import from_camera
 from ros_depthnet.ros.conversions.image import from_depth, from_rgb
@@ -59,7 +59,9 @@ class DepthNode(ProcessingNode):
         width, height = settings.warm_up_size
         camera = Camera(width, height, width, width, width / 2, height / 2)
         self._model.warm_up(camera, settings.max_sources, settings.ranges)
-        self._session = Session(self._model, options_from(settings, EstimatorOptions))
+        options = options_from(settings, EstimatorOptions)
+        rehearse(self._model, options, camera)
+        self._session = Session(self._model, options)
         self.health.facts.update(model=self._model.card.name, provider=self._model.engine.provider)
         self.get_logger().info(f'{self._model.card.name} is ready on {self._model.engine.provider}.')
         self._depth = self.advertise(topics.DEPTH, Image)

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -195,3 +196,17 @@ def test_sideways_motion_has_its_focus_of_expansion_at_infinity():
     u, v = motion.foe(CAMERA, np.array([-.2, 0, 0]))
     assert u == -np.inf
     assert v == CAMERA.cy
+
+
+def test_a_track_is_interpolated_at_many_times_at_once_as_at_one():
+    rng = np.random.default_rng(3)
+    stamps_ns = np.cumsum(rng.integers(1, 9, 8)) * 10_000_000
+    poses = {int(stamp_ns): motion.pose(cv2.Rodrigues(rng.normal(size=3))[0], rng.normal(size=3))
+             for stamp_ns in stamps_ns}
+    asked_ns = rng.integers(stamps_ns[0] + 1, stamps_ns[-1], 50)
+    buffer = motion.PoseBuffer(max_gap=1.0)
+    for stamp_ns, T in poses.items():
+        buffer.add(stamp_ns, T)
+    found = motion.Track(poses).at(asked_ns)
+    np.testing.assert_allclose(found, [buffer.at(int(stamp_ns)) for stamp_ns in asked_ns], atol=1e-9)
+    assert np.isnan(motion.Track(poses).at(stamps_ns[[0, -1]] + (-1, 1))).all()

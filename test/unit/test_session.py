@@ -1,4 +1,6 @@
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -530,3 +532,21 @@ def test_images_that_stay_while_the_drone_moves_are_frozen(model):
     results = [judge.add(frame(i / 10, .2 * i)) for i in range(5)]
     assert results == [Drop.FIRST_FRAME] + 4 * [Drop.FROZEN]
     assert len(judge._buffer.frames) == 1
+
+
+def test_a_rehearsal_leaves_nothing_to_be_compiled_in_flight():
+    code = """if True:
+        import sys
+        from numba.core.dispatcher import Dispatcher
+        from ros_depthnet.core.camera import Camera
+        from ros_depthnet.core.measurer import EstimatorOptions
+        from ros_depthnet.engines.model import load_model
+        from ros_depthnet.flight.session import rehearse
+        rehearse(load_model('parallaxnet_small'), EstimatorOptions(), Camera(320, 240, 300, 300, 160, 120))
+        found = {value for name, module in sys.modules.items() if name.startswith('ros_depthnet')
+                 for value in vars(module).values() if isinstance(value, Dispatcher)}
+        print(len(found), [kernel.__name__ for kernel in found if not kernel.signatures])
+    """
+    printed = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
+    number, missing = printed.split(maxsplit=1)
+    assert int(number) >= 6 and missing.strip() == '[]'
