@@ -73,7 +73,7 @@ def examine(path: Path, options: IntakeOptions | None = None) -> Examination:
 def _of_the_bag(path: Path, options: IntakeOptions, facts: dict[str, str]) -> list[Complaint]:
     if (path / INDEX_NAME).is_file():
         return []
-    bag = Bag(path)
+    bag = Bag(path, world_frame=options.world_frame)
     bag.require(CAMERA_INFO, ODOM)
     images = IMAGE if IMAGE in bag.topics else COMPRESSED
     complaints, stamps = [], {topic: [] for topic in (images, CAMERA_INFO, ODOM)}
