@@ -40,8 +40,8 @@ class TransformPoses:
     """
     Where a body is in a world, by transforms.
 
-    There is a pose for each time that all moving transforms between the two are known of; the slowest sets the
-    pace, and the others are interpolated.
+    There is a pose for each newest time that all moving transforms between the two are known of; those that were
+    not sent at that very time are interpolated.
     """
 
     def __init__(self, world_frame: str = '', body_frame: str = ''):
