@@ -9,10 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
+from ros_depthnet.core.motion import inverse, quaternion, rotation_angle
+from ros_depthnet.core.mounting import FORWARD_RPY, mounting
 from ros_depthnet.flight.posed_sequence import PosedSequence
 from ros_depthnet.resources import share_path
 from ros_depthnet.ros import topics
@@ -36,11 +39,11 @@ def events():
 @pytest.fixture
 def doctor(bench, events):
     """Return a function that flies while the doctor listens, and returns its exit status and what it says."""
-    def examine(*arguments, without=(), late_ns=None, profiles=None, names=NAMES, seconds=SECONDS):
-        late_ns = late_ns or {}
-        publishers = {topic: bench.publisher(kind, names[topic], (profiles or {}).get(topic, 10))
+    def examine(*arguments, without=(), late_ns=0, profile=10):
+        """Fly, without some topics, with images stamped late and of this quality of service."""
+        publishers = {topic: bench.publisher(kind, NAMES[topic], profile if topic is topics.IMAGE else 10)
                       for topic, kind in TYPES.items() if topic not in without}
-        command = [sys.executable, '-m', 'ros_depthnet.cli.main', 'doctor', '--live', '--seconds', str(seconds)]
+        command = [sys.executable, '-m', 'ros_depthnet.cli.main', 'doctor', '--live', '--seconds', str(SECONDS)]
         process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         base_ns = bench.peer.get_clock().now().nanoseconds
         begun = events[0].time_ns
@@ -53,7 +56,7 @@ def doctor(bench, events):
             if process.poll() is not None:
                 break
             if event.topic in publishers:
-                event.message.header.stamp = to_stamp(base_ns + due_ns + late_ns.get(event.topic, 0))
+                event.message.header.stamp = to_stamp(base_ns + due_ns + (event.topic is topics.IMAGE) * late_ns)
                 publishers[event.topic].publish(event.message)
         said = process.communicate()[0]
         print(said)
@@ -65,11 +68,77 @@ def test_a_flight_that_is_well_is_healthy(doctor):
     status, said = doctor()
     assert status == 0 and said.endswith('Healthy.\n')
     assert re.search(r'^/camera/image_raw +sensor_msgs/msg/Image, \d+ messages, 1\d\.\d Hz, 0\.\d+ s old$', said, re.M)
-    assert 'where \'camera_optical_frame\' sits on \'base_link\'' in said   # no tf is published
+    assert "where 'camera_optical_frame' sits on 'base_link'" in said   # no tf is published
     assert 'Wrong' not in said
 
 
 def test_a_graph_without_anybody_says_so(doctor):
     status, said = doctor('--namespace', '/elsewhere', without=TYPES)
     assert status == 2
-    assert "Nobody publishes sensor_msgs/msg/Image or sensor_msgs/msg/CompressedImage: start the camera's driver." in said
+    assert 'Nobody publishes sensor_msgs/msg/Image or ' in said and "start the camera's driver" in said
+
+
+def test_images_without_calibration_name_what_is_missing(doctor):
+    status, said = doctor(without=[topics.CAMERA_INFO])
+    assert status == 2
+    assert 'Wrong: Nobody publishes sensor_msgs/msg/CameraInfo' in said
+    assert 'CompressedImage' not in said and 'Odometry' not in said
+
+
+def test_a_clock_of_its_own_is_named(doctor):
+    status, said = doctor(late_ns=-3 * 10**9)
+    assert status == 2
+    assert 'Wrong: /camera/image_raw is stamped 3.0 s before what comes at the same time on /odom' in said
+
+
+def test_a_mounting_that_depth_node_is_told_wrong_is_measured_and_mended(doctor, bench, model, tmp_path):
+    told, fix = [-math.pi / 2 - math.radians(30), 0.0, -math.pi / 2], tmp_path / 'fix.yaml'
+    bench.start(DepthNode, model=str(model), camera_rpy=told)
+    status, said = doctor('--write', str(fix))
+    assert status == 2
+    assert re.search('Wrong: .*30 degrees pitched up', said)
+    assert 'Note: Nobody listens to what /depth_node publishes' in said
+    measured = yaml.safe_load(fix.read_text())['/**']['ros__parameters']
+    off = inverse(mounting((0, 0, 0), measured['camera_rpy'])) @ mounting((0, 0, 0), FORWARD_RPY)
+    assert rotation_angle(off) < math.radians(2)
+    assert doctor('--params', str(fix))[0] == 0
+
+
+def test_a_topic_that_is_not_remapped_is_named_with_the_one_that_would_do(doctor, bench, model):
+    bench.collect(Image, 'depth/image')
+    bench.start(DepthNode, model=str(model))
+    status, said = doctor()
+    assert status == 2
+    assert 'Wrong: Nobody publishes /image_raw with a type that will do' in said
+    assert 'remap image_raw to /camera/image_raw (launch argument image:=/camera/image_raw)' in said
+    assert 'Note: /depth_node says: Nobody publishes /image_raw' in said
+
+
+def test_quality_of_service_that_does_not_match_is_named(doctor, bench, model):
+    bench.collect(Image, 'depth/image')
+    bench.start(DepthNode, model=str(model), cli_args=remapped(), **{
+        'qos_overrides./camera/image_raw.subscription.reliability': 'reliable'})
+    status, said = doctor(profile=QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT))
+    assert status == 2
+    assert 'depth_node hears nothing of peer on /camera/image_raw' in said
+    assert 'best effort publisher and reliable subscription' in said
+
+
+def remapped():
+    return ['--ros-args', '-r', 'image_raw:=camera/image_raw', '-r', 'camera_info:=camera/camera_info']
+
+
+@pytest.mark.parametrize('durability', [DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE])
+def test_tf_places_the_camera_unless_nobody_can_hear_it(doctor, bench, durability):
+    tf2 = pytest.importorskip('tf2_msgs.msg', reason='tf2_msgs is not on PyPI: this test runs where it is installed')
+    transform = TransformStamped(child_frame_id='camera_optical_frame')
+    transform.header.frame_id = 'base_link'
+    q = transform.transform.rotation
+    q.x, q.y, q.z, q.w = map(float, quaternion(mounting((0, 0, 0), FORWARD_RPY)))
+    publisher = bench.publisher(tf2.TFMessage, '/tf_static', QoSProfile(depth=1, durability=durability))
+    publisher.publish(tf2.TFMessage(transforms=[transform]))
+    status, said = doctor()
+    if durability == DurabilityPolicy.TRANSIENT_LOCAL:
+        assert status == 0 and 'tf (base_link to camera_optical_frame)' in said
+    else:
+        assert status == 2 and 'depthnet_doctor hears nothing of peer on /tf_static' in said
