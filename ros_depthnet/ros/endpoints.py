@@ -18,6 +18,8 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
+# For those who look after mismatches themselves, or expect them: rclpy would log each.
+UNHEARD = SubscriptionEventCallbacks(incompatible_qos=lambda event: None)
 _GONE = (rclpy_implementation.RCLError, rclpy_implementation.InvalidHandle)
 
 
@@ -104,8 +106,7 @@ class LatchedInput:
         """Subscribe."""
         self._node = node
         self._subscription = node.create_subscription(
-            message_type, topic.name, callback, qos.LATCHED,
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda event: None))
+            message_type, topic.name, callback, qos.LATCHED, event_callbacks=UNHEARD)
 
     def complaint(self, timeout: float) -> None:
         """Complain of nothing: what has not been kept may still come by the first subscription."""

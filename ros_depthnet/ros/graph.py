@@ -47,8 +47,8 @@ _FROM_TF = _Part(TF, (TRANSFORMS,), '', 'start what publishes tf')
 
 def depth_nodes(node: Node, namespace: str) -> list[str]:
     """Return the full names of the depth nodes in a namespace."""
-    return sorted(f'{space.rstrip("/")}/{name}' for name, space in node.get_node_names_and_namespaces()
-                  if name == 'depth_node' and f'{space.rstrip("/")}/'.startswith(f'{namespace.rstrip("/")}/'))
+    return sorted({f'{space.rstrip("/")}/{name}' for name, space in node.get_node_names_and_namespaces()
+                   if name == 'depth_node' and f'{space.rstrip("/")}/'.startswith(f'{namespace.rstrip("/")}/')})
 
 
 def parameters_of(node: Node, other: str, names: Iterable[str], spin: Spin) -> dict[str, object]:
@@ -106,10 +106,11 @@ def mismatches(node: Node, topics: Iterable[str]) -> list[Complaint]:
                 checks = [qos_check_compatible(publisher.qos_profile, profile) for profile in profiles]
                 if all(compatibility == QoSCompatibility.ERROR for compatibility, _ in checks):
                     reason = checks[0][1].replace('ERROR: ', '').rstrip(';').replace(';', ', ').lower()
+                    override = (f', or set qos_overrides.{topic}.subscription of {listener} to what it does offer'
+                                if listener in NODES else '')
                     complaints.append(Complaint(
                         f'{listener} hears nothing of {publisher.node_name} on {topic}, as their quality of service '
-                        f'does not match ({reason}): have the publisher offer it, or set '
-                        f'qos_overrides.{topic}.subscription of {listener} to what it does offer.'))
+                        f'does not match ({reason}): have {publisher.node_name} offer what is asked for{override}.'))
     return complaints
 
 
@@ -135,11 +136,12 @@ def _choose(part: _Part, wanted: str, candidates: list[Source]) -> tuple[Source 
         return fitting[0], ''
     names = list(dict.fromkeys(source.name for source in candidates))
     if wanted:
-        sentence = f'Nobody publishes {wanted} with a type that will do: {part.advice}'
+        advice = part.advice
         if names:
-            sentence += f', or remap {part.topic.name} to {" or ".join(names)}'
-            sentence += f' (launch argument {part.argument}:={names[0]})' if part.argument else ''
-        return candidates[0] if len(names) == 1 else None, f'{sentence}.'
+            advice = (f'remap {part.topic.name} to {" or ".join(names)} (launch argument {part.argument}:={names[0]}), '
+                      'or start what shall publish it')
+        return (candidates[0] if len(names) == 1 else None,
+                f'Nobody publishes {wanted} with a type that will do: {advice}.')
     if not candidates:
         return None, f'Nobody publishes {" or ".join(part.kinds)}: {part.advice}.'
     best = [source for source in candidates if source.kind == candidates[0].kind]

@@ -39,6 +39,7 @@ from ros_depthnet.flight.transforms import (
     static_transforms,
 )
 from ros_depthnet.ros import qos
+from ros_depthnet.ros.endpoints import UNHEARD
 from ros_depthnet.ros.graph import Source, depth_nodes, find_sources, mismatches, parameters_of
 from ros_depthnet.ros.pose_input import message_class
 from ros_depthnet.ros.topics import CAMERA_INFO, CLOCK, DIAGNOSTICS, IMAGE, ODOM, TF, TF_STATIC, Topic
@@ -136,7 +137,8 @@ class _Visit:
         self._node.create_subscription(DiagnosticArray, DIAGNOSTICS.name, self._on_diagnostics, 10)
         tf = message_class(TF.type)
         if tf:
-            self._node.create_subscription(tf, TF_STATIC.name, self._on_static, qos.ALL_LATCHED)
+            self._node.create_subscription(tf, TF_STATIC.name, self._on_static, qos.ALL_LATCHED,
+                                           event_callbacks=UNHEARD)
         self._say('Looking at the graph ...')
         sources = self._discover()
         if all(part in sources for part in (IMAGE, CAMERA_INFO)):
@@ -236,7 +238,8 @@ class _Visit:
 
     def _subscribe(self, source: Source, callback: Callable, *profiles) -> None:
         for profile in profiles:
-            self._node.create_subscription(message_class(source.kind), source.name, callback, profile)
+            self._node.create_subscription(message_class(source.kind), source.name, callback, profile,
+                                           event_callbacks=UNHEARD)
 
     def _on_static(self, message) -> None:
         self._static.append(message)
@@ -283,11 +286,15 @@ class _Visit:
             self._complaints += of_the_rate(ODOM if part is TF else part, heard.source.name, heard.hz)
         images, poses = self._heard[IMAGE], self._heard.get(ODOM) or self._heard.get(TF)
         self._complaints += of_the_calibration(self._info, self._facts)
-        if len(images) and poses and len(poses):
-            self._complaints += _of_the_clocks(images, poses)
-            self._complaints += of_the_mounting(self._mounting, poses.frame, images.frame, self._options, self._facts)
         if len(images):
             self._complaints += _of_the_transport(images, self._heard[CAMERA_INFO])
+        clocks = []
+        if len(images) and poses and len(poses):
+            clocks = _of_the_clocks(images, poses)
+            self._complaints += clocks
+            self._complaints += of_the_mounting(self._mounting, poses.frame, images.frame, self._options, self._facts)
+        # By two clocks images get poses of other moments, and contradict them whatever else is right.
+        if len(images) and not any(complaint.grave for complaint in clocks):
             self._complaints += self._survey.complaints(self._facts)
 
     def _judge_depth_node(self) -> None:
