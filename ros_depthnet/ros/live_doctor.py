@@ -46,7 +46,7 @@ from ros_depthnet.ros.topics import CAMERA_INFO, CLOCK, DIAGNOSTICS, IMAGE, ODOM
 from ros_depthnet.ros.transport import enlarge_shared_memory
 from ros_depthnet.ros.worker import Worker
 
-_DISCOVERY_S, _SETTLED_S = 6.0, 1.5   # at most, and for which nothing new must appear
+_DISCOVERY_S, _SETTLED_S = 4.0, 1.5   # at most, and for which nothing new must appear
 _HEAD_START_S = 1.0     # that poses get before images
 _SLICE_S = 0.05
 _CLOCKS_APART_S = 0.7   # between images and poses: more is no latency

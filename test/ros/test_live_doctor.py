@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from geometry_msgs.msg import TransformStamped
+from geometry_msgs.msg import PoseStamped, TransformStamped, Vector3
 from nav_msgs.msg import Odometry
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
@@ -25,8 +25,7 @@ from ros_depthnet.ros.parameters import REPLAY_NODE
 from ros_depthnet.ros.recording import SequenceRecording
 
 SECONDS = 5
-TYPES = {topics.IMAGE: Image, topics.CAMERA_INFO: CameraInfo, topics.ODOM: Odometry}
-NAMES = {topics.IMAGE: 'camera/image_raw', topics.CAMERA_INFO: 'camera/camera_info', topics.ODOM: 'odom'}
+CAMERA = {topics.IMAGE: ('camera/image_raw', Image), topics.CAMERA_INFO: ('camera/camera_info', CameraInfo)}
 
 
 @pytest.fixture(scope='module')
@@ -39,10 +38,14 @@ def events():
 @pytest.fixture
 def doctor(bench, events):
     """Return a function that flies while the doctor listens, and returns its exit status and what it says."""
-    def examine(*arguments, without=(), late_ns=0, profile=10):
-        """Fly, without some topics, with images stamped late and of this quality of service."""
-        publishers = {topic: bench.publisher(kind, NAMES[topic], profile if topic is topics.IMAGE else 10)
-                      for topic, kind in TYPES.items() if topic not in without}
+    def examine(*arguments, without=(), late_ns=0, profile=10, poses=('odom', Odometry, lambda message: message)):
+        """Fly, without some topics, with images stamped late and of this quality of service, and poses as is said."""
+        publishers = {topic: bench.publisher(kind, name, profile if topic is topics.IMAGE else 10)
+                      for topic, (name, kind) in CAMERA.items() if topic not in without}
+        pose_topic, pose_kind, posed = poses
+        if topics.ODOM not in without:
+            to = bench.publisher(pose_kind, pose_topic)
+            publishers[topics.ODOM] = SimpleNamespace(publish=lambda message: to.publish(posed(message)))
         command = [sys.executable, '-m', 'ros_depthnet.cli.main', 'doctor', '--live', '--seconds', str(SECONDS)]
         process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         base_ns = bench.peer.get_clock().now().nanoseconds
@@ -73,9 +76,19 @@ def test_a_flight_that_is_well_is_healthy(doctor):
 
 
 def test_a_graph_without_anybody_says_so(doctor):
-    status, said = doctor('--namespace', '/elsewhere', without=TYPES)
+    status, said = doctor('--namespace', '/elsewhere', without=[*CAMERA, topics.ODOM])
     assert status == 2
     assert 'Nobody publishes sensor_msgs/msg/Image or ' in said and "start the camera's driver" in said
+
+
+def as_pose(message):
+    return PoseStamped(header=message.header, pose=message.pose.pose)
+
+
+def test_another_type_of_pose_does_as_well(doctor):
+    status, said = doctor(poses=('slam/pose', PoseStamped, as_pose))
+    assert status == 0
+    assert re.search(r'^/slam/pose +geometry_msgs/msg/PoseStamped, \d+ messages', said, re.M)
 
 
 def test_images_without_calibration_name_what_is_missing(doctor):
@@ -130,16 +143,25 @@ def remapped():
 
 
 @pytest.mark.parametrize('durability', [DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE])
-def test_tf_places_the_camera_unless_nobody_can_hear_it(doctor, bench, durability):
+def test_tf_places_body_and_camera_unless_nobody_can_hear_it(doctor, bench, tmp_path, durability):
     tf2 = pytest.importorskip('tf2_msgs.msg', reason='tf2_msgs is not on PyPI: this test runs where it is installed')
+
+    def as_tf(message):
+        p, moving = message.pose.pose.position, TransformStamped(header=message.header, child_frame_id='base_link')
+        moving.transform.rotation = message.pose.pose.orientation
+        moving.transform.translation = Vector3(x=p.x, y=p.y, z=p.z)
+        return tf2.TFMessage(transforms=[moving])
+
+    params = tmp_path / 'params.yaml'
+    params.write_text(yaml.safe_dump({'/**': {'ros__parameters': {'world_frame': 'odom'}}}))
     transform = TransformStamped(child_frame_id='camera_optical_frame')
     transform.header.frame_id = 'base_link'
     q = transform.transform.rotation
     q.x, q.y, q.z, q.w = map(float, quaternion(mounting((0, 0, 0), FORWARD_RPY)))
     publisher = bench.publisher(tf2.TFMessage, '/tf_static', QoSProfile(depth=1, durability=durability))
     publisher.publish(tf2.TFMessage(transforms=[transform]))
-    status, said = doctor()
+    status, said = doctor('--params', str(params), poses=('/tf', tf2.TFMessage, as_tf))
     if durability == DurabilityPolicy.TRANSIENT_LOCAL:
-        assert status == 0 and 'tf (base_link to camera_optical_frame)' in said
+        assert status == 0 and '/tf ' in said and 'tf (base_link to camera_optical_frame)' in said
     else:
         assert status == 2 and 'depthnet_doctor hears nothing of peer on /tf_static' in said
