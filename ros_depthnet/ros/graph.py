@@ -17,6 +17,9 @@ Spin = Callable[[Callable[[], bool], float], bool]   # until a condition holds, 
 
 _MAKERS = ('depth_node', 'cloud_node', 'obstacle_node')   # what they publish is no input
 _ANSWER_LIMIT = 3.0   # seconds
+# Names of nodes come by another way than their endpoints, later or, now and then, not at all.
+_NAMELESS = ('_NODE_NAME_UNKNOWN_', '_CREATED_BY_BARE_DDS_APP_')
+_PARTICIPANT = 12     # the bytes of an endpoint's id that are its participant's
 
 
 @dataclass(frozen=True)
@@ -95,19 +98,20 @@ def find_sources(node: Node, wanted: Mapping[Topic, str], taker: str | None, fro
 def mismatches(node: Node, topics: Iterable[str]) -> list[Complaint]:
     """Complain of publishers that our nodes, or this one, cannot hear for their quality of service."""
     complaints = []
-    listeners = (*NODES, node.get_name())
     for topic in topics:
-        subscriptions: dict[str, list] = {}
+        subscriptions: dict[tuple[str, bytes], list] = {}
         for info in node.get_subscriptions_info_by_topic(topic):
-            if info.node_name in listeners:
-                subscriptions.setdefault(info.node_name, []).append(info.qos_profile)
+            if info.node_name in (*NODES, node.get_name(), *_NAMELESS):
+                listener = info.node_name, bytes(info.endpoint_gid[:_PARTICIPANT])
+                subscriptions.setdefault(listener, []).append(info.qos_profile)
         for publisher in node.get_publishers_info_by_topic(topic):
-            for listener, profiles in subscriptions.items():
+            for (name, _), profiles in subscriptions.items():
+                listener = 'a subscriber that has no name' if name in _NAMELESS else name
                 checks = [qos_check_compatible(publisher.qos_profile, profile) for profile in profiles]
                 if all(compatibility == QoSCompatibility.ERROR for compatibility, _ in checks):
                     reason = checks[0][1].replace('ERROR: ', '').rstrip(';').replace(';', ', ').lower()
                     override = (f', or set qos_overrides.{topic}.subscription of {listener} to what it does offer'
-                                if listener in NODES else '')
+                                if name in NODES else '')
                     complaints.append(Complaint(
                         f'{listener} hears nothing of {publisher.node_name} on {topic}, as their quality of service '
                         f'does not match ({reason}): have {publisher.node_name} offer what is asked for{override}.'))

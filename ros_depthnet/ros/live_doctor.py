@@ -116,8 +116,11 @@ class _Heard:
         return statistics.median(self._ages_s) if self._ages_s else None
 
     def __str__(self) -> str:
-        rate, age = (f', {self.hz:.1f} Hz' if self.hz else ''), (f', {self.age_s:.3f} s old' if self._ages_s else '')
-        return f'{self.source.kind}, {len(self)} messages{rate}{age}'
+        parts = [self.source.kind, f'{len(self)} messages']
+        parts += [f'{self.hz:.1f} Hz'] if self.hz else []
+        parts += [f'{self.age_s:.3f} s old'] if self._ages_s else []
+        parts += [f'of {self.frame}'] if self.frame else []
+        return ', '.join(parts)
 
 
 class _Visit:
