@@ -24,7 +24,7 @@ from ros_depthnet.ros.depth_node import DepthNode
 from ros_depthnet.ros.parameters import REPLAY_NODE
 from ros_depthnet.ros.recording import SequenceRecording
 
-SECONDS = 5
+SECONDS = 4
 CAMERA = {topics.IMAGE: ('camera/image_raw', Image), topics.CAMERA_INFO: ('camera/camera_info', CameraInfo)}
 
 
