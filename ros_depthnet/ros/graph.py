@@ -58,14 +58,14 @@ def parameters_of(node: Node, other: str, names: Iterable[str], spin: Spin) -> d
     """Return another node's parameters, those that it has; none where it does not answer."""
     client = node.create_client(GetParameters, f'{other}/get_parameters')
     try:
-        names = list(names)
         if not spin(client.service_is_ready, _ANSWER_LIMIT):
             return {}
-        answer = client.call_async(GetParameters.Request(names=names))
-        if not spin(answer.done, _ANSWER_LIMIT):
-            return {}
-        values = [parameter_value_to_python(value) for value in answer.result().values]
-        return {name: value for name, value in zip(names, values) if value is not None}
+        # One by one: where one is not declared, rclpy answers none of a request.
+        answers = {name: client.call_async(GetParameters.Request(names=[name])) for name in names}
+        spin(lambda: all(answer.done() for answer in answers.values()), _ANSWER_LIMIT)
+        values = {name: answer.result().values for name, answer in answers.items() if answer.done()}
+        told = {name: parameter_value_to_python(found[0]) for name, found in values.items() if found}
+        return {name: value for name, value in told.items() if value is not None}
     finally:
         node.destroy_client(client)
 
