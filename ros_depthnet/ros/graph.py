@@ -62,8 +62,9 @@ def parameters_of(node: Node, other: str, names: Iterable[str], spin: Spin) -> d
             return {}
         # One by one: where one is not declared, rclpy answers none of a request.
         answers = {name: client.call_async(GetParameters.Request(names=[name])) for name in names}
-        spin(lambda: all(answer.done() for answer in answers.values()), _ANSWER_LIMIT)
-        values = {name: answer.result().values for name, answer in answers.items() if answer.done()}
+        if not spin(lambda: all(answer.done() for answer in answers.values()), _ANSWER_LIMIT):
+            return {}
+        values = {name: answer.result().values for name, answer in answers.items()}
         told = {name: parameter_value_to_python(found[0]) for name, found in values.items() if found}
         return {name: value for name, value in told.items() if value is not None}
     finally:

@@ -185,7 +185,10 @@ class _Visit:
                                               'the first, --namespace chooses another.', grave=False))
         names = [each.name for each in dataclasses.fields(IntakeOptions)]
         told = parameters_of(self._node, self._takers[0], names, self._spin)
-        self._facts['depth_node'] = self._takers[0] if told else f'{self._takers[0]} does not answer'
+        self._facts['depth_node'] = self._takers[0]
+        if not told:
+            self._complaints.append(Complaint(f'{self._takers[0]} does not tell its parameters, so the defaults are taken '
+                                              'for them: give its file with --params.', grave=False))
         return told
 
     def _listen(self, sources: Mapping[Topic, Source]) -> None:
