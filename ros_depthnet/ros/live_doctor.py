@@ -187,8 +187,8 @@ class _Visit:
         told = parameters_of(self._node, self._takers[0], names, self._spin)
         self._facts['depth_node'] = self._takers[0]
         if not told:
-            self._complaints.append(Complaint(f'{self._takers[0]} does not tell its parameters, so the defaults are taken '
-                                              'for them: give its file with --params.', grave=False))
+            self._complaints.append(Complaint(f'{self._takers[0]} does not tell its parameters, so the defaults are '
+                                              'taken for them: give its file with --params.', grave=False))
         return told
 
     def _listen(self, sources: Mapping[Topic, Source]) -> None:
