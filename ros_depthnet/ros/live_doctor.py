@@ -41,7 +41,7 @@ from ros_depthnet.flight.transforms import (
 from ros_depthnet.ros import qos
 from ros_depthnet.ros.endpoints import UNHEARD
 from ros_depthnet.ros.graph import Source, depth_nodes, find_sources, mismatches, parameters_of
-from ros_depthnet.ros.pose_input import message_class
+from ros_depthnet.ros.pose_input import message_class, not_installed
 from ros_depthnet.ros.topics import CAMERA_INFO, CLOCK, DIAGNOSTICS, IMAGE, ODOM, TF, TF_STATIC, Topic
 from ros_depthnet.ros.transport import enlarge_shared_memory
 from ros_depthnet.ros.worker import Worker
@@ -225,8 +225,7 @@ class _Visit:
     def _follow(self, source: Source) -> None:
         """Subscribe to poses, whatever their type, and read them once more for their stamps."""
         if message_class(source.kind) is None:
-            self._complaints.append(Complaint(f'{source.name} carries {source.kind}, but {source.kind.split("/")[0]} '
-                                              'is not installed here: build it in the workspace, and source that.'))
+            self._complaints.append(Complaint(not_installed(source.name, source.kind)))
             return
         transforms = TransformPoses(self._options.world_frame, self._options.body_frame)
         for message in self._static:

@@ -13,6 +13,7 @@ from ros_depthnet.ros.diagnostics import Complaint
 from ros_depthnet.ros.endpoints import Input
 
 _LOOK = 0.5  # seconds between looks at which type is on the air
+_WHICH = {'px4_msgs': ", from the branch of your PX4's release,"}   # where versions of a package differ
 
 TakePose = Callable[[object, str], None]
 
@@ -92,10 +93,13 @@ def choose_kind(topic: str, on_air: set[str], present: str) -> tuple[str, str]:
         return present, (f'{topic} carries {", ".join(sorted(on_air))}, which tells no pose: remap odom to a topic of '
                          f'type {" or ".join(READERS)}, or take poses from tf by setting world_frame.')
     if message_class(kind) is None:
-        package = kind.partition('/')[0]
-        return present, (f'{topic} carries {kind}, but {package} is not installed here: build it in the workspace'
-                         f'{_PX4_HINT if package == "px4_msgs" else ""}, and source that.')
+        return present, not_installed(topic, kind)
     return kind, ''
 
 
-_PX4_HINT = " from the branch of your PX4's release"
+def not_installed(topic: str, kind: str) -> str:
+    """Say what to do about a type of message that is on a topic, but not installed."""
+    package = kind.partition('/')[0]
+    return (f'{topic} carries {kind}, but {package} is not installed here: build it{_WHICH.get(package, "")} in the '
+            'workspace, and source that.')
+
