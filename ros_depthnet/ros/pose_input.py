@@ -88,13 +88,12 @@ def choose_kind(topic: str, on_air: set[str], present: str) -> tuple[str, str]:
     """Return the type to subscribe to, the present one where nothing speaks against it, and what is wrong, if so."""
     if not on_air or present in on_air:
         return present, ''
-    kind = next((kind for kind in READERS if kind in on_air), None)
-    if kind is None:
+    kinds = [kind for kind in READERS if kind in on_air]
+    if not kinds:
         return present, (f'{topic} carries {", ".join(sorted(on_air))}, which tells no pose: remap odom to a topic of '
                          f'type {" or ".join(READERS)}, or take poses from tf by setting world_frame.')
-    if message_class(kind) is None:
-        return present, not_installed(topic, kind)
-    return kind, ''
+    installed = [kind for kind in kinds if message_class(kind)]
+    return (installed[0], '') if installed else (present, not_installed(topic, kinds[0]))
 
 
 def not_installed(topic: str, kind: str) -> str:

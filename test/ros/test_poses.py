@@ -152,6 +152,7 @@ def test_the_type_that_is_there_is_kept_the_best_is_chosen_and_what_is_not_insta
     stamped = [kind for kind in READERS if kind not in (PX4, ODOMETRY)]
     assert choose_kind('/odom', {*stamped}, ODOMETRY)[0] == 'geometry_msgs/msg/PoseWithCovarianceStamped'
     monkeypatch.setitem(sys.modules, 'px4_msgs.msg', None)
+    assert choose_kind('/odom', {PX4, pose}, ODOMETRY) == (pose, '')
     kind, sentence = choose_kind('/fmu/out/vehicle_odometry', {PX4}, ODOMETRY)
     assert kind == ODOMETRY
     assert 'px4_msgs is not installed' in sentence and "the branch of your PX4's release" in sentence
