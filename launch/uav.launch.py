@@ -22,7 +22,7 @@ ARGUMENTS = [
         ('log_level', 'info', 'debug, info, warn, error or fatal.'),
         ('image', 'image_raw', 'Topic of the undistorted images; with /compressed, of the compressed ones.'),
         ('camera_info', 'camera_info', 'Topic of the calibration.'),
-        ('odom', 'odom', 'Topic of the odometry.'),
+        ('odom', 'odom', 'Topic of the odometry, or of another type of message that tells poses.'),
     )
 ]
 

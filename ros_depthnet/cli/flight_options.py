@@ -24,6 +24,13 @@ def intake_options(arguments: argparse.Namespace):
     """Return the IntakeOptions of a file and the command line, which counts for more; raises ValueError."""
     from ros_depthnet.flight.intake import IntakeOptions
 
+    return IntakeOptions(**given_options(arguments))
+
+
+def given_options(arguments: argparse.Namespace) -> dict[str, object]:
+    """Return those fields of IntakeOptions that a file and the command line tell."""
+    from ros_depthnet.flight.intake import IntakeOptions
+
     known = {field.name for field in dataclasses.fields(IntakeOptions)}
     given = {name: value for name, value in _file(arguments.params).items() if name in known}
     for name in ('camera_xyz', 'camera_rpy'):
@@ -31,8 +38,7 @@ def intake_options(arguments: argparse.Namespace):
             given.update({'camera_mounting': 'parameters', name: getattr(arguments, name)})
     if arguments.mask:
         given['mask_file'] = arguments.mask
-    return IntakeOptions(**{name: tuple(value) if isinstance(value, list) else value
-                            for name, value in given.items()})
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
 
 
 def estimator_options(arguments: argparse.Namespace):

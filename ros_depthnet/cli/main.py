@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 SUBCOMMANDS = {
     'demo': 'fly a recorded flight through the real ROS 2 nodes and show what they saw',
-    'doctor': 'why there is no depth of a recorded flight, or why it is wrong, and what mends it',
+    'doctor': 'why there is no depth of a flight, recorded or live, or why it is wrong, and what mends it',
     'process': 'depth, cloud and pictures of a flight, without ROS and faster than real time',
     'evaluate': 'score every method on posed sequences with true depth',
     'bench': 'speed of the model and of classical methods, measured in one run',

@@ -38,7 +38,7 @@ class Drop(str, enum.Enum):
 _SENTENCES = {
     Drop.NO_POSE: 'The image at {seconds:.3f} s has no pose: {why}; check the rate of the odometry, and that '
                   'both use one clock.',
-    Drop.NO_ODOMETRY: 'No odometry has come: start its source, or remap odom.',
+    Drop.NO_ODOMETRY: 'No odometry has come: {why}.',
     Drop.ODOMETRY_LATE: 'The newest odometry is {late:.2f} s older than the image that waits for it: check its '
                         'rate, that both use one clock, or raise pose_timeout.',
     Drop.NO_MOUNTING: 'tf does not know {camera_frame!r} in {body_frame!r}: publish it, or set camera_xyz and '

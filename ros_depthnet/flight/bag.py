@@ -14,14 +14,11 @@ from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 
-from ros_depthnet.flight.messages.pose import READERS, transform_to_pose
-from ros_depthnet.flight.mounting import StaticTransform, TransformTree
+from ros_depthnet.flight.mounting import TransformTree
 from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM, Topic
+from ros_depthnet.flight.transforms import TRANSFORMS, pose_types, static_transforms
 
-STATIC_TRANSFORMS = 'tf2_msgs/msg/TFMessage'
 _STATIC_TOPIC = 'tf_static'
-_TYPES_OF = {IMAGE: (IMAGE.type,), COMPRESSED: (COMPRESSED.type,), CAMERA_INFO: (CAMERA_INFO.type,),
-             ODOM: tuple(READERS)}
 PARAMETERS = {IMAGE: 'image_topic', COMPRESSED: 'compressed_topic', CAMERA_INFO: 'camera_info_topic',
               ODOM: 'odom_topic'}
 _SUFFIXES = ('.mcap', '.db3')
@@ -56,8 +53,14 @@ class Bag:
     """
 
     def __init__(self, path: Path, report: Callable[[str], None] = lambda sentence: None,
-                 wanted: Mapping[Topic, str] | None = None):
-        """Open a bag and choose its topics, the `wanted` ones where named; raises RecordingError."""
+                 wanted: Mapping[Topic, str] | None = None, world_frame: str = ''):
+        """
+        Open a bag and choose its topics, the `wanted` ones where named; raises RecordingError.
+
+        With a `world_frame` the poses are those of tf, else only where there are no others.
+        """
+        self._types_of = {topic: (topic.type,) for topic in (IMAGE, COMPRESSED, CAMERA_INFO)}
+        self._types_of[ODOM] = pose_types(world_frame)
         self.path, self._report = path, report
         self._types, self._known = get_typestore(Stores.LATEST), set()
         if not path.exists():
@@ -66,7 +69,7 @@ class Bag:
         self.counts: Counter[tuple[str, str]] = Counter()
         for storage in self._storages:
             self.counts.update(storage.counts)
-        found = {topic: self._find(topic, (wanted or {}).get(topic, '')) for topic in _TYPES_OF}
+        found = {topic: self._find(topic, (wanted or {}).get(topic, '')) for topic in self._types_of}
         self._chosen = {topic: name_and_type for topic, name_and_type in found.items() if name_and_type}
         self.topics = frozenset(self._chosen)
 
@@ -84,7 +87,7 @@ class Bag:
             raise RecordingError(f'The bag {self.path} has no image topic.')
         for topic in topics:
             if topic not in self.topics:
-                raise RecordingError(f'{self.path} has no topic of type {" or ".join(_TYPES_OF[topic])}, which '
+                raise RecordingError(f'{self.path} has no topic of type {" or ".join(self._types_of[topic])}, which '
                                      'depth from motion needs.')
 
     def events(self) -> Iterator[tuple[Record, Topic]]:
@@ -109,39 +112,32 @@ class Bag:
             self._report(f'A damaged message on {record.topic} is left out: {why}.')
             return None
 
+    def static_messages(self) -> list:
+        """Return the messages of /tf_static."""
+        names = [name for name, kind in self.counts if kind == TRANSFORMS and _is_static(name)]
+        messages = map(self.message, self.records(names) if names else ())
+        return [message for message in messages if message is not None]
+
     def static_transforms(self) -> TransformTree:
         """Return all that /tf_static says."""
-        names = [name for name, kind in self.counts
-                 if kind == STATIC_TRANSFORMS and name.rpartition('/')[2] == _STATIC_TOPIC]
-        transforms = []
-        for record in self.records(names) if names else ():
-            message = self.message(record)
-            for each in message.transforms if message else ():
-                try:
-                    T = transform_to_pose(each.transform)
-                except ValueError:
-                    self._report(f'The static transform to {each.child_frame_id!r} is left out: it is no '
-                                 'rotation and translation.')
-                    continue
-                transforms.append(StaticTransform(each.header.frame_id.lstrip('/'),
-                                                  each.child_frame_id.lstrip('/'), T))
-        return TransformTree(transforms)
+        return TransformTree(transform for message in self.static_messages()
+                             for transform in static_transforms(message, self._report))
 
     def _find(self, topic: Topic, wanted: str) -> tuple[str, str] | None:
         """Return a topic's name and type: the wanted one, the usual one, or the only one of its best type."""
-        for kind in _TYPES_OF[topic]:
-            names = sorted(name for name, other in self.counts if other == kind)
+        for kind in self._types_of[topic]:
+            names = sorted(name for name, other in self.counts if other == kind and not _is_static(name))
             if wanted and wanted in names:
                 return wanted, kind
             if wanted or not names:
                 continue
-            usual = [name for name in names if name.endswith(f'/{topic.name}')]
+            usual = [name for name in names if name.endswith((f'/{topic.name}', '/tf'))]
             if len(usual) == 1 or len(names) == 1:
                 return (usual or names)[0], kind
             raise RecordingError(f'The bag {self.path} has several {kind}: set {PARAMETERS[topic]} to one of '
                                  f'{", ".join(names)}.')
         if wanted:
-            there = ', '.join(sorted(name for name, kind in self.counts if kind in _TYPES_OF[topic])) or 'none'
+            there = ', '.join(sorted(name for name, kind in self.counts if kind in self._types_of[topic])) or 'none'
             raise RecordingError(f'The bag {self.path} has no {topic.type} on {wanted}; it has: {there}.')
         return None
 
@@ -178,6 +174,10 @@ class Bag:
             self._types.register({name: what for name, what in found.items() if name not in self._types.types})
         except _UNDECODABLE:
             self._report(f'The definition of {kind} in the bag cannot be understood.')
+
+
+def _is_static(name: str) -> bool:
+    return name.rpartition('/')[2] == _STATIC_TOPIC
 
 
 class _Indexed:

@@ -14,10 +14,11 @@ from ros_depthnet.flight.bag import Bag
 from ros_depthnet.flight.diagnosis import LEAST_STRETCHES, diagnose, lurking
 from ros_depthnet.flight.intake import IntakeOptions
 from ros_depthnet.flight.messages.camera_info import NoCamera, to_calibration
-from ros_depthnet.flight.mounting import RecordedMounting
+from ros_depthnet.flight.mounting import MountingSource, RecordedMounting
 from ros_depthnet.flight.posed_sequence import INDEX_NAME
 from ros_depthnet.flight.recorded import RecordedFrame, recorded_frames
-from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM
+from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM, Topic
+from ros_depthnet.flight.transforms import DEFAULT_BODY_FRAME
 from ros_depthnet.flight.watch import SUSPICIOUS, Watch
 
 _ODOM_HZ, _IMAGE_HZ = 15, 4    # below these, poses and pairs are too far apart
@@ -66,14 +67,21 @@ def examine(path: Path, options: IntakeOptions | None = None) -> Examination:
     options = options or IntakeOptions()
     facts: dict[str, str] = {}
     complaints = _of_the_bag(path, options, facts)
-    complaints += _of_the_frames(path, options, facts)
+    survey = Survey()
+    for recorded in recorded_frames(path, survey.refuse, options):
+        survey.look(recorded)
+    return examination(facts, complaints + survey.complaints(facts))
+
+
+def examination(facts: Mapping[str, str], complaints: list[Complaint]) -> Examination:
+    """Return what was found, the grave complaints first."""
     return Examination(facts, tuple(sorted(complaints, key=lambda complaint: not complaint.grave)))
 
 
 def _of_the_bag(path: Path, options: IntakeOptions, facts: dict[str, str]) -> list[Complaint]:
     if (path / INDEX_NAME).is_file():
         return []
-    bag = Bag(path)
+    bag = Bag(path, world_frame=options.world_frame)
     bag.require(CAMERA_INFO, ODOM)
     images = IMAGE if IMAGE in bag.topics else COMPRESSED
     complaints, stamps = [], {topic: [] for topic in (images, CAMERA_INFO, ODOM)}
@@ -96,23 +104,34 @@ def _of_the_bag(path: Path, options: IntakeOptions, facts: dict[str, str]) -> li
     for topic, times in stamps.items():
         hz = _rate(times)
         facts[bag.name(topic)] = f'{bag.type(topic)}, {len(times)} messages' + (f', {hz:.1f} Hz' if hz else '')
-        least = {ODOM: _ODOM_HZ, images: _IMAGE_HZ}.get(topic, 0)
-        if hz and hz < least:
-            complaints.append(Complaint(f'{bag.name(topic)} has {hz:.1f} Hz, but {least} Hz or more are needed: '
-                                        'raise its rate.', grave=False))
-    mounting = RecordedMounting(bag.static_transforms(), options)
-    body, camera = frames.get(ODOM) or options.body_frame or 'base_link', frames.get(images, '')
+        complaints += of_the_rate(topic, bag.name(topic), hz)
+    body, camera = frames.get(ODOM) or options.body_frame or DEFAULT_BODY_FRAME, frames.get(images, '')
+    complaints += of_the_mounting(RecordedMounting(bag.static_transforms(), options), body, camera, options, facts)
+    return complaints + of_the_calibration(info, facts)
+
+
+def of_the_rate(topic: Topic, name: str, hz: float | None) -> list[Complaint]:
+    """Complain of messages that come too rarely; None is a rate that nobody knows."""
+    least = {ODOM: _ODOM_HZ, IMAGE: _IMAGE_HZ, COMPRESSED: _IMAGE_HZ}.get(topic, 0)
+    return [Complaint(f'{name} has {hz:.1f} Hz, but {least} Hz or more are needed: raise its rate.',
+                      grave=False)] if hz and hz < least else []
+
+
+def of_the_mounting(mounting: MountingSource, body: str, camera: str, options: IntakeOptions,
+                    facts: dict[str, str]) -> list[Complaint]:
+    """Tell where the camera's place on the body is from, and complain where nobody has told it."""
     mounting.T_body_cam(body, camera)
     facts['camera mounting'] = mounting.origin or 'unknown'
-    if mounting.origin == 'parameters' and options == IntakeOptions():
-        complaints.append(Complaint(
-            f'/tf_static does not say where {camera!r} sits on {body!r}, so the camera is taken to look ahead: '
-            'publish that transform, or set camera_xyz and camera_rpy.', grave=False))
-    complaints += _of_the_calibration(info, facts)
-    return complaints
+    told = options.camera_mounting == 'parameters' or not np.allclose(options.T_body_cam, IntakeOptions().T_body_cam,
+                                                                      atol=1e-5)
+    if mounting.origin != 'parameters' or told:
+        return []
+    return [Complaint(f'/tf_static does not say where {camera!r} sits on {body!r}, so the camera is taken to look '
+                      'ahead: publish that transform, or set camera_xyz and camera_rpy.', grave=False)]
 
 
-def _of_the_calibration(info, facts: dict[str, str]) -> list[Complaint]:
+def of_the_calibration(info, facts: dict[str, str]) -> list[Complaint]:
+    """Tell what a sensor_msgs/CameraInfo says, None where none has come, and complain of what it lacks."""
     if info is None:
         return []
     try:
@@ -126,41 +145,26 @@ def _of_the_calibration(info, facts: dict[str, str]) -> list[Complaint]:
     return [Complaint(calibration.oddity, grave=False)] if calibration.oddity else []
 
 
-def _of_the_frames(path: Path, options: IntakeOptions, facts: dict[str, str]) -> list[Complaint]:
-    refused: Counter[Drop] = Counter()
-    sentences: dict[Drop, str] = {}
-
-    def refuse(refusal: Refusal) -> None:
-        refused[refusal.reason] += 1
-        if refusal.sentence:
-            sentences.setdefault(refusal.reason, refusal.sentence)
-
-    survey = _Survey()
-    for recorded in recorded_frames(path, refuse, options):
-        survey.look(recorded)
-    lost = sum(count for reason, count in refused.items() if reason not in _NO_IMAGES)
-    facts['frames'] = f'{survey.frames} of {survey.frames + lost} images'
-    facts['way'] = f'{survey.way:.1f} m'
-    wrong_scale = refused[Drop.SCALE_CONTRADICTED] > 0
-    complaints = [Complaint(sentence, grave=reason is Drop.SCALE_CONTRADICTED)
-                  for reason, sentence in sentences.items()]
-    if survey.frames < _LEAST_SHARE * (survey.frames + lost) and not wrong_scale:
-        reasons = ', '.join(f'{count} {reason.value}' for reason, count in refused.most_common())
-        complaints.append(Complaint(f'Only {survey.frames} of {survey.frames + lost} images can be used '
-                                    f'({reasons}).'))
-    return complaints + survey.complaints(facts)
-
-
-class _Survey:
-    """The whole flight as the watch sees it, judged at its end."""
+class Survey:
+    """The whole flight as the intake and the watch see it, judged at its end."""
 
     def __init__(self):
+        """Begin without frames."""
         self.frames, self.way, self.frozen = 0, 0.0, 0
+        self._refused: Counter[Drop] = Counter()
+        self._sentences: dict[Drop, str] = {}
         self._epoch, self._last = 0, None
         self._shift_ns = self._newest_ns = 0
         self._watch, self._attached = Watch(survey=True), AttachedParts()
 
+    def refuse(self, refusal: Refusal) -> None:
+        """Take what came of an image that makes no frame."""
+        self._refused[refusal.reason] += 1
+        if refusal.sentence:
+            self._sentences.setdefault(refusal.reason, refusal.sentence)
+
     def look(self, recorded: RecordedFrame) -> None:
+        """Take a frame."""
         place = recorded.frame.T_world_cam[:3, 3]
         if recorded.epoch != self._epoch:
             # Evidence of all epochs counts, side by side on one axis of time.
@@ -178,6 +182,19 @@ class _Survey:
             self._attached.look(shifted)
 
     def complaints(self, facts: dict[str, str]) -> list[Complaint]:
+        """Judge, and add to the facts."""
+        lost = sum(count for reason, count in self._refused.items() if reason not in _NO_IMAGES)
+        facts['frames'] = f'{self.frames} of {self.frames + lost} images'
+        facts['way'] = f'{self.way:.1f} m'
+        wrong_scale = self._refused[Drop.SCALE_CONTRADICTED] > 0
+        found = [Complaint(sentence, grave=reason is Drop.SCALE_CONTRADICTED)
+                 for reason, sentence in self._sentences.items()]
+        if self.frames < _LEAST_SHARE * (self.frames + lost) and not wrong_scale:
+            reasons = ', '.join(f'{count} {reason.value}' for reason, count in self._refused.most_common())
+            found.append(Complaint(f'Only {self.frames} of {self.frames + lost} images can be used ({reasons}).'))
+        return found + self._of_the_images(facts)
+
+    def _of_the_images(self, facts: dict[str, str]) -> list[Complaint]:
         found = []
         if self.frames and self.frozen > _FROZEN_SHARE * self.frames:
             found.append(Complaint(f'{self.frozen} of {self.frames} images repeat the one before under new stamps, '

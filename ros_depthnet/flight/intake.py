@@ -4,12 +4,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ros_depthnet.core.frames import BadImage, Frame
-from ros_depthnet.core.motion import InvalidPose
 from ros_depthnet.core.reasons import Drop, Refusal
 from ros_depthnet.flight.masks import read_mask
 from ros_depthnet.flight.messages.camera_info import Calibration, NoCamera, to_calibration
 from ros_depthnet.flight.messages.image import ImageReader
-from ros_depthnet.flight.messages.pose import READERS
 from ros_depthnet.flight.messages.stamp import to_ns
 from ros_depthnet.flight.mounting import MountingSource
 from ros_depthnet.flight.poses import CameraPose, CameraPoses, Located, PoseOptions
@@ -124,11 +122,8 @@ class Intake:
         return self._arrivals(self._poses.request(to_ns(message.header.stamp), message.header.frame_id, asker, now))
 
     def pose(self, message, kind: str) -> list[Arrival | Refusal]:
-        """Take a message of one of the types in `messages.pose.READERS`."""
-        try:
-            return self._arrivals(self._poses.add(READERS[kind](message)))
-        except InvalidPose as error:
-            return [Refusal(Drop.BAD_POSE, {'why': str(error)})]
+        """Take a message of one of the types of `transforms.pose_readers`."""
+        return self._arrivals(self._poses.take(message, kind))
 
     def expire(self, now: float) -> list[Arrival | Refusal]:
         """Give up images that have waited too long for their poses."""

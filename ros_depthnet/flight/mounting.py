@@ -31,11 +31,26 @@ class TransformTree:
     """Static transforms, and what follows from them."""
 
     def __init__(self, transforms: Iterable[StaticTransform] = ()):
-        """Take transforms; of two about one child the later counts."""
-        self._above = {each.child: each for each in transforms}
+        """Take transforms."""
+        self._above: dict[str, StaticTransform] = {}
+        for each in transforms:
+            self.add(each)
 
     def __len__(self) -> int:
         return len(self._above)
+
+    @property
+    def frames(self) -> set[str]:
+        """The names of all frames."""
+        return {*self._above, *(each.parent for each in self._above.values())}
+
+    def add(self, transform: StaticTransform) -> None:
+        """Take a transform; of two about one child the later counts."""
+        self._above[transform.child] = transform
+
+    def above(self, frame: str) -> StaticTransform | None:
+        """Return the transform that places a frame in its parent, if there is one."""
+        return self._above.get(frame)
 
     def between(self, target: str, source: str) -> np.ndarray | None:
         """Return T_target_source, (4, 4); None where no chain of transforms joins the two frames."""

@@ -6,14 +6,14 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from ros_depthnet.core.motion import NoPose, PoseBuffer, TimeJump
+from ros_depthnet.core.motion import InvalidPose, NoPose, PoseBuffer, TimeJump
 from ros_depthnet.core.reasons import Drop, Refusal
 from ros_depthnet.flight.messages.pose import StampedPose
 from ros_depthnet.flight.mounting import MountingOptions, MountingSource
+from ros_depthnet.flight.transforms import DEFAULT_BODY_FRAME, TransformPoses, pose_readers
 
 Asker = TypeVar('Asker')
 
-DEFAULT_BODY_FRAME = 'base_link'   # REP-105's name, where nothing tells another
 _BUFFERED_S = 5.0      # seconds of poses, beside what images may wait
 _MOST_WAITING = 2000   # images, whatever their rate: only a clock that stands still gets there
 
@@ -23,12 +23,14 @@ class PoseOptions(MountingOptions):
     """
     Choices about poses.
 
-    body_frame: poses of another body are refused; empty takes any. pose_timeout: seconds that an image waits
-    for poses on both sides of its stamp. pose_gap: seconds between two poses over which is interpolated.
-    pose_delay: seconds by which the stamps of poses are late, negative where they are early.
+    body_frame: poses of another body are refused; empty takes any. world_frame: poses are taken from tf, as the
+    body's in this frame; empty takes them from odometry. pose_timeout: seconds that an image waits for poses on
+    both sides of its stamp. pose_gap: seconds between two poses over which is interpolated. pose_delay: seconds
+    by which the stamps of poses are late, negative where they are early.
     """
 
     body_frame: str = ''
+    world_frame: str = ''
     pose_timeout: float = 0.5
     pose_gap: float = 0.25
     pose_delay: float = 0.0
@@ -75,6 +77,8 @@ class CameraPoses(Generic[Asker]):
         self.options, self._mounting = options, mounting
         self._buffer = PoseBuffer(_BUFFERED_S + options.pose_timeout, options.pose_gap)
         self._pace = _Pace()
+        self._transforms = TransformPoses(options.world_frame, options.body_frame)
+        self._readers = pose_readers(self._transforms)
         self._odom_frame, self._body_frame = '', DEFAULT_BODY_FRAME
         self._waiting: deque[_Request[Asker]] = deque()
         self.epoch = 0   # how often time has run back
@@ -92,8 +96,14 @@ class CameraPoses(Generic[Asker]):
         self._waiting.append(_Request(stamp_ns, camera_frame, asker, deadline))
         return settled + self._serve()
 
-    def add(self, pose: StampedPose) -> list[Located | Refusal]:
-        """Take a pose of the body; raises InvalidPose for one that is none."""
+    def take(self, message, kind: str) -> list[Located | Refusal]:
+        """Take a message of one of the types of `transforms.pose_readers`."""
+        try:
+            return [outcome for pose in self._readers[kind](message) for outcome in self._add(pose)]
+        except InvalidPose as error:
+            return [Refusal(Drop.BAD_POSE, {'why': str(error)})]
+
+    def _add(self, pose: StampedPose) -> list[Located | Refusal]:
         wanted = self.options.body_frame
         if wanted and pose.body_frame and pose.body_frame != wanted:
             return [Refusal(Drop.OTHER_BODY, {'body_frame': pose.body_frame, 'wanted': wanted})]
@@ -155,7 +165,10 @@ class CameraPoses(Generic[Asker]):
     def _too_late(self, request: _Request[Asker]) -> Refusal:
         newest_ns = self._buffer.newest_ns
         if newest_ns is None:
-            return Refusal(Drop.NO_ODOMETRY)
+            why = 'start its source, or remap odom'
+            if self.options.world_frame or self._transforms:
+                why = f'{self._transforms.missing}: set world_frame and body_frame to two that belong together'
+            return Refusal(Drop.NO_ODOMETRY, {'why': why})
         if newest_ns < request.stamp_ns:
             return Refusal(Drop.ODOMETRY_LATE, {'late': (request.stamp_ns - newest_ns) / 1e9})
         return Refusal(Drop.NO_MOUNTING, {'camera_frame': request.camera_frame, 'body_frame': self._body_frame})

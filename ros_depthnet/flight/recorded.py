@@ -12,8 +12,8 @@ from ros_depthnet.flight.intake import Arrival, Intake, IntakeOptions
 from ros_depthnet.flight.masks import read_mask
 from ros_depthnet.flight.mounting import RecordedMounting
 from ros_depthnet.flight.posed_sequence import INDEX_NAME, PosedSequence
-from ros_depthnet.flight.poses import DEFAULT_BODY_FRAME
 from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM
+from ros_depthnet.flight.transforms import DEFAULT_BODY_FRAME, STATIC_TRANSFORMS
 
 _END_OF_TIME = float('inf')
 
@@ -43,16 +43,17 @@ def recorded_frames(path: Path, refused: Callable[[Refusal], None],
         sequence = PosedSequence.load(path)
         masked_hw = read_mask(options.mask_file) if options and options.mask_file else None
         return (RecordedFrame(replace(sequence.frame(i), masked_hw=masked_hw)) for i in range(len(sequence.frames)))
-    bag = Bag(path, lambda sentence: refused(Refusal(Drop.DAMAGED, {'why': sentence})))
+    options = options or IntakeOptions()
+    bag = Bag(path, lambda sentence: refused(Refusal(Drop.DAMAGED, {'why': sentence})), world_frame=options.world_frame)
     bag.require(CAMERA_INFO, ODOM)
-    return bag_frames(bag, refused, options or IntakeOptions())
+    return bag_frames(bag, refused, options)
 
 
 def recorded_mounting(path: Path, options: IntakeOptions) -> np.ndarray | None:
     """Return T_body_cam, (4, 4), that a bag's static transforms or the options tell; None for a posed sequence."""
     if (path / INDEX_NAME).is_file():
         return None
-    bag = Bag(path)
+    bag = Bag(path, world_frame=options.world_frame)
     names = {}
     for record, topic in bag.events():
         if topic in (IMAGE, COMPRESSED, ODOM) and topic not in names:
@@ -81,6 +82,8 @@ def bag_frames(bag: Bag, refused: Callable[[Refusal], None], options: IntakeOpti
 
 
 def _outcomes(bag: Bag, intake: Intake, images) -> Iterator[Arrival | Refusal]:
+    for message in bag.static_messages():
+        yield from intake.pose(message, STATIC_TRANSFORMS)
     for record, topic in bag.events():
         now = record.time_ns / 1e9
         yield from intake.expire(now)

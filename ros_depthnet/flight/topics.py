@@ -2,14 +2,21 @@
 
 from dataclasses import dataclass
 
+from ros_depthnet.flight.messages.pose import READERS
+
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic's relative name, which users remap, its message type, and one sentence on what is in it."""
+    """
+    A topic's relative name, which users remap, its message type, and one sentence on what is in it.
+
+    others: types that are taken in place of it.
+    """
 
     name: str
     type: str
     description: str
+    others: tuple[str, ...] = ()
 
 
 IMAGE = Topic('image_raw', 'sensor_msgs/msg/Image', 'Image of the camera, colour or grey.')
@@ -25,4 +32,5 @@ ODOM = Topic(
     'odom',
     'nav_msgs/msg/Odometry',
     'Pose of the body (forward, left, up) in a level frame, at 20 Hz or more.',
+    tuple(kind for kind in READERS if kind != 'nav_msgs/msg/Odometry'),
 )

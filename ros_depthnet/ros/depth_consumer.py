@@ -15,13 +15,14 @@ from ros_depthnet.core.motion import InvalidPose, inverse
 from ros_depthnet.core.reasons import Drop, Refusal
 from ros_depthnet.flight.messages.camera_info import NoCamera, to_calibration
 from ros_depthnet.flight.messages.image import ImageReader, to_depth, to_deviation
-from ros_depthnet.flight.messages.pose import READERS, to_pose
+from ros_depthnet.flight.messages.pose import to_pose
 from ros_depthnet.flight.messages.stamp import to_ns
 from ros_depthnet.flight.poses import CameraPose, CameraPoses, Located, PoseOptions
 from ros_depthnet.ros import qos, topics
 from ros_depthnet.ros.managed import ProcessingNode, milliseconds_since
 from ros_depthnet.ros.mounting import Mounting, check_mounting
 from ros_depthnet.ros.parameters import options_from
+from ros_depthnet.ros.pose_input import check_pose_source
 from ros_depthnet.ros.synchroniser import Synchroniser
 
 _PERIOD = 0.05  # seconds between looks at which depth has waited too long
@@ -69,6 +70,7 @@ class DepthConsumer(ProcessingNode):
     def check(self, settings: SimpleNamespace) -> None:
         """Refuse tf where there is none."""
         check_mounting(settings)
+        check_pose_source(settings)
 
     def connect(self) -> None:
         """Subscribe to depth and, for output in the odometry's frame, poses."""
@@ -87,7 +89,7 @@ class DepthConsumer(ProcessingNode):
         self._poses = CameraPoses(options, self._mounting) if in_odom else None
         self._timer = None
         if in_odom:
-            self.subscribe(topics.ODOM, Odometry, self._on_odometry, qos.ODOMETRY, optional=True)
+            self.subscribe_poses(self._on_pose, optional=True)
             self._timer = self.create_timer(_PERIOD, self._expire, clock=self.steady_clock)
 
     def forget(self) -> None:
@@ -138,11 +140,8 @@ class DepthConsumer(ProcessingNode):
         else:
             self._work(job)
 
-    def _on_odometry(self, message: Odometry) -> None:
-        try:
-            self._settle(self._poses.add(READERS[topics.ODOM.type](message)))
-        except InvalidPose as error:
-            self.health.refused(Refusal(Drop.BAD_POSE, {'why': str(error)}))
+    def _on_pose(self, message, kind: str) -> None:
+        self._settle(self._poses.take(message, kind))
 
     def _expire(self) -> None:
         self._settle(self._poses.expire(time.monotonic()))

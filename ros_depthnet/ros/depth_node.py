@@ -28,6 +28,7 @@ from ros_depthnet.ros.diagnostics import Complaint
 from ros_depthnet.ros.managed import ProcessingNode, milliseconds_since
 from ros_depthnet.ros.mounting import Mounting, check_mounting
 from ros_depthnet.ros.parameters import options_from
+from ros_depthnet.ros.pose_input import check_pose_source
 from ros_depthnet.ros.running import run
 
 _PERIOD = 0.05  # seconds between looks at which images have waited too long
@@ -87,7 +88,7 @@ class DepthNode(ProcessingNode):
         self.subscribe(topics.CAMERA_INFO, CameraInfo, self._on_camera_info, qos.SMALL_MESSAGES,
                        once=True)
         self.also_latched(topics.CAMERA_INFO, CameraInfo, self._on_camera_info)
-        self.subscribe(topics.ODOM, Odometry, self._on_odometry, qos.ODOMETRY)
+        self.subscribe_poses(self._on_pose)
         self._timer = self.create_timer(_PERIOD, self._expire, clock=self.steady_clock)
 
     def forget(self) -> None:
@@ -102,6 +103,7 @@ class DepthNode(ProcessingNode):
     def check(self, settings: SimpleNamespace) -> None:
         """Refuse what the estimator refuses, and tf where there is none."""
         check_mounting(settings)
+        check_pose_source(settings)
         if settings.mask_file:
             read_mask(settings.mask_file)
         options_from(settings, EstimatorOptions)
@@ -160,8 +162,8 @@ class DepthNode(ProcessingNode):
     def _on_image(self, message: Image | CompressedImage) -> None:
         self._settle(self._intake.image(message, time.monotonic()))
 
-    def _on_odometry(self, message: Odometry) -> None:
-        self._settle(self._intake.pose(message, topics.ODOM.type))
+    def _on_pose(self, message, kind: str) -> None:
+        self._settle(self._intake.pose(message, kind))
 
     def _expire(self) -> None:
         self._settle(self._intake.expire(time.monotonic()))

@@ -18,6 +18,8 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
+# For those who look after mismatches themselves, or expect them: rclpy would log each.
+UNHEARD = SubscriptionEventCallbacks(incompatible_qos=lambda event: None)
 _GONE = (rclpy_implementation.RCLError, rclpy_implementation.InvalidHandle)
 
 
@@ -28,17 +30,25 @@ class Input:
                  profile: QoSProfile, optional: bool = False, once: bool = False):
         """Subscribe; an optional input is not missed while nobody publishes it, nor one that came `once`."""
         self._node, self._callback = node, callback
+        self._name, self._profile = topic.name, profile
+        self._subscription = None
         self.optional, self._once = optional, once
         self._arrived = False
         self.topic: str = node.resolve_topic_name(topic.name)
         self._arrivals = Recent()
         self._last = time.monotonic()
         self._mismatch = ''
-        self._subscription = node.create_subscription(
+        self.subscribe(message_type)
+
+    def subscribe(self, message_type: type) -> None:
+        """Subscribe, in place of any subscription so far."""
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+        self._subscription = self._node.create_subscription(
             message_type,
-            topic.name,
+            self._name,
             self._on_message,
-            copy(profile),  # as overrides are written into it
+            copy(self._profile),  # as overrides are written into it
             qos_overriding_options=qos.overridable(),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible_qos),
         )
@@ -96,8 +106,7 @@ class LatchedInput:
         """Subscribe."""
         self._node = node
         self._subscription = node.create_subscription(
-            message_type, topic.name, callback, qos.LATCHED,
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda event: None))
+            message_type, topic.name, callback, qos.LATCHED, event_callbacks=UNHEARD)
 
     def complaint(self, timeout: float) -> None:
         """Complain of nothing: what has not been kept may still come by the first subscription."""

@@ -15,6 +15,7 @@ from rclpy.qos import QoSProfile
 from ros_depthnet.ros.diagnostics import Complaint, Health, array_of
 from ros_depthnet.ros.endpoints import Input, LatchedInput, Output
 from ros_depthnet.ros.parameters import TABLES, Parameter
+from ros_depthnet.ros.pose_input import TakePose, pose_inputs
 from ros_depthnet.ros.topics import DIAGNOSTICS, Topic
 from ros_depthnet.ros.worker import Worker
 
@@ -190,6 +191,10 @@ class ProcessingNode(ManagedNode):
         """Return a new input, closed when nobody listens to the outputs any more; see Input."""
         self.inputs.append(Input(self, topic, message_type, callback, profile, optional, once))
         return self.inputs[-1]
+
+    def subscribe_poses(self, take: TakePose, optional: bool = False) -> None:
+        """Have `take` called with each message that tells a pose and with its kind; closed with the inputs."""
+        self.inputs += pose_inputs(self, self.settings.world_frame, take, optional)
 
     def also_latched(self, topic: Topic, message_type: type, callback) -> None:
         """Take what was published once, before this node listened; closed together with the inputs."""

@@ -33,16 +33,21 @@ class Mounting:
         self._T_body_cam: np.ndarray | None = None
         self._waiting_since: float | None = None
         self.origin = ''
-        if tf2_ros is None or options.camera_mounting == 'parameters':
+        if options.camera_mounting == 'parameters':
             self._settle(options.T_body_cam, 'parameters')
-        else:
+        elif tf2_ros is not None:
             self._buffer = tf2_ros.Buffer()
             self._listener = tf2_ros.TransformListener(self._buffer, node)
 
     def T_body_cam(self, body_frame: str, camera_frame: str) -> np.ndarray | None:
         """Return the camera's pose on the body, None while tf has not told."""
         if self._T_body_cam is None:
-            self._ask_tf(body_frame, camera_frame)
+            if body_frame == camera_frame:
+                self._settle(np.eye(4), f'the poses are those of {camera_frame} itself')
+            elif tf2_ros is None:
+                self._settle(self._options.T_body_cam, 'parameters')
+            else:
+                self._ask_tf(body_frame, camera_frame)
         return self._T_body_cam
 
     def close(self) -> None:

@@ -87,6 +87,11 @@ _COMMON = (
 _POSES = (
     Parameter('body_frame', '', 'Odometry with another `child_frame_id` is refused; empty takes any.'),
     Parameter(
+        'world_frame',
+        '',
+        'Take poses from tf, those of `body_frame` (empty: base_link) in this frame; empty: from `odom`.',
+    ),
+    Parameter(
         'camera_mounting',
         'auto',
         "Source of the camera's place on the body; `auto`: tf where it knows, else the two parameters below.",
@@ -421,7 +426,16 @@ REPLAY_NODE = (
         '',
         "The bag's topic to play as `camera_info`; empty is the only one of its type.",
     ),
-    Parameter('odom_topic', '', "The bag's topic to play as `odom`; empty is the only one of its type."),
+    Parameter(
+        'odom_topic',
+        '',
+        "The bag's topic to play as `odom`, of any type that tells poses; empty is the only one of its type.",
+    ),
+    Parameter(
+        'world_frame',
+        '',
+        "Play the bag's tf as `odom`: `body_frame` in this frame; empty: only where the bag tells no other poses.",
+    ),
     Parameter(
         'images',
         'raw',
@@ -435,7 +449,7 @@ REPLAY_NODE = (
         1,
         1000,
     ),
-    Parameter('body_frame', 'base_link', 'Body frame of the odometry of a posed sequence.'),
+    Parameter('body_frame', 'base_link', 'Body frame of the odometry of a posed sequence, and of tf.'),
     Parameter(
         'camera_xyz',
         [0.0, 0.0, 0.0],
@@ -465,9 +479,11 @@ def markdown() -> str:
     for node, topics in NODES.items():
         lines += [f'#### {node}', '', '| | topic | type | |', '| --- | --- | --- | --- |']
         lines += [
-            f'| {direction} | `{topic.name}` | {topic.type.replace("/msg/", "/")} | {topic.description} |'
-            for direction, named in (('takes', topics.subscribes), ('gives', topics.publishes))
-            for topic in named
+            f'| {direction} | `{topic.name}` | {", ".join(types).replace("/msg/", "/")} | {topic.description} |'
+            for direction, topic, types in (
+                *(('takes', topic, (topic.type, *topic.others)) for topic in topics.subscribes),
+                *(('gives', topic, (topic.type,)) for topic in topics.publishes),
+            )
         ]
         lines += ['', '| parameter | default | range | at run time | |', '| --- | --- | --- | --- | --- |']
         lines += [

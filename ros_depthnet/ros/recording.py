@@ -14,9 +14,9 @@ from std_msgs.msg import Header
 from ros_depthnet.core.motion import InvalidPose, PoseBuffer, inverse
 from ros_depthnet.core.mounting import mounting
 from ros_depthnet.flight.bag import PARAMETERS, Bag, RecordingError
-from ros_depthnet.flight.messages.pose import READERS
 from ros_depthnet.flight.messages.stamp import NANOSECONDS
 from ros_depthnet.flight.posed_sequence import INDEX_NAME, PosedSequence
+from ros_depthnet.flight.transforms import STATIC_TRANSFORMS, TransformPoses, pose_readers
 from ros_depthnet.flight.upright import upright
 from ros_depthnet.ros.conversions.camera_info import from_camera
 from ros_depthnet.ros.conversions.image import from_rgb, octets
@@ -67,7 +67,8 @@ class BagRecording:
     def __init__(self, path: Path, settings: SimpleNamespace, report: Callable[[str], None]):
         """Find the topics to play; raises RecordingError."""
         wanted = {topic: getattr(settings, parameter) for topic, parameter in PARAMETERS.items()}
-        self._bag = Bag(path, report, wanted)
+        self._bag = Bag(path, report, wanted, settings.world_frame)
+        self._settings = settings
         self.topics = self._bag.topics
         self._bag.require()
         for topic in (CAMERA_INFO, ODOM):
@@ -76,6 +77,9 @@ class BagRecording:
 
     def events(self) -> Iterator[Event]:
         """Return the chosen topics' messages; poses of other kinds as odometry."""
+        readers = pose_readers(TransformPoses(self._settings.world_frame, self._settings.body_frame))
+        for message in self._bag.static_messages():
+            readers[STATIC_TRANSFORMS](message)
         for record, topic in self._bag.events():
             message = self._bag.message(record)
             if message is None:
@@ -84,9 +88,9 @@ class BagRecording:
                 yield Event(record.time_ns, topic, record.cdr)
                 continue
             with contextlib.suppress(InvalidPose):
-                pose = READERS[record.type](message)
-                header = Header(stamp=to_stamp(pose.stamp_ns), frame_id=pose.world_frame)
-                yield Event(record.time_ns, topic, from_odometry(pose.T_world_body, header, pose.body_frame))
+                for pose in readers[record.type](message):
+                    header = Header(stamp=to_stamp(pose.stamp_ns), frame_id=pose.world_frame)
+                    yield Event(record.time_ns, topic, from_odometry(pose.T_world_body, header, pose.body_frame))
 
 
 class SequenceRecording:

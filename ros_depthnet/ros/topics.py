@@ -70,16 +70,21 @@ DIAGNOSTICS = Topic(
     'diagnostic_msgs/msg/DiagnosticArray',
     'State, rate, latency, provider, dropped frames by reason, and what is wrong, once a second.',
 )
+TF = Topic(
+    '/tf', 'tf2_msgs/msg/TFMessage', 'Poses instead of those of `odom`, if `world_frame` is set; `tf2_msgs` is needed.'
+)
+TF_STATIC = Topic('/tf_static', 'tf2_msgs/msg/TFMessage', 'What never moves of it.')
 CLOCK = Topic('/clock', 'rosgraph_msgs/msg/Clock', "The recording's time, for nodes with `use_sim_time`.")
 
 DEPTH_POSES = (DEPTH_CAMERA_POSE, DEPTH_BODY_POSE)
+FROM_TF = (TF, TF_STATIC)
 TO_AUTOPILOT = (MAVROS_OBSTACLE, COMPANION_STATUS, PX4_OBSTACLE_DISTANCE)
 _DEPTH_TOPICS = (DEPTH, DEPTH_CAMERA_INFO, DEVIATION, DEPTH_RGB, *DEPTH_POSES)
 NODES = {
-    'depth_node': NodeTopics((IMAGE, COMPRESSED, CAMERA_INFO, ODOM), (*_DEPTH_TOPICS, DIAGNOSTICS)),
-    'cloud_node': NodeTopics((*_DEPTH_TOPICS, ODOM), (POINTS, DIAGNOSTICS)),
+    'depth_node': NodeTopics((IMAGE, COMPRESSED, CAMERA_INFO, ODOM, *FROM_TF), (*_DEPTH_TOPICS, DIAGNOSTICS)),
+    'cloud_node': NodeTopics((*_DEPTH_TOPICS, ODOM, *FROM_TF), (POINTS, DIAGNOSTICS)),
     'obstacle_node': NodeTopics(
-        (*_DEPTH_TOPICS[:3], *DEPTH_POSES, ODOM), (OBSTACLES, OBSTACLE_DISTANCE, *TO_AUTOPILOT, DIAGNOSTICS)
+        (*_DEPTH_TOPICS[:3], *DEPTH_POSES, ODOM, *FROM_TF), (OBSTACLES, OBSTACLE_DISTANCE, *TO_AUTOPILOT, DIAGNOSTICS)
     ),
     'replay_node': NodeTopics((), (IMAGE, COMPRESSED, CAMERA_INFO, ODOM, CLOCK, DIAGNOSTICS)),
 }

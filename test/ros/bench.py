@@ -34,13 +34,14 @@ class Bench:
         self.executor.shutdown()
         self.peer.destroy_node()
 
-    def start(self, node_class, start=True, **parameters):
+    def start(self, node_class, start=True, cli_args=None, **parameters):
         """Return a node with these parameters, started as its process would."""
         if start and node_class is not ReplayNode:
             # `auto` would wait for tf where that is installed.
             parameters = {'camera_mounting': 'parameters', **parameters}
         node = node_class(
-            parameter_overrides=[Parameter(name, value=value) for name, value in parameters.items()]
+            parameter_overrides=[Parameter(name, value=value) for name, value in parameters.items()],
+            cli_args=cli_args,
         )
         self.nodes.append(node)
         self.executor.add_node(node)

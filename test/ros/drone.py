@@ -49,13 +49,13 @@ def odometry(time_ns, y):
 
 
 class Drone:
-    """A depth_node, and what it listens to."""
+    """A depth_node, and what it listens to; its pose is told by `says(time_ns, y)`, on `odom` unless said otherwise."""
 
-    def __init__(self, bench, model):
-        self.bench, self.model = bench, model
+    def __init__(self, bench, model, says=odometry, topic='odom'):
+        self.bench, self.model, self.says = bench, model, says
         self.images = bench.publisher(Image, 'image_raw')
         self.infos = bench.publisher(CameraInfo, 'camera_info')
-        self.odometry = bench.publisher(Odometry, 'odom')
+        self.odometry = bench.publisher(type(says(START_NS, 0)), topic)
         self.depths = bench.collect(Image, 'depth/image')
         self.time_ns = START_NS
         self.flown = 0
@@ -78,7 +78,7 @@ class Drone:
         if with_odometry:
             for part in (-0.4, 0.6):
                 self.odometry.publish(
-                    odometry(self.time_ns + round(part * PERIOD_NS), STEP * (self.flown + part))
+                    self.says(self.time_ns + round(part * PERIOD_NS), STEP * (self.flown + part))
                 )
         message = message or image(self.time_ns)
         message.header.stamp = stamp(self.time_ns)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from bench import value
 from depth_source import WALL, DepthSource
-from drone import stamp
-from geometry_msgs.msg import TransformStamped
+from drone import Drone, stamp
+from geometry_msgs.msg import PoseStamped, TransformStamped
 from sensor_msgs.msg import PointCloud2
+from test_poses import pose_stamped
 
 from ros_depthnet.ros import mounting
 from ros_depthnet.ros.cloud_node import CloudNode
@@ -46,6 +47,15 @@ def test_auto_takes_the_parameters_where_tf_knows_nothing(bench):
     points = cloud_of_wall(bench, camera_mounting='auto', camera_xyz=[2.0, 0.0, 0.0])
     np.testing.assert_allclose(points[:, 0], 2 + WALL, atol=1e-4)
     bench.status('cloud_node', lambda status: value(status, 'camera_mounting') == 'parameters')
+
+
+def test_poses_of_the_camera_itself_need_no_mounting(bench, model):
+    drone = Drone(bench, model, pose_stamped)
+    poses = bench.collect(PoseStamped, 'depth/camera_pose')
+    drone.start(camera_mounting='auto', body_frame='optical')
+    drone.frames(6)
+    bench.until(lambda: poses)
+    assert poses[-1].pose.orientation.w == pytest.approx(1)
 
 
 @pytest.mark.parametrize('source', ['auto', 'tf'])

@@ -15,6 +15,7 @@ from nav_msgs.msg import Odometry
 from rosbags.rosbag2 import StoragePlugin
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from test_bag import with_tf, write
 from wall import PERIOD_NS, START_NS, wall_flight, write_bag
 
 from ros_depthnet.core.mounting import FORWARD_RPY, mounting
@@ -146,6 +147,13 @@ def test_a_bag_is_played_as_it_was_recorded_under_our_names(bench, heard, tmp_pa
     assert heard['image_raw'] == sent
     assert times(heard['odom']) == [START_NS + i * PERIOD_NS - 10_000_000 for i in range(FRAMES)]
     assert len(heard['camera_info']) == FRAMES
+
+
+def test_tf_of_a_bag_is_played_as_odometry(bench, heard, tmp_path):
+    play(bench, write(tmp_path / 'bag', with_tf(poses=True)), world_frame='map')
+    told = {message.pose.pose.position.x for message in heard['odom']}
+    assert {(message.header.frame_id, message.child_frame_id) for message in heard['odom']} == {('map', 'base_link')}
+    assert max(told) == pytest.approx(2 * .8 + .5) and len(told) > 20
 
 
 def test_a_bag_with_two_cameras_asks_which(bench, heard, tmp_path):

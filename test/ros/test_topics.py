@@ -34,7 +34,8 @@ def test_a_node_takes_and_gives_what_the_table_says(bench, model, name):
     taken = dict(node.get_subscriber_names_and_types_by_node(name, '/'))
     taken = {topic: types[0] for topic, types in taken.items() if not topic.endswith(OF_ROS)}
     assert taken == {
-        named(topic.name): topic.type for topic in table.subscribes if topic is not topics.COMPRESSED
+        named(topic.name): topic.type for topic in table.subscribes
+        if topic not in (topics.COMPRESSED, *topics.FROM_TF)
     }
     for topic in taken:
         profiles = [

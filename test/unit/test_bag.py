@@ -10,6 +10,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from ros_depthnet.cli.main import main
 from ros_depthnet.flight.bag import Bag, RecordingError
+from ros_depthnet.flight.intake import IntakeOptions
 from ros_depthnet.flight.recorded import recorded_frames
 from ros_depthnet.flight.topics import IMAGE, ODOM
 
@@ -221,3 +222,36 @@ def test_parameters_from_a_file_say_how_a_bag_is_to_be_read(tmp_path):
     file.write_text(json.dumps(['nonsense']))
     with pytest.raises(ValueError, match='no parameter file'):
         intake_options(parser.parse_args(['--params', str(file)]))
+
+
+def tf(ms, *placed):
+    """Return tf that places each child `x` metres ahead in its parent."""
+    return make('tf2_msgs/TFMessage', transforms=[
+        make('geometry_msgs/TransformStamped', header=header(ms, parent), child_frame_id=child,
+             transform=make('geometry_msgs/Transform', translation=make('geometry_msgs/Vector3', x=x, y=0., z=0.),
+                            rotation=make('geometry_msgs/Quaternion', x=0., y=0., z=0., w=1.)))
+        for parent, child, x in placed])
+
+
+def with_tf(poses):
+    """Return a flight whose tf moves twice as fast in the map as odometry says, on a footprint 0.5 m behind."""
+    moving = [(ms, '/tf', 'tf2_msgs/TFMessage', tf(ms, ('map', 'foot', ms / 500))) for ms in range(0, 820, 20)]
+    fixed = [(0, '/tf_static', 'tf2_msgs/TFMessage', tf(0, ('foot', 'base_link', .5)))]
+    return fixed + sorted([*messages(poses), *moving], key=lambda each: each[0])
+
+
+def test_tf_tells_the_poses_where_nothing_else_does_and_where_it_is_asked_for(tmp_path):
+    alone, beside = (write(tmp_path / str(poses), with_tf(poses)) for poses in (False, True))
+    ahead = [[2 * k / 10 + .5 for k in range(FRAMES)], [k / 10 for k in range(FRAMES)]]
+    for path, world_frame, expected in ((alone, '', ahead[0]), (beside, '', ahead[1]), (beside, 'map', ahead[0])):
+        options = IntakeOptions(world_frame=world_frame)
+        frames = [each.frame for each in recorded_frames(path, lambda refusal: None, options)]
+        np.testing.assert_allclose([frame.T_world_cam[0, 3] for frame in frames], expected, atol=1e-9)
+
+
+def test_tf_that_does_not_lead_to_the_body_is_named(tmp_path, capsys):
+    path = write(tmp_path / 'bag', with_tf(False))
+    file = tmp_path / 'params.yaml'
+    file.write_text(yaml.safe_dump({'/**': {'ros__parameters': {'world_frame': 'earth'}}}))
+    assert main(['doctor', str(path), '--params', str(file)]) == 2
+    assert "tf does not lead from 'base_link' to 'earth'; it knows base_link, foot, map" in capsys.readouterr().out

@@ -105,6 +105,8 @@ def test_the_version_is_told():
     (['evaluate', '/no/such/set'], '/no/such/set'),
     (['process', '/no/such/flight', '--out', '{out}'], '/no/such/flight'),
     (['evaluate', '{plane}', '--methods', 'nonsense'], 'nonsense'),
+    (['doctor'], '--live'),
+    (['doctor', '{plane}', '--live'], '--live'),
     (['process', '{plane}', '--out', '{out}', '--model', '/no/such.onnx'], '/no/such'),
 ])
 def test_what_a_user_can_mend_is_one_sentence_and_status_1(arguments, named, plane, tmp_path, capsys):

@@ -169,6 +169,14 @@ def test_tf_places_the_camera_by_a_chain_and_parameters_where_it_knows_nothing()
     assert reasons(taken.expire(1.)) == [Drop.NO_MOUNTING]
 
 
+def test_poses_of_the_camera_itself_need_no_mounting():
+    taken = intake(body_frame='optical')
+    posed = odometry(0).pose.pose
+    taken.pose(Message(header=header(0, 'map'), pose=posed), 'geometry_msgs/msg/PoseStamped')
+    arrival, = taken.image(image(0), 0.)
+    np.testing.assert_array_equal(arrival.pose.T_body_cam, np.eye(4))
+
+
 @pytest.mark.parametrize('speed, outcome', [(2., Drop.SCALE_CONTRADICTED), (1., 'frame'), (0., 'frame')])
 def test_positions_that_move_half_as_far_as_their_own_velocity_says_give_nothing(speed, outcome):
     taken = intake()

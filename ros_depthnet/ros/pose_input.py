@@ -1,0 +1,104 @@
+"""Where a node gets its poses from: the topic `odom`, whatever type of message is on it, or tf."""
+
+import importlib
+from collections.abc import Callable
+from types import SimpleNamespace
+
+from rclpy.lifecycle import LifecycleNode
+
+from ros_depthnet.flight.messages.pose import READERS
+from ros_depthnet.flight.transforms import STATIC_TRANSFORMS, TRANSFORMS
+from ros_depthnet.ros import qos, topics
+from ros_depthnet.ros.diagnostics import Complaint
+from ros_depthnet.ros.endpoints import Input
+
+_LOOK = 0.5  # seconds between looks at which type is on the air
+_WHICH = {'px4_msgs': ", from the branch of your PX4's release,"}   # where versions of a package differ
+
+TakePose = Callable[[object, str], None]
+
+
+def message_class(kind: str) -> type | None:
+    """Return the class of a type of message such as nav_msgs/msg/Odometry; None where it is not installed."""
+    package, _, name = kind.split('/')
+    try:
+        return getattr(importlib.import_module(f'{package}.msg'), name, None)
+    except ImportError:
+        return None
+
+
+def check_pose_source(settings: SimpleNamespace) -> None:
+    """Raise ValueError with a sentence when poses shall come from tf, whose messages are not installed."""
+    if settings.world_frame and message_class(TRANSFORMS) is None:
+        raise ValueError('world_frame is set, so poses come from tf, but tf2_msgs is not installed: install it, or '
+                         'publish odometry on odom and leave world_frame empty.')
+
+
+def pose_inputs(node: LifecycleNode, world_frame: str, take: TakePose, optional: bool) -> list[Input]:
+    """Return the subscriptions by which `take` gets messages that tell poses, and their kind."""
+    if not world_frame:
+        return [PoseInput(node, take, optional)]
+    node.health.facts['poses'] = f'tf, in {world_frame}'
+    kind = message_class(TRANSFORMS)
+    return [Input(node, topics.TF, kind, lambda message: take(message, TRANSFORMS), qos.ODOMETRY, optional),
+            Input(node, topics.TF_STATIC, kind, lambda message: take(message, STATIC_TRANSFORMS), qos.ALL_LATCHED,
+                  optional=True, once=True)]
+
+
+class PoseInput(Input):
+    """The topic `odom`, subscribed to with the type that its publisher has; nav_msgs/Odometry until there is one."""
+
+    def __init__(self, node: LifecycleNode, take: TakePose, optional: bool):
+        """Subscribe."""
+        self._take = take
+        # Looked for first, as within one process a topic has one type.
+        self._kind, self._oddity = self._found(node, topics.ODOM.type)
+        super().__init__(node, topics.ODOM, message_class(self._kind), self._on_pose, qos.ODOMETRY, optional)
+        self._timer = node.create_timer(_LOOK, self._look, clock=node.steady_clock)
+
+    def complaint(self, timeout: float) -> Complaint | None:
+        """Return what keeps poses from arriving."""
+        return Complaint.error(self._oddity) if self._oddity else super().complaint(timeout)
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self._node.destroy_timer(self._timer)
+        super().close()
+
+    def _on_pose(self, message) -> None:
+        self._take(message, self._kind)
+
+    def _look(self) -> None:
+        """Subscribe anew where the publishers have another type than is subscribed to."""
+        kind, self._oddity = self._found(self._node, self._kind)
+        if kind != self._kind:
+            self._kind = kind
+            self.subscribe(message_class(kind))
+
+    @staticmethod
+    def _found(node: LifecycleNode, present: str) -> tuple[str, str]:
+        topic = node.resolve_topic_name(topics.ODOM.name)
+        on_air = {info.topic_type for info in node.get_publishers_info_by_topic(topic)}
+        kind, oddity = choose_kind(topic, on_air, present)
+        node.health.facts['poses'] = f'{kind} on {topic}'
+        return kind, oddity
+
+
+def choose_kind(topic: str, on_air: set[str], present: str) -> tuple[str, str]:
+    """Return the type to subscribe to, the present one where nothing speaks against it, and what is wrong, if so."""
+    if not on_air or present in on_air:
+        return present, ''
+    kinds = [kind for kind in READERS if kind in on_air]
+    if not kinds:
+        return present, (f'{topic} carries {", ".join(sorted(on_air))}, which tells no pose: remap odom to a topic of '
+                         f'type {" or ".join(READERS)}, or take poses from tf by setting world_frame.')
+    installed = [kind for kind in kinds if message_class(kind)]
+    return (installed[0], '') if installed else (present, not_installed(topic, kinds[0]))
+
+
+def not_installed(topic: str, kind: str) -> str:
+    """Say what to do about a type of message that is on a topic, but not installed."""
+    package = kind.partition('/')[0]
+    return (f'{topic} carries {kind}, but {package} is not installed here: build it{_WHICH.get(package, "")} in the '
+            'workspace, and source that.')
+
