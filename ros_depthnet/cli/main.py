@@ -13,6 +13,8 @@ SUBCOMMANDS = {
     'evaluate': 'score every method on posed sequences with true depth',
     'bench': 'speed of the model and of classical methods, measured in one run',
     'render': 'render flights and training scenes with exact depth',
+    'label': 'what may be believed of the depth of flights, by their own images alone',
+    'adapt': 'teach a model your own flights, without labels',
     'train': 'train a network',
     'export': 'turn a trained network into ONNX with its card',
 }

@@ -164,7 +164,7 @@ def choose_sources(reference: Frame, candidates: Sequence[Frame], range_depths: 
         return Drop.ROTATED_TOO_FAR
     chosen = {}
     for depth in range_depths:
-        sources = _sources_at(reference, facing, depth, options)
+        sources = sources_at(reference, facing, depth, options)
         if sources:
             chosen.setdefault(frozenset(source.frame.stamp_ns for source in sources), sources)
     return tuple(chosen.values()) or Drop.BASELINE_TOO_SHORT
@@ -176,8 +176,8 @@ def turns_too_fast(reference: Frame, earlier: Frame, max_rotation_rate: float) -
     return source_of(reference, earlier, 1).rotation > max_rotation_rate * seconds
 
 
-def _sources_at(reference: Frame, frames: Sequence[Frame], depth: float,
-                options: PairOptions) -> tuple[Source, ...]:
+def sources_at(reference: Frame, frames: Sequence[Frame], depth: float, options: PairOptions) -> tuple[Source, ...]:
+    """Return the frames to compare the reference with for a depth in metres, as `choose_sources` does."""
     sources = [source_of(reference, frame, depth) for frame in frames]
     usable = [source for source in sources if source.parallax >= options.min_parallax]
     target = options.target_parallax

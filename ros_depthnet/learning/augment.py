@@ -53,12 +53,34 @@ def _rotate(image, K, angles, border):
     )
 
 
-def _photometric(rng, image, gain, gamma, mix, options):
-    """Return what a camera might make of an image of uint8, float32 in 0..1."""
-    curve = (np.arange(256) / 255) ** gamma * gain
-    image = curve.astype(np.float32)[image] @ mix
-    blur = rng.uniform(0.3, 1.0) if rng.random() < options.blur else 0.0
-    return blurred_and_noisy(rng, image, blur, options.noise * rng.random())
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What cameras make of the images of one sample: colours, contrast, and how far exposures differ."""
+
+    options: AugmentOptions
+    mix: np.ndarray
+    gamma: float
+    gain: float
+    spread: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, options: AugmentOptions) -> Look:
+        """Draw one."""
+        mix = np.eye(3, dtype=np.float32)
+        if rng.random() < options.grey:
+            mix = np.full((3, 3), 1 / 3, np.float32)
+        elif rng.random() < 0.5:
+            mix = np.clip(mix + rng.normal(0, 0.15, (3, 3)), 0, 1).astype(np.float32)
+            mix /= mix.sum(0)
+        gamma, gain = np.exp(rng.normal(0, 0.25)), np.exp(rng.normal(0, 0.25))
+        return cls(options, mix, gamma, gain, options.exposure * rng.choice([0.2, 1, 2.5]))
+
+    def at(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return an image of uint8 RGB as one of the cameras sees it, float32 in 0..1."""
+        curve = (np.arange(256) / 255) ** self.gamma * self.gain * np.exp(rng.normal(0, self.spread))
+        image = curve.astype(np.float32)[image] @ self.mix
+        blur = rng.uniform(0.3, 1.0) if rng.random() < self.options.blur else 0.0
+        return blurred_and_noisy(rng, image, blur, self.options.noise * rng.random())
 
 
 def sample(
@@ -92,45 +114,51 @@ def sample(
     if not median_parallax[0] <= np.median(parallax[::2, ::2]) <= median_parallax[1]:
         return None
 
-    mix = np.eye(3, dtype=np.float32)
-    if rng.random() < options.grey:
-        mix = np.full((3, 3), 1 / 3, np.float32)
-    elif rng.random() < 0.5:
-        mix = np.clip(mix + rng.normal(0, 0.15, (3, 3)), 0, 1).astype(np.float32)
-        mix /= mix.sum(0)
-    gamma, gain = np.exp(rng.normal(0, 0.25)), np.exp(rng.normal(0, 0.25))
-    spread = options.exposure * rng.choice([0.2, 1, 2.5])
-
-    def look(index):
-        image = sequence.images[index][window]
-        return _photometric(rng, image, gain * np.exp(rng.normal(0, spread)), gamma, mix, options)
-
+    look = Look.draw(rng, options)
     images, valid = [], []
     for index in sources:
-        image, seen = look(index), np.ones((height, width), np.float32)
+        image, seen = look.at(sequence.images[index][window], rng), np.ones((height, width), np.float32)
         if rng.random() < options.stabilised:
             seen = _rotate(seen, K, rng.normal(0, np.radians([3, 3, 2])), cv2.BORDER_CONSTANT)
             seen = (seen > 0.99).astype(np.float32)
         noise = np.radians(rng.normal(0, options.rotation_noise, 3)) * rng.choice([0, 1, 2])
         images.append(np.clip(_rotate(image, K, noise, cv2.BORDER_REPLICATE), 0, 1) * seen[..., None])
         valid.append(seen)
-    error = rng.normal(0, options.direction_noise, displacements.shape) * rng.choice([0, 1, 2])
-    displacements = displacements + error * np.linalg.norm(displacements, axis=1, keepdims=True)
+    displacements = misjudged(displacements / unit, rng, options)
+    reference = look.at(sequence.images[reference][window], rng)
+    return mirrored(rng, reference, np.stack(images), np.stack(valid), displacements, (fx, fy, cx, cy), parallax)
 
-    arrays = [look(reference), np.stack(images), np.stack(valid), parallax]
-    flips = np.array([1.0, 1.0, 1.0])
+
+def misjudged(displacements: np.ndarray, rng: np.random.Generator, options: AugmentOptions) -> np.ndarray:
+    """Return displacements (S, 3) as odometry might have them."""
+    error = rng.normal(0, options.direction_noise, displacements.shape) * rng.choice([0, 1, 2])
+    return displacements + error * np.linalg.norm(displacements, axis=1, keepdims=True)
+
+
+def mirrored(
+    rng: np.random.Generator, reference, sources, valid, displacements, intrinsics, parallax
+) -> Sample:
+    """
+    Return a sample, the world mirrored left to right or upside down now and then.
+
+    `reference` (H, W, 3), `sources` (S, H, W, 3), `valid` (S, H, W), `displacements` (S, 3), of which the
+    longest has length one, `intrinsics` fx, fy, cx, cy, `parallax` (H, W).
+    """
+    arrays, flips = [reference, sources, valid, parallax], np.array([1.0, 1.0, 1.0])
+    height, width = parallax.shape
+    fx, fy, cx, cy = intrinsics
     if rng.random() < 0.5:
         arrays = [_flip(array, horizontal=True) for array in arrays]
         flips[0], cx = -1, width - 1 - cx
     if rng.random() < 0.3:
         arrays = [_flip(array, horizontal=False) for array in arrays]
         flips[1], cy = -1, height - 1 - cy
-    image, images, valid, parallax = arrays
+    reference, sources, valid, parallax = arrays
     return Sample(
-        np.ascontiguousarray(image.transpose(2, 0, 1)),
-        np.ascontiguousarray(images.transpose(0, 3, 1, 2)),
+        np.ascontiguousarray(reference.transpose(2, 0, 1)),
+        np.ascontiguousarray(sources.transpose(0, 3, 1, 2)),
         valid[:, None].copy(),
-        (displacements / unit * flips).astype(np.float32),
+        (displacements * flips).astype(np.float32),
         np.array([fx, fy, cx, cy], np.float32),
         parallax.copy(),
     )

@@ -107,11 +107,13 @@ def loss_terms(
     The sweep: cross-entropy of its hypotheses (D,), in q, against the share of the truth between each two.
     Every later stage: mean |q - truth|, upsampled to full size. The end: the Laplace likelihood of log rho
     with the predicted deviation. Where rho is below half a pixel, mostly sky, errors weigh a fifth: else the
-    cheapest answer wherever nothing can be matched is the sky, and a plain wall is gone.
+    cheapest answer wherever nothing can be matched is the sky, and a plain wall is gone. Where it is unknown,
+    NaN, there is nothing to learn.
     """
+    weight = torch.where(parallax > _FAR, 1.0, _FAR_WEIGHT) * parallax.isfinite()
+    weight = weight / weight.mean().clamp_min(1e-6)
+    parallax = parallax.nan_to_num()
     truth = to_q(parallax)
-    weight = torch.where(parallax > _FAR, 1.0, _FAR_WEIGHT)
-    weight = weight / weight.mean()
     terms = {'sweep': 0.3 * _cross_entropy(prediction.log_shares, hypotheses, truth, weight)}
     for index, (q, stage_weight) in enumerate(zip(prediction.stages, stage_weights)):
         if q.shape != truth.shape:

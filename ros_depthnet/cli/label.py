@@ -1,0 +1,49 @@
+"""`depthnet label`: what may be believed of flights' depth, by their own images alone."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ros_depthnet.cli.flight_options import add_flight_arguments, intake_options, say_what_is_wrong
+from ros_depthnet.cli.progress import Progress
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the flights and what measures them."""
+    parser.add_argument(
+        'flights', type=Path, nargs='+', metavar='FLIGHT', help='a posed-sequence folder or a rosbag2; needs no depth'
+    )
+    parser.add_argument('--out', type=Path, required=True, metavar='FOLDER', help='where labels go, a folder a flight')
+    parser.add_argument('--teacher', default='default', help='the model that measures (default: the best shipped)')
+    parser.add_argument(
+        '--held-out', type=float, default=0.25, metavar='SHARE', help='end of each flight that is held out (0.25)'
+    )
+    add_flight_arguments(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Label each flight; what is there already is kept."""
+    label(arguments, arguments.out)
+    print(f'Labels: {arguments.out}')
+
+
+def label(arguments: argparse.Namespace, out: Path) -> list[Path]:
+    """Label the flights of a command line; return a folder for each."""
+    from ros_depthnet.engines.model import load_model
+    from ros_depthnet.flight.doctor import examine
+    from ros_depthnet.flight.recorded import recorded_frames
+    from ros_depthnet.learning.adapt import label_flight
+
+    options, folders = intake_options(arguments), []
+    if len({flight.resolve().name for flight in arguments.flights}) < len(arguments.flights):
+        raise ValueError('Two of the flights have one name: their labels would be mixed.')
+    with Progress() as progress:
+        teacher = load_model(arguments.teacher)
+        for flight in arguments.flights:
+            progress(f'Checking {flight.name} ...')
+            say_what_is_wrong(examine(flight, options), arguments.force)
+            frames = [each.frame for each in recorded_frames(flight, lambda refusal: None, options)]
+            folders.append(out / flight.resolve().name)
+            label_flight(frames, teacher, folders[-1], arguments.held_out, progress)
+    return folders

@@ -1,0 +1,191 @@
+"""Teach a shipped model one's own flights: label, learn, and keep what is better there and no worse elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import yaml
+
+from ros_depthnet.core.baseline import sources_at
+from ros_depthnet.core.frames import Frame
+from ros_depthnet.core.measurer import EstimatorOptions, Measurer
+from ros_depthnet.engines.card import ModelCard
+from ros_depthnet.engines.model import Model, load_model
+from ros_depthnet.learning.adapt_task import AdaptTask
+from ros_depthnet.learning.dataset import RenderedFlights, render_shards
+from ros_depthnet.learning.export import export_parallaxnet, write_card
+from ros_depthnet.learning.held_out import held_out_scores
+from ros_depthnet.learning.labels import LabelledFlight, evenly, measure_flight
+from ros_depthnet.learning.parallax_task import ParallaxTask
+from ros_depthnet.learning.recipe import Recipe
+from ros_depthnet.learning.still_box.sequences import SequenceOptions
+from ros_depthnet.learning.still_box.textures import shared_atlas
+from ros_depthnet.learning.task import Stage
+from ros_depthnet.learning.training import train
+from ros_depthnet.learning.weights import average, halve, restore, take
+
+Progress = Callable[[str], None]
+_LEARNED_SEED, _CHECKED_SEED = 1000, 1001
+_LEAST_FRAMES = 8
+_SHARES = 1.0, 0.7, 0.5, 0.3  # of what was learned, that are tried
+_NO_WORSE = 1.01
+_EVERYTHING = EstimatorOptions(min_range=1e-9, max_range=1e9, max_relative_deviation=1e9)
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """
+    How to adapt.
+
+    `held_out`: share of each flight, its end, that is not learned from. `steps` of `batch` samples of `crop`
+    (width, height) pixels; `rendered`: share of them that are rendered. `minutes`: stop, resumable, after so
+    long. `seed`: of what is drawn.
+    """
+
+    held_out: float = 0.25
+    steps: int = 600
+    batch: int = 4
+    crop: tuple[int, int] = (256, 192)
+    rendered: float = 0.3
+    learning_rate: float = 1e-4
+    minutes: float = math.inf
+    seed: int = 0
+
+    def __post_init__(self):
+        if not 0.1 <= self.held_out <= 0.9:
+            raise ValueError(f'The share held out must be .1 to .9, not {self.held_out:g}.')
+        if self.steps < 1 or self.batch < 1:
+            raise ValueError('Adapting takes at least one step of one sample.')
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Mean |d ln(depth)| to what is believed of the flights' held-out ends, and to the truth of rendered scenes."""
+
+    held_out: float
+    rendered: float
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What came of adapting: `path` is None where nothing was better; `share` of what was learned is in it."""
+
+    before: Scores
+    after: Scores
+    share: float
+    path: Path | None
+
+
+def label_flight(frames: Sequence[Frame], teacher: Model, folder: Path, held_out: float, progress: Progress) -> None:
+    """
+    Measure both parts of a flight, each by itself, into `folder`/learned and `folder`/held_out.
+
+    ValueError if there is too little of it.
+    """
+    frames = evenly(frames)
+    cut = round((1 - held_out) * len(frames))
+    if min(cut, len(frames) - cut) < _LEAST_FRAMES:
+        raise ValueError(f'{len(frames)} usable frames are too few to learn from and to hold some out.')
+    for name, part in (('learned', frames[:cut]), ('held_out', frames[cut:])):
+        measure_flight(part, teacher, folder / name, lambda text, name=name: progress(f'{folder.name}, {name}: {text}'))
+
+
+def adapt(
+    labels: Sequence[Path], model: str, path: Path, folder: Path, options: AdaptOptions, progress: Progress
+) -> Adapted:
+    """
+    Teach a model what `label_flight` has left in folders, and write it as `path` if it is better.
+
+    `folder` keeps the rendered samples and the training, which goes on from there when called again. Better
+    is what agrees more with what is held out and is no worse on rendered scenes; of what was learned, the
+    largest share with which that is so is taken (Wortsman 2022).
+    """
+    card = load_model(model).card
+    if card.kind != ParallaxTask.kind:
+        raise ValueError(f'{card.name} is a {card.kind}; only a parallaxnet can be adapted.')
+    flights, checked = (
+        tuple(LabelledFlight(each / part) for each in labels) for part in ('learned', 'held_out')
+    )
+    rendered, check = (_rendered(folder / name, seed, options.crop, progress)
+                       for name, seed in (('rendered', _LEARNED_SEED), ('check', _CHECKED_SEED)))
+    recipe = _recipe(card, flights, checked, options)
+    network = train(recipe, [rendered], check, folder / 'run', save_every=100, stop_after=60 * options.minutes,
+                    start_from=card.file, progress=progress, loaders=0)
+    restore(network, folder / 'run' / 'last.pt')
+    before = _scores(load_model(card.file), checked, check)
+    for share in _SHARES:
+        progress(f'checking {share:.0%} of what was learned')
+        after = _scores(_exported(recipe.task, network, share, card, options, before, path), checked, check)
+        if after.held_out < before.held_out and after.rendered <= _NO_WORSE * before.rendered:
+            return Adapted(before, after, share, path)
+    for written in (path, path.with_suffix('.yaml')):
+        written.unlink()
+    return Adapted(before, after, share, None)
+
+
+def _rendered(folder: Path, seed: int, size: tuple[int, int], progress: Progress) -> RenderedFlights:
+    progress(f'rendering {folder.name}')
+    render_shards(folder, seed, range(1), SequenceOptions(*size), shared_atlas('cpu'))
+    return RenderedFlights.open(folder)
+
+
+def _recipe(card: ModelCard, flights, checked, options: AdaptOptions) -> Recipe:
+    of_card = card.training.get('recipe', {}) if isinstance(card.training, dict) else {}
+    task = ParallaxTask.take({key: of_card[key] for key in ('network', 'source_shares') if key in of_card})
+    task = AdaptTask(
+        network=task.network, source_shares=task.source_shares, median_parallax=(2.0, 90.0),
+        flights=flights, held_out=checked, share=1 - options.rendered,
+    )  # fmt: skip
+    stage = Stage(options.steps, options.crop, 64, options.batch, decay=options.steps * 2 // 3, frozen_norms=True)
+    warmup = max(1, options.steps // 20)
+    return Recipe((stage,), task, options.learning_rate, warmup=warmup, seed=options.seed, name='adapt')
+
+
+def _exported(task: AdaptTask, network, share: float, card: ModelCard, options: AdaptOptions, before: Scores,
+              path: Path) -> Model:
+    """Write the shipped weights moved by a share of what was learned, with a card."""
+    blended, shipped = task.build(), task.build()
+    blended.load_state_dict(network.state_dict())
+    take(shipped, card.file)
+    average(blended, shipped, share)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    export_parallaxnet(halve(blended), path)
+    written = yaml.safe_load(card.file.with_suffix('.yaml').read_text(encoding='utf-8'))
+    written['training']['adapted'] = {
+        'from': card.name, 'flights': len(task.flights), 'frames': sum(map(len, task.flights)),
+        'steps': options.steps, 'seed': options.seed, 'rendered': options.rendered, 'share': share,
+    }  # fmt: skip
+    written['scores'] = {'before_adapting': vars(before)}
+    write_card(path, {**written, 'name': path.stem})
+    return load_model(path)
+
+
+def _scores(model: Model, flights: Sequence[LabelledFlight], rendered: RenderedFlights) -> Scores:
+    return Scores(held_out_error(model, flights), held_out_scores(model, rendered)['mae_log'])
+
+
+def held_out_error(model: Model, flights: Sequence[LabelledFlight]) -> float:
+    """Return how far a model's depth of one pair is from what is believed, mean |d ln(depth)| over frames."""
+    measurer, errors = Measurer(model, _EVERYTHING), []
+    for flight in flights:
+        for number in range(len(flight)):
+            label = flight.label(number)
+            known_hw = np.isfinite(label.depth_hw)
+            if not known_hw.any():
+                continue
+            others = [frame for frame in flight.frames if frame is not label.frame]
+            depth = float(np.nanmedian(label.depth_hw))
+            chosen = sources_at(measurer.sized(label.frame), others, depth, measurer.options)[:1]
+            if not chosen:
+                continue
+            estimate = measurer.estimate(label.frame, [chosen[0].frame])
+            log_hw = cv2.resize(np.log(estimate.depth_hw), known_hw.shape[::-1])
+            errors.append(np.nanmean(np.abs(log_hw - np.log(label.depth_hw))[known_hw]))
+    if not errors:
+        raise ValueError('Nothing of what is held out is believed: hold out more of the flights.')
+    return round(float(np.mean(errors)), 4)

@@ -1,0 +1,201 @@
+"""Learning from one's own flights: labels by consensus, samples from them, and a model kept only if better."""
+
+import functools
+import math
+import shutil
+
+import numpy as np
+import plane_world as world
+import pytest
+
+torch = pytest.importorskip('torch', reason='the learning room needs the `train` extra')
+
+from ros_depthnet.cli import main as cli  # noqa: E402
+from ros_depthnet.core.frames import Frame  # noqa: E402
+from ros_depthnet.engines.model import load_model  # noqa: E402
+from ros_depthnet.flight.posed_sequence import NewFrame, write_posed_sequence  # noqa: E402
+from ros_depthnet.learning import adapt as adapting  # noqa: E402
+from ros_depthnet.learning.adapt_task import labelled_sample  # noqa: E402
+from ros_depthnet.learning.augment import AugmentOptions  # noqa: E402
+from ros_depthnet.learning.labels import LabelledFlight, measure_flight  # noqa: E402
+from ros_depthnet.learning.networks.parallaxnet import (  # noqa: E402
+    Epipolar,
+    ParallaxNet,
+    ParallaxNetConfig,
+    View,
+    descriptors,
+    matching_cost,
+    to_q,
+)
+from ros_depthnet.learning.parallax_task import loss_terms, stack  # noqa: E402
+
+UNSPOILT = AugmentOptions(exposure=0, noise=0, blur=0, grey=0, rotation_noise=0, direction_noise=0)
+MODEL = 'parallaxnet_small'
+
+
+def poses(count):
+    """Return where a camera is that goes to the right and forth, nodding."""
+    return [world.pose([0.08 * i, 0.02 * (i % 3), 0.01 * i], world.turn(0.01 * (i % 2))) for i in range(count)]
+
+
+def flight(count):
+    return [world.frame(T, 0.1 * i) for i, T in enumerate(poses(count))]
+
+
+@pytest.fixture(scope='module')
+def model():
+    return load_model(MODEL)
+
+
+@pytest.fixture(scope='module')
+def folder(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('labels')
+    frames = flight(9)
+    lied = frames[4].T_world_cam.copy()
+    lied[:3, 3] += [0.0, 0.15, 0.0]
+    frames[4] = Frame(frames[4].stamp_ns, frames[4].image, frames[4].camera, lied)
+    measure_flight(frames, model, folder)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def labelled(folder):
+    return LabelledFlight(folder)
+
+
+def errors(labelled, number):
+    """Return |d ln(depth)| of what is believed of a frame, against the plane, whose frame is seen larger."""
+    label = labelled.label(number)
+    camera, T_world_cam = label.frame.camera, label.frame.T_world_cam
+    v, u = np.mgrid[: camera.height, : camera.width].astype(float)
+    rays_cam = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones_like(u)], -1)
+    truth = (world.DISTANCE - world.NORMAL @ T_world_cam[:3, 3]) / (rays_cam @ T_world_cam[:3, :3].T @ world.NORMAL)
+    known = np.isfinite(label.depth_hw)
+    return np.abs(np.log(label.depth_hw[known] / truth[known])), known.mean()
+
+
+def test_what_neighbours_agree_on_is_true(labelled):
+    for number in (1, 2, 7):
+        error, share = errors(labelled, number)
+        assert share > 0.3 and np.median(error) < 0.02 and np.quantile(error, 0.95) < 0.06
+
+
+def test_a_frame_whose_pose_is_wrong_is_hardly_believed(labelled):
+    shares = [np.isfinite(labelled.label(number).depth_hw).mean() for number in range(len(labelled))]
+    assert shares[4] < 0.1 < min(shares[:3])
+
+
+def test_labelling_goes_on_where_it_was_stopped(model, folder):
+    paths = sorted(folder.glob('*.npz'))
+    kept = {path: path.stat().st_mtime_ns for path in paths[1:]}
+    paths[0].unlink()
+    measure_flight(flight(9), model, folder)
+    assert paths[0].is_file()
+    assert kept == {path: path.stat().st_mtime_ns for path in paths[1:]}
+
+
+def test_a_damaged_label_is_a_sentence(folder, tmp_path):
+    whole = next(folder.glob('*.npz')).read_bytes()
+    for rest in (whole[:200], b'', b'label', whole[: len(whole) // 2]):
+        (tmp_path / '000000.npz').write_bytes(rest)
+        with pytest.raises(ValueError, match=r'damaged: delete it, and label the flight again\.$'):
+            LabelledFlight(tmp_path)
+
+
+def test_a_folder_without_labels_says_how_to_make_them(tmp_path):
+    with pytest.raises(ValueError, match='depthnet label'):
+        LabelledFlight(tmp_path)
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_descriptors_of_a_labelled_sample_agree_best_at_the_labelled_parallax(labelled, seed):
+    """Crop, stabilising, flips, displacements, intrinsics and label belong together."""
+    rng = np.random.default_rng(seed)
+    drawn = labelled_sample(labelled.label(2), labelled, 1, (160, 128), rng, UNSPOILT, (3.0, 60.0))
+    batch = stack([drawn])
+    truth, known = batch['parallax'].nan_to_num(1.0), batch['parallax'].isfinite()[0]
+    epipolar = Epipolar(batch['displacements'], batch['intrinsics'], *batch['reference'].shape[-2:], 1)
+    of_reference, of_source = (descriptors(image, 0.03) for image in (batch['reference'], batch['sources'][:, 0]))
+    view = View.at(1, of_reference, of_source, batch['valid'], epipolar)
+    half, exact, double = (
+        float(matching_cost(view, (truth * factor)[:, None])[0][0, 0][known].mean()) for factor in (0.7, 1.0, 1.4)
+    )
+    assert exact < half and exact < double
+
+
+def test_a_frame_of_which_nothing_is_believed_gives_no_sample(labelled):
+    label = labelled.label(4)
+    assert labelled_sample(label, labelled, 1, (160, 128), np.random.default_rng(0), UNSPOILT, (3.0, 60.0)) is None
+
+
+def test_what_is_unknown_teaches_nothing(labelled):
+    torch.manual_seed(0)
+    network = ParallaxNet(ParallaxNetConfig(hypotheses=8, sweep_channels=8, deep_channels=8, fine_channels=8))
+    drawn = labelled_sample(labelled.label(2), labelled, 1, (96, 64), np.random.default_rng(0), UNSPOILT, (3.0, 60.0))
+    batch = stack([drawn])
+    truth = batch.pop('parallax')
+    unknown = torch.zeros_like(truth, dtype=torch.bool)
+    unknown[..., :32] = True
+    truth = torch.where(truth.isfinite(), truth, torch.tensor(10.0))
+    prediction = network.predict(**batch)
+
+    def terms(value):
+        truth_there = torch.where(unknown, torch.tensor(value), truth)
+        return loss_terms(prediction, network.sweep.q, truth_there, (1.0, 1.0, 1.0, 1.0))
+
+    terms_of_nan = terms(math.nan)
+    sum(terms_of_nan.values()).backward()
+    assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in network.parameters())
+    error = (prediction.stages[-1] - to_q(truth)).abs()[~unknown]
+    assert terms_of_nan['stage3'].item() == pytest.approx(error.mean().item(), rel=1e-4)
+
+
+def sequence(folder, count):
+    about = {'source': 'made here', 'licence': 'Apache-2.0', 'kind': 'plane'}
+    return write_posed_sequence(folder, [NewFrame(frame) for frame in flight(count)], [], name='own', max_depth=20,
+                                **about)  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def own(tmp_path_factory):
+    """Return a flight, and a folder that keeps its labels and what is rendered from test to test."""
+    folder = tmp_path_factory.mktemp('own')
+    return sequence(folder / 'flight', 18), folder / 'out'
+
+
+def hurry(monkeypatch, **options):
+    """Make what `depthnet adapt` renders and learns from small."""
+    hurried = functools.partial(adapting.AdaptOptions, crop=(96, 64), **options)
+    monkeypatch.setattr(adapting, 'AdaptOptions', hurried)
+
+
+def adapt(path, out, *options):
+    return cli.main(['adapt', str(path), '--model', MODEL, '--teacher', MODEL, '--out', str(out),
+                     '--held-out', '.5', '--force', *options])  # fmt: skip
+
+
+def test_a_flight_teaches_a_model_or_it_is_said_that_it_does_not(own, monkeypatch, capsys):
+    hurry(monkeypatch)
+    path, out = own
+    shutil.rmtree(out / 'run', ignore_errors=True)
+    status = adapt(path, out, '--steps', '3')
+    said = capsys.readouterr().out
+    assert 'on what was held out' in said and 'on rendered scenes' in said
+    assert (out / 'adapted.onnx').is_file() == (status == 0) == (out / 'adapted.yaml').is_file()
+    if status == 0:
+        card = load_model(str(out / 'adapted.onnx')).card
+        assert card.training['adapted']['from'] == MODEL and card.training['adapted']['frames'] == 9
+
+
+def test_a_model_that_learned_nothing_is_not_written(own, monkeypatch, capsys):
+    hurry(monkeypatch, learning_rate=0.0)
+    path, out = own
+    shutil.rmtree(out / 'run', ignore_errors=True)
+    assert adapt(path, out, '--steps', '1') == 1
+    assert 'Nothing was written, as the model is no better by it' in capsys.readouterr().out
+    assert not list(out.glob('adapted.*'))
+
+
+def test_a_flight_too_short_to_hold_some_out_is_a_sentence(tmp_path, capsys):
+    assert adapt(sequence(tmp_path / 'short', 9), tmp_path / 'out') == 1
+    assert '9 usable frames are too few' in capsys.readouterr().err
