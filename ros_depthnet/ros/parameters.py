@@ -1,7 +1,7 @@
 """
 Every parameter of the nodes, declared once: name, default, range, and one sentence.
 
-`python -m ros_depthnet.ros.parameters` prints the README's tables of topics and parameters;
+`python -m ros_depthnet.ros.parameters` prints docs/reference.md, the page of topics and parameters;
 `python -m ros_depthnet.ros.parameters --yaml` prints config/uav.yaml. Needs no ROS.
 """
 
@@ -474,10 +474,21 @@ TABLES = {
 
 
 def markdown() -> str:
-    """Return the README's tables of topics and parameters."""
-    lines = []
+    """Return docs/reference.md: the topics and parameters of every node."""
+    lines = [
+        '# Topics and parameters',
+        '',
+        'Written by `python -m ros_depthnet.ros.parameters > docs/reference.md`; a test holds it to the code.',
+        'Names of topics are relative: remap them, or start the nodes in a namespace. Subscriptions are best',
+        'effort, publishers reliable, both overridable by',
+        '[QoS override parameters](https://design.ros2.org/articles/qos_configurability.html).',
+        'Inputs are subscribed to only while somebody listens to an output. *At run time* says which parameters',
+        '`ros2 param set` changes in flight; the others are read-only once a node runs. All of them with their',
+        'defaults are in `config/uav.yaml`.',
+        '',
+    ]
     for node, topics in NODES.items():
-        lines += [f'#### {node}', '', '| | topic | type | |', '| --- | --- | --- | --- |']
+        lines += [f'## {node}', '', '| | topic | type | |', '| --- | --- | --- | --- |']
         lines += [
             f'| {direction} | `{topic.name}` | {", ".join(types).replace("/msg/", "/")} | {topic.description} |'
             for direction, topic, types in (

@@ -1,4 +1,4 @@
-"""Parameters: code, configuration and README say the same, and a bad value is refused with a sentence."""
+"""Parameters: code, configuration and documentation say the same, and a bad value is refused with a sentence."""
 
 import subprocess
 import sys
@@ -71,9 +71,11 @@ def test_the_configuration_file_holds_every_parameter_with_its_default():
     }
 
 
-def test_the_readme_shows_the_tables_of_topics_and_parameters():
-    readme = (Path(__file__).parents[2] / 'README.md').read_text(encoding='utf-8')
-    assert parameters.markdown().strip() in readme, 'paste them: python -m ros_depthnet.ros.parameters'
+def test_the_reference_page_shows_every_topic_and_parameter():
+    page = Path(__file__).parents[2] / 'docs' / 'reference.md'
+    assert page.read_text(encoding='utf-8') == parameters.markdown(), (
+        'write it anew: python -m ros_depthnet.ros.parameters > docs/reference.md'
+    )
 
 
 def test_whole_numbers_are_taken_for_parameters_with_a_point(bench):
