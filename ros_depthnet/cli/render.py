@@ -97,6 +97,7 @@ def _chosen(arguments, kind: type):
 
 
 def _flight(arguments) -> None:
+    from ros_depthnet.flight.posed_sequence import NewFrame
     from ros_depthnet.learning.still_box.flights import flight, frame_stamps
     from ros_depthnet.learning.still_box.options import FlightOptions, SensorOptions
     from ros_depthnet.learning.still_box.textures import shared_atlas
@@ -108,7 +109,9 @@ def _flight(arguments) -> None:
         with Progress() as show:
             for index, moment in enumerate(flight(options, shared_atlas(), sensor=sensor)):
                 show(f'frame {index + 1} of {number}')
-                yield moment.frame, moment.depth_hw if index in with_truth else None
+                known = index in with_truth
+                moving_hw = moment.moving_hw if known and options.movers else None
+                yield NewFrame(moment.frame, moment.depth_hw if known else None, moving_hw)
 
     (_write_bag if arguments.bag else _write_sequence)(arguments, options, frames())
     print(f'{arguments.out}: {number} frames, {len(with_truth)} with depth')
@@ -120,7 +123,7 @@ def _with_truth(arguments, options) -> range:
 
 
 def _write_sequence(arguments, options, frames) -> None:
-    from ros_depthnet.flight.posed_sequence import NewFrame, write_posed_sequence
+    from ros_depthnet.flight.posed_sequence import write_posed_sequence
     from ros_depthnet.learning.still_box.flights import frame_stamps
 
     apart = max(1, round(0.3 * options.rate))
@@ -128,8 +131,8 @@ def _write_sequence(arguments, options, frames) -> None:
     write_posed_sequence(
         arguments.out,
         (
-            NewFrame(dataclasses.replace(frame, T_world_cam=at.T_world_cam), depth_hw)
-            for (frame, depth_hw), at in zip(frames, track)
+            dataclasses.replace(new, frame=dataclasses.replace(new.frame, T_world_cam=at.T_world_cam))
+            for new, at in zip(frames, track)
         ),
         [(i, i - apart) for i in _with_truth(arguments, options) if i >= apart],
         name=arguments.out.name,
@@ -151,7 +154,8 @@ def _write_bag(arguments, options, frames) -> None:
     stamps = np.arange(frame_stamps(options)[-1] * arguments.odom_rate + 2) / arguments.odom_rate
     track = _odometry(options, stamps, arguments.pose_noise)
     odometry = [Odometer(at.stamp_ns, at.T_world_cam) for at in track]
-    write_bag(arguments.out, flight_events(frames, odometry))
+    moments = ((new.frame, new.depth_hw) for new in frames)
+    write_bag(arguments.out, flight_events(moments, odometry))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Read and write posed sequences: folders of images, poses and (some) true depth."""
+"""Read and write posed sequences: folders of images, poses, (some) true depth and where things move."""
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ class SequenceFrame:
     stamp_ns: int
     T_world_cam: np.ndarray
     depth_path: Path | None
+    moving_path: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +86,11 @@ class PosedSequence:
             raise SequenceError(f'{path} is not a 16-bit grey image, so it is not a depth map.')
         return np.where(units > 0, units * np.float32(self.depth_scale), np.float32('nan')).astype(np.float32)
 
+    def moving(self, i: int) -> np.ndarray | None:
+        """Return where frame i shows what moves by itself, (H, W) bool; None where that is not known."""
+        path = self.frames[i].moving_path
+        return None if path is None else self._read(path, cv2.IMREAD_GRAYSCALE) > 0
+
     def frame(self, i: int) -> Frame:
         """Return frame i as the estimator takes it."""
         frame = self.frames[i]
@@ -104,10 +110,15 @@ class PosedSequence:
 
 @dataclass(frozen=True, eq=False)
 class NewFrame:
-    """A frame to be written: what the estimator takes, and its true depth (H, W) in metres where known."""
+    """
+    A frame to be written: what the estimator takes, and the truth where it is known.
+
+    depth_hw: (H, W) metres. moving_hw: (H, W) bool, where something moves by itself.
+    """
 
     frame: Frame
     depth_hw: np.ndarray | None = None
+    moving_hw: np.ndarray | None = None
 
 
 def write_posed_sequence(folder: str | Path, frames: Iterable[NewFrame], pairs: Sequence[tuple[int, int]], *,
@@ -135,8 +146,13 @@ def write_posed_sequence(folder: str | Path, frames: Iterable[NewFrame], pairs: 
         if new.depth_hw is not None:
             depth_name = f'depth/{i:05d}.png'
             _write(folder / depth_name, _units(new.depth_hw, depth_scale), [])
-        entries.append({'image': image_name, 'stamp': new.frame.stamp_ns / 1e9,
-                        'T_world_cam': np.asarray(new.frame.T_world_cam).tolist(), 'depth': depth_name})
+        entry = {'image': image_name, 'stamp': new.frame.stamp_ns / 1e9,
+                 'T_world_cam': np.asarray(new.frame.T_world_cam).tolist(), 'depth': depth_name}
+        if new.moving_hw is not None:
+            entry['moving'] = f'moving/{i:05d}.png'
+            (folder / 'moving').mkdir(exist_ok=True)
+            _write(folder / entry['moving'], new.moving_hw.astype(np.uint8) * 255, [])
+        entries.append(entry)
     if camera is None:
         raise SequenceError(f'There are no frames to write to {folder}.')
     index = {
@@ -225,12 +241,13 @@ def _camera(section: _Index) -> Camera:
 
 def _frame(entry: _Index, folder: Path) -> SequenceFrame:
     image_path = folder / entry.value('image', str, 'a file name')
-    has_depth = entry.content.get('depth') is not None
-    depth_path = folder / entry.value('depth', str, 'a file name') if has_depth else None
-    for path in filter(None, (image_path, depth_path)):
+    depth_path, moving_path = (
+        folder / entry.value(key, str, 'a file name') if entry.content.get(key) is not None else None
+        for key in ('depth', 'moving'))
+    for path in filter(None, (image_path, depth_path, moving_path)):
         if not path.is_file():
             raise entry.error(f'names {path}, which is not there')
-    return SequenceFrame(image_path, round(entry.number('stamp') * 1e9), _pose(entry), depth_path)
+    return SequenceFrame(image_path, round(entry.number('stamp') * 1e9), _pose(entry), depth_path, moving_path)
 
 
 def _pose(entry: _Index) -> np.ndarray:

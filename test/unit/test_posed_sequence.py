@@ -1,5 +1,6 @@
 """The posed-sequence format: what is read, what is written, and what is refused with a sentence."""
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -53,6 +54,15 @@ def test_what_was_written_is_read_back(tmp_path):
         np.testing.assert_array_equal(frame.image, new.frame.image)
         np.testing.assert_allclose(frame.T_world_cam, new.frame.T_world_cam)
     np.testing.assert_allclose(sequence.depth(1), expected[1].depth_hw, atol=0.0006)
+
+
+def test_what_moves_is_read_back_where_it_is_known(tmp_path):
+    first, second = new_frames()
+    moving_hw = np.eye(6, 8, dtype=bool)
+    folder = write_posed_sequence(tmp_path, [first, replace(second, moving_hw=moving_hw)], [], **ABOUT)
+    sequence = PosedSequence.load(folder)
+    assert sequence.moving(0) is None
+    np.testing.assert_array_equal(sequence.moving(1), moving_hw)
 
 
 def test_images_may_be_jpeg(tmp_path):
