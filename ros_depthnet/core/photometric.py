@@ -20,32 +20,32 @@ from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Prediction, Views
 from ros_depthnet.core.planes import towards_planes
 
-_STRIDE = 4          # pixels a cell: corrections change slowly, edges are the prediction's
-_WINDOW = 1.5        # cells, standard deviation of the window that shares a correction
-_CONTRAST = 2.0      # pixels, standard deviation of the window in which contrast is evened out
-_FAINT = 1.0         # grey levels added to the local contrast: less is noise
-_GROSS = 1.5         # local contrasts: what differs by more shows something else
-_SAME = 3.0          # standard deviations of the local difference: what differs by more counts for little
-_LEAST_NOISE = 0.05  # local contrasts
-_NOWHERE = 1e3       # local contrasts: what a source shows where it shows nothing, unlike anything
-_PRIOR = 0.05        # weight of the prior: neighbouring pixels err alike, and a prediction's errors too
-_LEAST_DEVIATION, _MOST_DEVIATION = 0.003, 1.0
-_NEAREST = 0.001     # metres
-_REACH = 3.0         # deviations that the images can correct by
-_LEANING = 1         # the round before which depth leans on planes: images have their say before and after
-_UNSEEN = 0.2        # relative deviation added, for leaning on planes, where the images show nothing
-_LEAST_INVERSE = 1e-4   # per metre
+STRIDE = 4          # pixels a cell: corrections change slowly, edges are the prediction's
+WINDOW = 1.5        # cells, standard deviation of the window that shares a correction
+CONTRAST = 2.0      # pixels, standard deviation of the window in which contrast is evened out
+FAINT = 1.0         # grey levels added to the local contrast: less is noise
+GROSS = 1.5         # local contrasts: what differs by more shows something else
+SAME = 3.0          # standard deviations of the local difference: what differs by more counts for little
+LEAST_NOISE = 0.05  # local contrasts
+NOWHERE = 1e3       # local contrasts: what a source shows where it shows nothing, unlike anything
+PRIOR = 0.05        # weight of the prior: neighbouring pixels err alike, and a prediction's errors too
+LEAST_DEVIATION, MOST_DEVIATION = 0.003, 1.0
+NEAREST = 0.001     # metres
+REACH = 3.0         # deviations that the images can correct by
+LEANING = 1         # the round before which depth leans on planes: images have their say before and after
+UNSEEN = 0.2        # relative deviation added, for leaning on planes, where the images show nothing
+LEAST_INVERSE = 1e-4   # per metre
 
 
 @functools.lru_cache(maxsize=12)   # a flight's next images are aligned with the same frames
 def _evened(frame: Frame) -> np.ndarray:
     """Return a grey image free of local brightness and contrast, and its slopes per pixel, (H, W, 3) float32."""
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    mean = cv2.GaussianBlur(grey, (0, 0), _CONTRAST)
-    variance = cv2.GaussianBlur(grey * grey, (0, 0), _CONTRAST) - mean * mean
-    evened = (grey - mean) / (np.sqrt(np.maximum(variance, 0)) + _FAINT)
+    mean = cv2.GaussianBlur(grey, (0, 0), CONTRAST)
+    variance = cv2.GaussianBlur(grey * grey, (0, 0), CONTRAST) - mean * mean
+    evened = (grey - mean) / (np.sqrt(np.maximum(variance, 0)) + FAINT)
     slopes = (cv2.Scharr(evened, cv2.CV_32F, x, 1 - x, scale=1 / 32) for x in (1, 0))
-    return cv2.merge([np.where(frame.seen_hw, evened, np.float32(_NOWHERE)), *slopes])
+    return cv2.merge([np.where(frame.seen_hw, evened, np.float32(NOWHERE)), *slopes])
 
 
 def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
@@ -57,31 +57,31 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     """
     camera = views.camera
     size = (camera.width, camera.height)
-    cells = _cells(size)
+    cells = cells_of(size)
     reference, sources = _evened(views.reference), [_evened(source) for source in views.sources]
     # What is unknown must not spread to its neighbours.
-    known = np.maximum(np.nan_to_num(prediction.depth_hw, nan=np.inf, posinf=np.inf), np.float32(_NEAREST))
+    known = np.maximum(np.nan_to_num(prediction.depth_hw, nan=np.inf, posinf=np.inf), np.float32(NEAREST))
     predicted_inverse_hw = cv2.resize(1 / known, size)
-    deviation = np.nan_to_num(prediction.deviation_hw, nan=_MOST_DEVIATION)
-    deviation = np.clip(deviation, np.float32(_LEAST_DEVIATION), np.float32(_MOST_DEVIATION))
+    deviation = np.nan_to_num(prediction.deviation_hw, nan=MOST_DEVIATION)
+    deviation = np.clip(deviation, np.float32(LEAST_DEVIATION), np.float32(MOST_DEVIATION))
     deviation = _shrunk(deviation, cells)
-    prior = np.float32(_PRIOR) / np.square(deviation)
+    prior = np.float32(PRIOR) / np.square(deviation)
     grey = cv2.cvtColor(_shrunk(views.reference.image, cells), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    ln_predicted = np.log(np.maximum(_shrunk(predicted_inverse_hw, cells), np.float32(_LEAST_INVERSE)))
+    ln_predicted = np.log(np.maximum(_shrunk(predicted_inverse_hw, cells), np.float32(LEAST_INVERSE)))
     expected = correction = np.zeros_like(prior)   # of ln(inverse depth)
     information = np.zeros_like(prior)             # of the images about that
     with ThreadPoolExecutor(max(1, cv2.getNumThreads()), __name__) as pool:
         for number in range(rounds):
-            if number == _LEANING:
+            if number == LEANING:
                 # Where there is nothing to match, predictions are surer than they should be.
-                doubt = np.sqrt(np.square(deviation) + 1 / (information + np.float32(_UNSEEN ** -2)))
+                doubt = np.sqrt(np.square(deviation) + 1 / (information + np.float32(UNSEEN ** -2)))
                 expected = correction + towards_planes(ln_predicted + correction, doubt, grey)
                 correction = expected
             inverse_hw = predicted_inverse_hw * np.exp(cv2.resize(correction, size))
             equations = pool.map(functools.partial(_normal_equations, reference, camera, inverse_hw),
                                  sources, views.T_srcs_ref)
             information, pull = (sum(each) for each in zip(*equations, strict=True))
-            reach = _REACH * deviation
+            reach = REACH * deviation
             correction = correction + (pull + prior * (expected - correction)) / (information + prior)
             correction = np.clip(correction, expected - reach, expected + reach)
     correction_hw = cv2.resize(correction, prediction.depth_hw.shape[::-1])
@@ -100,7 +100,7 @@ def _look_up(reference, source, T_src_ref, displacement, camera, inverse_hw, row
     height, width = inverse_hw.shape
     fx, fy, cx, cy = camera
     zero, one, two = np.float32(0), np.float32(1), np.float32(2)
-    T, nowhere, least = T_src_ref, np.float32(_NOWHERE), np.float32(0.05)
+    T, nowhere, least = T_src_ref, np.float32(NOWHERE), np.float32(0.05)
     for y in range(height):
         ray_y = (np.float32(y) - cy) / fy
         for x in range(width):
@@ -130,7 +130,7 @@ def _look_up(reference, source, T_src_ref, displacement, camera, inverse_hw, row
             off = reference[y, x, 0] - image
             off_hw[y, x] = off
             slope_hw[y, x] = (there + here) * inverse / two
-            if abs(off) < np.float32(_GROSS):
+            if abs(off) < np.float32(GROSS):
                 like[row_of[y], column_of[x]] += one
                 squares[row_of[y], column_of[x]] += off * off
 
@@ -143,7 +143,7 @@ def _weigh(off_hw, slope_hw, noise_hw, row_of, column_of, information, pull):
     for y in range(height):
         for x in range(width):
             off, slope = off_hw[y, x], slope_hw[y, x]
-            doubt = one + off * off / (np.float32(_SAME ** 2) * noise_hw[y, x])
+            doubt = one + off * off / (np.float32(SAME ** 2) * noise_hw[y, x])
             weight = slope / (doubt * doubt)
             information[row_of[y], column_of[x]] += weight * slope
             pull[row_of[y], column_of[x]] += weight * off
@@ -153,7 +153,7 @@ def _normal_equations(reference: np.ndarray, camera: Camera, inverse_hw: np.ndar
                       T_src_ref: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return, by cell, how well a source determines ln(inverse depth), and where to it pulls times that."""
     size = camera.width, camera.height
-    columns, rows = _cells(size)
+    columns, rows = cells_of(size)
     cells = [np.arange(length) * number // length for length, number in zip(size[::-1], (rows, columns), strict=True)]
     off_hw, slope_hw = np.empty((2, *inverse_hw.shape), np.float32)
     like, squares, information, pull = np.zeros((4, rows, columns), np.float32)
@@ -161,19 +161,19 @@ def _normal_equations(reference: np.ndarray, camera: Camera, inverse_hw: np.ndar
              np.float32((camera.fx, camera.fy, camera.cx, camera.cy)), inverse_hw, *cells,
              off_hw, slope_hw, like, squares)
     pixels = np.outer(*(np.bincount(cell) for cell in cells)).astype(np.float32)
-    noise = _windowed(squares / pixels) / (_windowed(like / pixels) + 1e-3) + _LEAST_NOISE ** 2
+    noise = _windowed(squares / pixels) / (_windowed(like / pixels) + 1e-3) + LEAST_NOISE ** 2
     _weigh(off_hw, slope_hw, cv2.resize(noise, size), *cells, information, pull)
     return _windowed(information / pixels) / noise, _windowed(pull / pixels) / noise
 
 
 def _windowed(cells: np.ndarray) -> np.ndarray:
     """Return weighted means over the cells of a window."""
-    return cv2.GaussianBlur(cells, (0, 0), _WINDOW)
+    return cv2.GaussianBlur(cells, (0, 0), WINDOW)
 
 
-def _cells(size: tuple[int, int]) -> tuple[int, int]:
+def cells_of(size: tuple[int, int]) -> tuple[int, int]:
     """Return how many cells, across and down, an image (width, height) has."""
-    return tuple(max(1, length // _STRIDE) for length in size)
+    return tuple(max(1, length // STRIDE) for length in size)
 
 
 def _shrunk(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -12,15 +12,15 @@ import math
 import cv2
 import numpy as np
 
-_WINDOW = 0.1       # of the image's size, standard deviation of the window of a plane
-_STRIDE = 3         # pixels a cell of the grid
-_LEVELS = 10        # of brightness
-_LEAST_RANGE = 12   # grey levels from dark to bright: less is noise
-_SURE = 0.01        # relative deviation: what is surer counts no more
-_FLAT = 0.02        # relative: how far from a plane planes are
-_RIDGE = 0.15       # of the window: a fit to less than that is level
-_OWN = 8.0          # weight of what a pixel says itself
-_ELSEWHERE = 0.7    # ln(depth): what is farther from the plane is not of it
+WINDOW = 0.1       # of the image's size, standard deviation of the window of a plane
+STRIDE = 3         # pixels a cell of the grid
+LEVELS = 10        # of brightness
+LEAST_RANGE = 12   # grey levels from dark to bright: less is noise
+SURE = 0.01        # relative deviation: what is surer counts no more
+FLAT = 0.02        # relative: how far from a plane planes are
+RIDGE = 0.15       # of the window: a fit to less than that is level
+OWN = 8.0          # weight of what a pixel says itself
+ELSEWHERE = 0.7    # ln(depth): what is farther from the plane is not of it
 
 
 def towards_planes(ln_inverse_hw: np.ndarray, deviation_hw: np.ndarray, grey_hw: np.ndarray) -> np.ndarray:
@@ -30,14 +30,20 @@ def towards_planes(ln_inverse_hw: np.ndarray, deviation_hw: np.ndarray, grey_hw:
     deviation_hw: of ln_inverse_hw. grey_hw: brightness, 0 to 255. All (H, W) float32, as is what is returned.
     """
     grid = _Grid(grey_hw)
-    inverse = np.exp(ln_inverse_hw - np.median(ln_inverse_hw))
-    weight = np.square(_SURE ** 2 / (np.square(deviation_hw) + _SURE ** 2)) / np.square(inverse)
+    inverse = np.exp(ln_inverse_hw - np.mean(ln_inverse_hw))
+    weight = np.square(SURE ** 2 / (np.square(deviation_hw) + SURE ** 2)) / np.square(inverse)
     plane, variance = grid.planes(inverse, weight)
-    in_front = np.maximum(plane, inverse * math.exp(-2 * _ELSEWHERE))   # a plane may pass through the camera
+    in_front = np.maximum(plane, inverse * math.exp(-2 * ELSEWHERE))   # a plane may pass through the camera
     shift = np.log(in_front / inverse)
-    own = _OWN / np.square(deviation_hw)
-    planes = (np.abs(shift) < _ELSEWHERE) / (variance / np.square(in_front) + _FLAT ** 2)
+    own = OWN / np.square(deviation_hw)
+    planes = (np.abs(shift) < ELSEWHERE) / (variance / np.square(in_front) + FLAT ** 2)
     return shift * planes / (own + planes)
+
+
+def grid_of(size: tuple[int, int]) -> tuple[tuple[int, int], float]:
+    """Return how many cells, across and down, the grid of an image (width, height) has, and their window's."""
+    width, height = size
+    return (max(1, width // STRIDE), max(1, height // STRIDE)), WINDOW * math.sqrt(width * height) / STRIDE
 
 
 class _Grid:
@@ -45,11 +51,10 @@ class _Grid:
 
     def __init__(self, grey_hw: np.ndarray):
         self._height, self._width = grey_hw.shape
-        self._cells = tuple(max(1, length // _STRIDE) for length in (self._width, self._height))
-        self._window = _WINDOW * math.sqrt(grey_hw.size) / _STRIDE
+        self._cells, self._window = grid_of((self._width, self._height))
         dark, bright = np.percentile(grey_hw, (2, 98))
-        level = np.clip((grey_hw - dark) / max(bright - dark, _LEAST_RANGE), 0, 1) * (_LEVELS - 1)
-        self._share = np.maximum(1 - np.abs(level[..., None] - np.arange(_LEVELS)), 0).astype(np.float32)
+        level = np.clip((grey_hw - dark) / max(bright - dark, LEAST_RANGE), 0, 1) * (LEVELS - 1)
+        self._share = np.maximum(1 - np.abs(level[..., None] - np.arange(LEVELS)), 0).astype(np.float32)
 
     def planes(self, values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return, per pixel, the plane that fits values (H, W) best, and the variance of values about it."""
@@ -62,7 +67,7 @@ class _Grid:
         w, wz, wzz = np.moveaxis(np.stack(sums, -1), -2, 0)
         total = self._windowed(w) + 1e-12   # there may be nothing of this brightness
         mean_x, mean_y, mean_z = (self._windowed(each) / total for each in (w * x, w * y, wz))
-        ridge = (_RIDGE * self._window) ** 2
+        ridge = (RIDGE * self._window) ** 2
         xx = self._windowed(w * x * x) / total - mean_x * mean_x + ridge
         yy = self._windowed(w * y * y) / total - mean_y * mean_y + ridge
         xy = self._windowed(w * x * y) / total - mean_x * mean_y
