@@ -11,7 +11,7 @@ from rclpy.qos import QoSPolicyKind, QoSProfile
 from ros_depthnet.core.recent import Recent
 from ros_depthnet.ros import qos
 from ros_depthnet.ros.diagnostics import Complaint
-from ros_depthnet.ros.topics import Topic
+from ros_depthnet.ros.topics import NODES, Topic
 
 try:
     from rclpy.event_handler import SubscriptionEventCallbacks
@@ -20,6 +20,8 @@ except ImportError:  # Humble
 
 # For those who look after mismatches themselves, or expect them: rclpy would log each.
 UNHEARD = SubscriptionEventCallbacks(incompatible_qos=lambda event: None)
+_MOST_NAMED = 3
+_OURS = ('depth_node', 'cloud_node', 'obstacle_node')
 _GONE = (rclpy_implementation.RCLError, rclpy_implementation.InvalidHandle)
 
 
@@ -30,7 +32,7 @@ class Input:
                  profile: QoSProfile, optional: bool = False, once: bool = False):
         """Subscribe; an optional input is not missed while nobody publishes it, nor one that came `once`."""
         self._node, self._callback = node, callback
-        self._name, self._profile = topic.name, profile
+        self._topic, self._profile = topic, profile
         self._subscription = None
         self.optional, self._once = optional, once
         self._arrived = False
@@ -46,7 +48,7 @@ class Input:
             self._node.destroy_subscription(self._subscription)
         self._subscription = self._node.create_subscription(
             message_type,
-            self._name,
+            self._topic.name,
             self._on_message,
             copy(self._profile),  # as overrides are written into it
             qos_overriding_options=qos.overridable(),
@@ -77,7 +79,7 @@ class Input:
         if not self.has_publisher and self.optional:
             return None
         if not self.has_publisher:
-            return Complaint.warning(f'Nobody publishes {self.topic}: start its source, or remap the topic.')
+            return Complaint.warning(f'Nobody publishes {self.topic}: start its source, {self._or_remap()}.')
         return Complaint.warning(
             f'No message on {self.topic} for {silence:.0f} s, though it has a publisher.'
         )
@@ -85,6 +87,15 @@ class Input:
     def close(self) -> None:
         """Unsubscribe."""
         self._node.destroy_subscription(self._subscription)
+
+    def _or_remap(self) -> str:
+        """Say where the drone's images, calibration or poses may be instead, as after a wrong preset."""
+        kinds = {self._topic.type, *self._topic.others}
+        found = [name for name, types in self._node.get_topic_names_and_types() if kinds & {*types}
+                 and any(info.node_name not in _OURS for info in self._node.get_publishers_info_by_topic(name))]
+        if self._topic not in NODES['depth_node'].subscribes or not found:
+            return 'or remap the topic'
+        return f'or remap {self._topic.name}, to {" or ".join(found[:_MOST_NAMED])} for one'
 
     def _on_message(self, message) -> None:
         self._last, self._arrived = time.monotonic(), True

@@ -399,3 +399,16 @@ def test_deactivating_lets_go_of_the_inputs_and_activating_takes_them_again(dron
     drone.await_node()
     drone.infos.publish(camera_info())
     drone.await_depth()
+
+
+def test_a_topic_that_nobody_publishes_is_said_with_those_that_would_do(bench, model):
+    """As after the preset of another camera: the mend is the topic's name."""
+    there = bench.publisher(Image, 'camera/camera/color/image_raw')
+    bench.collect(Image, 'depth/image')
+    bench.start(DepthNode, model=str(model), input_timeout=0.1)
+    status = bench.status('depth_node', lambda status: 'Nobody publishes /image_raw' in str(status))
+    said = ' '.join([status.message, *(pair.value for pair in status.values)])
+    assert ('Nobody publishes /image_raw: start its source, or remap image_raw, to /camera/camera/color/image_raw '
+            'for one.') in said
+    assert '/depth/' not in said.partition('Nobody publishes /image_raw')[2].partition('.')[0]
+    assert there.get_subscription_count() == 0
