@@ -6,7 +6,7 @@ from collections import deque
 from types import SimpleNamespace
 
 from geometry_msgs.msg import PoseStamped
-from nav_msgs.msg import Odometry
+from nav_msgs.msg import Odometry, Path
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -16,6 +16,7 @@ from ros_depthnet.core.measurer import Estimate, EstimatorOptions, Measurer
 from ros_depthnet.core.motion import inverse
 from ros_depthnet.core.reasons import Drop, Refusal
 from ros_depthnet.engines.model import load_model
+from ros_depthnet.evaluation.pictures import depth_picture, deviation_picture
 from ros_depthnet.flight.intake import Arrival, Intake, IntakeOptions
 from ros_depthnet.flight.masks import read_mask
 from ros_depthnet.flight.poses import CameraPose
@@ -28,10 +29,12 @@ from ros_depthnet.ros.diagnostics import Complaint
 from ros_depthnet.ros.managed import ProcessingNode, milliseconds_since
 from ros_depthnet.ros.mounting import Mounting, check_mounting
 from ros_depthnet.ros.parameters import options_from
+from ros_depthnet.ros.picture_output import PictureOutput
 from ros_depthnet.ros.pose_input import check_pose_source
 from ros_depthnet.ros.running import run
 
 _PERIOD = 0.05  # seconds between looks at which images have waited too long
+_PATH_LENGTH = 1000  # poses
 
 
 class DepthNode(ProcessingNode):
@@ -71,6 +74,10 @@ class DepthNode(ProcessingNode):
         self._depth_rgb = self.advertise(topics.DEPTH_RGB, Image)
         self._camera_pose = self.advertise(topics.DEPTH_CAMERA_POSE, PoseStamped)
         self._body_pose = self.advertise(topics.DEPTH_BODY_POSE, Odometry)
+        self._depth_coloured = PictureOutput(self, topics.DEPTH_COLOURED, topics.DEPTH_COLOURED_COMPRESSED)
+        self._deviation_coloured = PictureOutput(
+            self, topics.DEVIATION_COLOURED, topics.DEVIATION_COLOURED_COMPRESSED)
+        self._path = self.advertise(topics.PATH, Path)
 
     def connect(self) -> None:
         """Subscribe to camera and odometry."""
@@ -78,6 +85,7 @@ class DepthNode(ProcessingNode):
         self._mounting = Mounting(self, options)
         self._passed_over: deque[Arrival] = deque(maxlen=self.settings.buffer_size)
         self._epoch = 0
+        self._way: deque[PoseStamped] = deque(maxlen=_PATH_LENGTH)
         if self.settings.image_transport == 'compressed':
             images = self.subscribe(topics.COMPRESSED, CompressedImage, self._on_image, qos.IMAGES)
         else:
@@ -107,6 +115,9 @@ class DepthNode(ProcessingNode):
         if settings.mask_file:
             read_mask(settings.mask_file)
         options_from(settings, EstimatorOptions)
+        near, far = settings.colour_range
+        if near >= far:
+            raise ValueError(f'colour_range must have the nearer depth first, not [{near}, {far}].')
 
     def settings_changed(self) -> None:
         """Go on with the flight by the new options."""
@@ -130,6 +141,7 @@ class DepthNode(ProcessingNode):
         if arrival.epoch != self._epoch:
             self._epoch = arrival.epoch
             self._session.reset()
+            self._way.clear()
         result = self._session.add(frame, arrival.pose.T_body_cam)
         reason = result if isinstance(result, Drop) else result.carried
         if reason in (Drop.BLANK, Drop.FROZEN):
@@ -183,11 +195,18 @@ class DepthNode(ProcessingNode):
             self._deviation.publish(from_depth(estimate.deviation_hw, header, '32FC1'))
         if self._depth_rgb.wanted:
             self._depth_rgb.publish(from_rgb(estimate.image, header))
+        self._depth_coloured.publish(
+            header, lambda: depth_picture(estimate.depth_hw, *self.settings.colour_range))
+        self._deviation_coloured.publish(
+            header, lambda: deviation_picture(estimate.deviation_hw, estimate.depth_hw))
         self._depth_camera_info.publish(from_camera(estimate.camera, header))
         in_odom = Header(stamp=header.stamp, frame_id=pose.odom_frame)
         self._camera_pose.publish(PoseStamped(header=in_odom, pose=from_pose(pose.T_odom_cam)))
         T_odom_body = pose.T_odom_cam @ inverse(pose.T_body_cam)
         self._body_pose.publish(from_odometry(T_odom_body, in_odom, pose.body_frame))
+        self._way.append(PoseStamped(header=in_odom, pose=from_pose(T_odom_body)))
+        if self._path.wanted:
+            self._path.publish(Path(header=in_odom, poses=list(self._way)))
 
 
 def main(args=None) -> None:

@@ -194,6 +194,14 @@ DEPTH_NODE = (
         live=True,
     ),
     Parameter(
+        'colour_range',
+        [1.0, 40.0],
+        'Depths at the two ends of the colours of `depth/coloured`, near and far, metres.',
+        0.01,
+        100000,
+        live=True,
+    ),
+    Parameter(
         'rectify',
         'auto',
         'Straighten images that `camera_info` says are distorted; `auto`: unless their topic is named `..._rect`.',

@@ -35,6 +35,23 @@ DEPTH_CAMERA_POSE = Topic(
 DEPTH_BODY_POSE = Topic(
     'depth/body_pose', 'nav_msgs/msg/Odometry', 'Pose of the body at that time; its twist is not filled.'
 )
+DEPTH_COLOURED = Topic(
+    'depth/coloured',
+    'sensor_msgs/msg/Image',
+    'Depth to look at: red is near, blue far (`colour_range`), grey unknown.',
+)
+DEPTH_COLOURED_COMPRESSED = Topic(
+    'depth/coloured/compressed', 'sensor_msgs/msg/CompressedImage', 'The same as JPEG, for a slow link.'
+)
+DEVIATION_COLOURED = Topic(
+    'depth/deviation_coloured',
+    'sensor_msgs/msg/Image',
+    'Deviation relative to depth, to look at: dark is sure, yellow 50 % or worse, grey unknown.',
+)
+DEVIATION_COLOURED_COMPRESSED = Topic(
+    'depth/deviation_coloured/compressed', 'sensor_msgs/msg/CompressedImage', 'The same as JPEG, for a slow link.'
+)
+PATH = Topic('path', 'nav_msgs/msg/Path', 'The way the body has come, in the frame of the odometry.')
 POINTS = Topic(
     'points', 'sensor_msgs/msg/PointCloud2', 'The cloud: x, y, z and, if there is `depth/rgb`, rgb.'
 )
@@ -80,8 +97,11 @@ DEPTH_POSES = (DEPTH_CAMERA_POSE, DEPTH_BODY_POSE)
 FROM_TF = (TF, TF_STATIC)
 TO_AUTOPILOT = (MAVROS_OBSTACLE, COMPANION_STATUS, PX4_OBSTACLE_DISTANCE)
 _DEPTH_TOPICS = (DEPTH, DEPTH_CAMERA_INFO, DEVIATION, DEPTH_RGB, *DEPTH_POSES)
+_TO_LOOK_AT = (DEPTH_COLOURED, DEPTH_COLOURED_COMPRESSED, DEVIATION_COLOURED, DEVIATION_COLOURED_COMPRESSED, PATH)
 NODES = {
-    'depth_node': NodeTopics((IMAGE, COMPRESSED, CAMERA_INFO, ODOM, *FROM_TF), (*_DEPTH_TOPICS, DIAGNOSTICS)),
+    'depth_node': NodeTopics(
+        (IMAGE, COMPRESSED, CAMERA_INFO, ODOM, *FROM_TF), (*_DEPTH_TOPICS, *_TO_LOOK_AT, DIAGNOSTICS)
+    ),
     'cloud_node': NodeTopics((*_DEPTH_TOPICS, ODOM, *FROM_TF), (POINTS, DIAGNOSTICS)),
     'obstacle_node': NodeTopics(
         (*_DEPTH_TOPICS[:3], *DEPTH_POSES, ODOM, *FROM_TF), (OBSTACLES, OBSTACLE_DISTANCE, *TO_AUTOPILOT, DIAGNOSTICS)

@@ -2,15 +2,19 @@
 
 import time
 
+import cv2
 import numpy as np
 import pytest
 from bench import value
 from diagnostic_msgs.msg import DiagnosticStatus
 from drone import DEPTH, FOCAL, GREEN, HEIGHT, PERIOD_NS, WIDTH, camera_info, image, odometry, stamp
 from lifecycle_msgs.msg import Transition
+from nav_msgs.msg import Path
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from ros_depthnet.evaluation.pictures import depth_picture
 from ros_depthnet.ros.depth_node import DepthNode
 
 
@@ -412,3 +416,47 @@ def test_a_topic_that_nobody_publishes_is_said_with_those_that_would_do(bench, m
             'for one.') in said
     assert '/depth/' not in said.partition('Nobody publishes /image_raw')[2].partition('.')[0]
     assert there.get_subscription_count() == 0
+
+
+def test_pictures_are_painted_for_those_who_look_and_for_nobody_else(drone, monkeypatch):
+    painted = []
+    monkeypatch.setattr('ros_depthnet.ros.depth_node.depth_picture',
+                        lambda depth_hw, near, far: painted.append((near, far)) or depth_picture(depth_hw, near, far))
+    drone.start(colour_range=[2.0, 20.0])
+    drone.await_depth()
+    assert not painted
+    raw = drone.bench.collect(Image, 'depth/coloured')
+    drone.bench.until(lambda: drone.await_depth() and raw)
+    assert set(painted) == {(2.0, 20.0)}
+    depth_hw = pixels(drone.depths[-1])
+    shown = np.frombuffer(raw[-1].data, np.uint8).reshape(HEIGHT, WIDTH, 3)
+    assert raw[-1].encoding == 'rgb8'
+    np.testing.assert_array_equal(shown[np.isfinite(depth_hw)][0], depth_picture(np.full((1, 1), DEPTH), 2, 20)[0, 0])
+
+
+def test_compressed_pictures_are_named_and_coded_as_image_transport_has_them(drone):
+    """Its subscriber takes a base topic and adds /compressed; `format` tells it "rgb8" and "jpeg compressed bgr8"."""
+    jpegs = {topic: drone.bench.collect(CompressedImage, f'{topic}/compressed')
+             for topic in ('depth/coloured', 'depth/deviation_coloured')}
+    drone.start()
+    drone.await_depth()
+    drone.bench.until(lambda: all(jpegs.values()))
+    for message in (found[-1] for found in jpegs.values()):
+        assert message.format == 'rgb8; jpeg compressed bgr8'
+        assert message.header.frame_id == 'optical'
+        assert cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_the_way_is_told_in_the_frame_of_the_odometry(drone):
+    paths = drone.bench.collect(Path, 'path')
+    drone.start()
+    drone.await_depth(3)
+    drone.bench.until(lambda: paths and len(paths[-1].poses) >= 3)
+    ys = [pose.pose.position.y for pose in paths[-1].poses]
+    assert paths[-1].header.frame_id == 'odom'
+    assert ys == sorted(ys) and ys[-1] - ys[0] >= 1.0
+
+
+def test_a_range_of_colours_that_is_upside_down_is_refused():
+    with pytest.raises(ValueError, match='colour_range must have the nearer depth first'):
+        DepthNode(parameter_overrides=[Parameter('colour_range', value=[20.0, 2.0])])

@@ -25,14 +25,15 @@ def test_every_topic_is_one_of_ours_and_of_the_displays_type():
     assert {topic: types[topic] for topic in shown} == shown
 
 
-def test_image_depth_cloud_and_obstacles_are_shown():
+def test_image_depth_deviation_cloud_obstacles_drone_and_way_are_shown():
     shown = {
         display['Topic']['Value'] for display in displays() if display.get('Enabled') and 'Topic' in display
     }
-    assert shown >= {'image_raw', 'depth/image', 'points', 'obstacles'}
+    assert shown == {'image_raw', 'depth/coloured', 'depth/deviation_coloured', 'points', 'obstacles', 'path',
+                     'depth/body_pose'}
 
 
-def test_depth_is_shown_over_a_fixed_range():
-    depth = next(display for display in displays() if display.get('Topic', {}).get('Value') == 'depth/image')
-    assert depth['Normalize Range'] is False
-    assert depth['Min Value'] < depth['Max Value']
+def test_no_display_wants_a_frame_of_its_own():
+    """So that `-f FRAME` is all that another odometry's frame takes."""
+    frames = {key: value for display in displays() for key, value in display.items() if 'Frame' in key}
+    assert set(frames.values()) <= {'<Fixed Frame>'}

@@ -2,8 +2,9 @@
 
 from array import array
 
+import cv2
 import numpy as np
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 
@@ -23,6 +24,12 @@ def from_depth(depth_hw: np.ndarray, header: Header, encoding: str) -> Image:
 def from_rgb(rgb_hw3: np.ndarray, header: Header) -> Image:
     """Return (H, W, 3) uint8 RGB as an rgb8 image."""
     return _message(rgb_hw3, header, 'rgb8')
+
+
+def to_jpeg(rgb_hw3: np.ndarray, header: Header) -> CompressedImage:
+    """Return (H, W, 3) uint8 RGB as JPEG, named as image_transport names it."""
+    _, jpeg = cv2.imencode('.jpg', cv2.cvtColor(rgb_hw3, cv2.COLOR_RGB2BGR))
+    return CompressedImage(header=header, format='rgb8; jpeg compressed bgr8', data=octets(jpeg))
 
 
 def _message(pixels: np.ndarray, header: Header, encoding: str) -> Image:
