@@ -180,7 +180,8 @@ def _summary(flight: Path, sequence, moments, counts, commit: str) -> dict:
         'obstacle_messages': counts.obstacles, 'dropped': counts.dropped, 'latency_ms': latency,
         'depth_hz': round(counts.depth_hz, 2), 'abs_rel': score('abs_rel'), 'mae_log': score('mae_log'),
         'delta_125': score('delta_125'), 'coverage': score('coverage'), 'scored_frames': len(scores),
-        'model': counts.facts.get('model'), 'provider': counts.facts.get('provider'), 'commit': commit}
+        'model': counts.facts.get('model'), 'provider': counts.facts.get('provider'),
+        'precision': counts.facts.get('precision'), 'commit': commit}
 
 
 def _facts(summary: dict) -> dict[str, str]:

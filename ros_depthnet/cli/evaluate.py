@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ros_depthnet.cli.progress import Progress
 from ros_depthnet.cli.tables import aligned
+from ros_depthnet.engines.card import PRECISIONS
 
 _COLUMNS = ('abs_rel', 'rmse', 'mae_log', 'delta_105', 'delta_125', 'coverage', 'ause', 'within')
 
@@ -23,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--options', metavar='NAME=VALUE,...', action='append', default=[],
                         help='run models with these options of the estimator instead of the shipped ones, as '
                              '"ranges=2,memory=false"; once more for each further variant to compare')
+    parser.add_argument('--precision', choices=PRECISIONS, default='auto',
+                        help='of models: 32 bits, or convolutions in 8 (default: auto, int8 on CPUs if there is)')
     parser.add_argument('--pose-noise', metavar='DEGREES,PERCENT',
                         help='degrade the poses: rotation between two frames by so many degrees, the way '
                              'between them by so many percent')
@@ -48,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
         sequences = [noise.degraded(sequence) for sequence in sequences]
     results, skipped = [], []
     with Progress() as progress:
-        for outcome in judge.evaluate(sequences, methods, protocols, progress, variants):
+        for outcome in judge.evaluate(sequences, methods, protocols, progress, variants, arguments.precision):
             (results if isinstance(outcome, judge.Result) else skipped).append(outcome)
     print(table([result.row for result in results]))
     if arguments.bands:

@@ -17,6 +17,7 @@ SUBCOMMANDS = {
     'adapt': 'teach a model your own flights, without labels',
     'train': 'train a network',
     'export': 'turn a trained network into ONNX with its card',
+    'quantise': 'convolutions of a model in 8 bits, which CPUs run in half the time',
 }
 _EXTRAS = {**dict.fromkeys(('torch', 'onnx', 'onnxscript', 'mvtb_data', 'matplotlib'), 'train'),
            **dict.fromkeys(('rclpy', 'sensor_msgs', 'nav_msgs', 'visualization_msgs'), 'ros')}

@@ -52,7 +52,8 @@ def run(arguments: argparse.Namespace) -> None:
             'flight': arguments.flight.resolve().name, 'frames': done.frames, 'depth_maps': len(done.moments),
             'dropped': dropped, 'flight_seconds': round(done.flight_seconds, 2),
             'estimator_seconds': round(done.estimator_seconds, 2), 'frames_per_second': round(rate, 2),
-            'model': model.card.name, 'provider': model.engine.provider, 'commit': commit()}
+            'model': model.card.name, 'provider': model.engine.provider,
+            'precision': model.engine.precision, 'commit': commit()}
         (out / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n', encoding='utf-8')
         progress('Writing the report ...')
         facts = {'depth maps': f'{len(done.moments)} of {done.frames} frames',

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 KINDS = ('parallaxnet', 'depthnet')
+PRECISIONS = ('auto', 'float32', 'int8')
 
 
 class ModelError(ValueError):
@@ -25,7 +26,8 @@ class ModelCard:
     nominal_displacement: metres, depthnet only: the displacement its output is the depth for.
     relative_deviation: standard deviation of ln(depth) of a model that predicts none. deviation_scale: the
     model's own deviations times this are what was found on flights it was not trained on.
-    sha256: of the file; '' is not checked. The rest is for people.
+    sha256: of the file; '' is not checked. int8_file, int8_sha256: the same network with convolutions in 8
+    bits, for CPUs; None: there is none. The rest is for people.
     """
 
     name: str
@@ -40,6 +42,8 @@ class ModelCard:
     relative_deviation: float = 0.25
     deviation_scale: float = 1.0
     sha256: str = ''
+    int8_file: Path | None = None
+    int8_sha256: str = ''
     normalisation: str = ''
     licence: str = ''
     version: str = ''
@@ -75,6 +79,9 @@ class ModelCard:
             known = {key: content[key] for key in cls.__dataclass_fields__ if key in content}
             size = content['input']
             low, high = map(float, known.pop('parallax_range', (1, 60)))
+            if 'int8' in content:
+                known |= {'int8_file': path.parent / content['int8']['file'],
+                          'int8_sha256': content['int8'].get('sha256', '')}
             return cls(**{**known, 'name': content['name'], 'kind': content['kind'],
                           'file': path.parent / content['file'],
                           'input_width': size['width'], 'input_height': size['height'],
@@ -88,8 +95,11 @@ class ModelCard:
             raise ModelError(f'The model card {path} is malformed: {error}.') from error
 
     def check_file(self) -> None:
-        """Raise ModelError when the ONNX file is missing or not the one this card describes."""
-        if not self.file.is_file():
-            raise ModelError(f'The model file {self.file} is missing.')
-        if self.sha256 and hashlib.sha256(self.file.read_bytes()).hexdigest() != self.sha256:
-            raise ModelError(f'The model file {self.file} is damaged or not that of its card (SHA-256).')
+        """Raise ModelError when an ONNX file is missing or not the one this card describes."""
+        for file, sha256 in ((self.file, self.sha256), (self.int8_file, self.int8_sha256)):
+            if file is None:
+                continue
+            if not file.is_file():
+                raise ModelError(f'The model file {file} is missing.')
+            if sha256 and hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
+                raise ModelError(f'The model file {file} is damaged or not that of its card (SHA-256).')

@@ -11,7 +11,7 @@ from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Prediction, Views
 from ros_depthnet.core.motion import Stabilised
-from ros_depthnet.engines.card import ModelCard, ModelError
+from ros_depthnet.engines.card import PRECISIONS, ModelCard, ModelError
 from ros_depthnet.engines.onnx_engine import OnnxEngine
 from ros_depthnet.resources import share_path
 
@@ -27,6 +27,7 @@ class Engine(Protocol):
     """What runs a network: OnnxEngine, TorchEngine."""
 
     provider: str
+    precision: str
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run the network on named float32 arrays and return its named outputs."""
@@ -153,21 +154,33 @@ def _planes(images: np.ndarray) -> np.ndarray:
 
 
 def load_model(name_or_path: str | Path = 'default', provider: str = 'auto', threads: int = 0,
-               input_width: int | None = None, cache_dir: Path | None = None) -> Model:
+               input_width: int | None = None, cache_dir: Path | None = None, precision: str = 'auto') -> Model:
     """
     Return a shipped model by name ('default', 'parallaxnet', ...) or one by the path of its .onnx or .yaml.
 
     provider, threads, cache_dir: see OnnxEngine. input_width: pixels, a multiple of the card's; None: the
-    card's for the provider. Raises ModelError.
+    card's for the provider. precision: 'float32'; 'int8', convolutions in 8 bits, which only CPUs gain from;
+    'auto', int8 on CPUs if the card has it. Raises ModelError.
     """
     card = ModelCard.read(_card_path(str(name_or_path)))
     card.check_file()
-    engine = OnnxEngine(card.file, provider, threads, cache_dir)
+    engine = OnnxEngine(card.file, 'cpu' if precision == 'int8' and provider == 'auto' else provider, threads,
+                        cache_dir, _int8_file(card, precision, provider))
     inputs, outputs = _INTERFACE[card.kind]
     if set(engine.inputs) != inputs or not outputs <= set(engine.outputs):
         raise ModelError(f'{card.file} is no {card.kind}: it takes {", ".join(engine.inputs)} and gives '
                          f'{", ".join(engine.outputs)}.')
     return Model(card, engine, input_width)
+
+
+def _int8_file(card: ModelCard, precision: str, provider: str) -> Path | None:
+    if precision not in PRECISIONS:
+        raise ModelError(f'The precision {precision!r} is none of {", ".join(PRECISIONS)}.')
+    if precision == 'int8' and provider not in ('auto', 'cpu'):
+        raise ModelError(f'int8 is for the provider cpu, not {provider}: choose precision auto or float32.')
+    if precision == 'int8' and card.int8_file is None:
+        raise ModelError(f'{card.name} has no int8 file: make it with `depthnet quantise`, or choose auto.')
+    return None if precision == 'float32' else card.int8_file
 
 
 def _card_path(name_or_path: str) -> Path:

@@ -8,6 +8,8 @@ import torch
 class TorchEngine:
     """A module called with named tensors; it returns one tensor per name in `outputs`, in that order."""
 
+    precision = 'float32'
+
     def __init__(self, module: torch.nn.Module, outputs: Sequence[str], device: str = 'cpu'):
         """Move the module to a device and to evaluation mode."""
         self._module = module.to(device).eval()

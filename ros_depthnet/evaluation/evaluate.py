@@ -179,14 +179,15 @@ Entries = Mapping[str, tuple[str, Variant]]   # what is compared, by label: a me
 
 def evaluate(sequences: Iterable[PosedSequence], methods: Sequence[str], protocols: Sequence[str],
              progress: Callable[[str], None],
-             variants: Sequence[Variant] = (Variant(),)) -> Iterator[Result | Skipped]:
+             variants: Sequence[Variant] = (Variant(),), precision: str = 'auto') -> Iterator[Result | Skipped]:
     """
     Run methods on sequences; a name is one of `all_methods()` or the path of a model.
 
-    Models run once with each variant of the estimator's options. `progress` is told in a few words what is
-    being done. Raises ModelError and SequenceError.
+    Models run once with each variant of the estimator's options; precision: see `load_model`. `progress` is
+    told in a few words what is being done. Raises ModelError and SequenceError.
     """
-    models = {name: load_model(name) for name in methods if name != 'constant' and name not in CLASSICAL}
+    models = {name: load_model(name, precision=precision)
+              for name in methods if name != 'constant' and name not in CLASSICAL}
     cards = {name: model.card for name, model in models.items()}
     same = {name: card.name for name, card in cards.items()
             if card.name != name and card.name in cards and card.file == cards[card.name].file}

@@ -22,6 +22,7 @@ from ros_depthnet.learning.export import export_parallaxnet, write_card
 from ros_depthnet.learning.held_out import held_out_scores
 from ros_depthnet.learning.labels import LabelledFlight, evenly, measure_flight
 from ros_depthnet.learning.parallax_task import ParallaxTask
+from ros_depthnet.learning.quantise import quantise
 from ros_depthnet.learning.recipe import Recipe
 from ros_depthnet.learning.still_box.sequences import SequenceOptions
 from ros_depthnet.learning.still_box.textures import shared_atlas
@@ -105,7 +106,7 @@ def adapt(
     is what agrees more with what is held out and is no worse on rendered scenes; of what was learned, the
     largest share with which that is so is taken (Wortsman 2022).
     """
-    card = load_model(model).card
+    card = load_model(model, precision='float32').card
     if card.kind != ParallaxTask.kind:
         raise ValueError(f'{card.name} is a {card.kind}; only a parallaxnet can be adapted.')
     flights, checked = (
@@ -117,11 +118,13 @@ def adapt(
     network = train(recipe, [rendered], check, folder / 'run', save_every=100, stop_after=60 * options.minutes,
                     start_from=card.file, progress=progress, loaders=0)
     restore(network, folder / 'run' / 'last.pt')
-    before = _scores(load_model(card.file), checked, check)
+    before = _scores(load_model(card.file, precision='float32'), checked, check)
     for share in _SHARES:
         progress(f'checking {share:.0%} of what was learned')
         after = _scores(_exported(recipe.task, network, share, card, options, before, path), checked, check)
         if after.held_out < before.held_out and after.rendered <= _NO_WORSE * before.rendered:
+            if card.int8_file:
+                quantise(load_model(path).card, check)
             return Adapted(before, after, share, path)
     for written in (path, path.with_suffix('.yaml')):
         written.unlink()
@@ -161,6 +164,7 @@ def _exported(task: AdaptTask, network, share: float, card: ModelCard, options: 
         'steps': options.steps, 'seed': options.seed, 'rendered': options.rendered, 'share': share,
     }  # fmt: skip
     written['scores'] = {'before_adapting': vars(before)}
+    written.pop('int8', None)
     write_card(path, {**written, 'name': path.stem})
     return load_model(path)
 

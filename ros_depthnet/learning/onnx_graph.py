@@ -49,3 +49,15 @@ def store_in_half(model: onnx.ModelProto) -> None:
             'Cast', [f'{tensor.name}{HALF}'], [tensor.name], to=onnx.TensorProto.FLOAT
         )
         graph.node.insert(0, cast)
+
+
+def store_in_float(model: onnx.ModelProto) -> None:
+    """Undo `store_in_half`, in place: tools that look at weights want them where they are used."""
+    graph = model.graph
+    halves = {tensor.name: tensor for tensor in graph.initializer if tensor.name.endswith(HALF)}
+    for cast in [node for node in graph.node if node.op_type == 'Cast' and node.input[0] in halves]:
+        half = halves[cast.input[0]]
+        graph.node.remove(cast)
+        graph.initializer.remove(half)
+        values = onnx.numpy_helper.to_array(half).astype(np.float32)
+        graph.initializer.append(onnx.numpy_helper.from_array(values, cast.output[0]))

@@ -59,6 +59,7 @@ class DepthNode(ProcessingNode):
             settings.threads,
             settings.input_width or None,
             settings.engine_cache or None,
+            settings.precision,
         )
         width, height = settings.warm_up_size
         camera = Camera(width, height, width, width, width / 2, height / 2)
@@ -66,8 +67,9 @@ class DepthNode(ProcessingNode):
         options = options_from(settings, EstimatorOptions)
         rehearse(self._model, options, camera)
         self._session = Session(self._model, options)
-        self.health.facts.update(model=self._model.card.name, provider=self._model.engine.provider)
-        self.get_logger().info(f'{self._model.card.name} is ready on {self._model.engine.provider}.')
+        engine, name = self._model.engine, self._model.card.name
+        self.health.facts.update(model=name, provider=engine.provider, precision=engine.precision)
+        self.get_logger().info(f'{name} is ready on {engine.provider} in {engine.precision}.')
         self._depth = self.advertise(topics.DEPTH, Image)
         self._depth_camera_info = self.advertise(topics.DEPTH_CAMERA_INFO, CameraInfo)
         self._deviation = self.advertise(topics.DEVIATION, Image)

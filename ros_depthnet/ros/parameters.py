@@ -13,6 +13,7 @@ from ros_depthnet.core.cloud import CloudOptions
 from ros_depthnet.core.measurer import EstimatorOptions
 from ros_depthnet.core.mounting import FORWARD_RPY
 from ros_depthnet.core.obstacles import ObstacleOptions
+from ros_depthnet.engines.card import PRECISIONS
 from ros_depthnet.flight.intake import RECTIFY
 from ros_depthnet.ros.topics import NODES
 
@@ -166,6 +167,12 @@ DEPTH_NODE = (
         'auto',
         'What runs the model; one that is asked for and missing is an error.',
         choices=('auto', 'cpu', 'cuda', 'tensorrt'),
+    ),
+    Parameter(
+        'precision',
+        'auto',
+        'Of the model: 32 bits, or convolutions in 8, for CPUs only; `auto`: int8 on CPUs if there is a file.',
+        choices=PRECISIONS,
     ),
     Parameter('threads', 0, 'CPU threads of the model; 0 is one per core.', 0, 256),
     Parameter(

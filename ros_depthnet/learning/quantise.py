@@ -1,0 +1,92 @@
+"""Convolutions in 8 bits, for CPUs: processors that multiply four bytes at once take half the time for parallaxnet."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import yaml
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from ros_depthnet.engines.card import ModelCard
+from ros_depthnet.learning.augment import AugmentOptions, sample
+from ros_depthnet.learning.dataset import RenderedFlights
+from ros_depthnet.learning.export import write_card
+from ros_depthnet.learning.onnx_graph import store_in_float
+from ros_depthnet.learning.parallax_task import stack
+
+_SAMPLES = 32
+_SOURCES = 2
+_MEDIAN_PARALLAX = 2, 90  # pixels
+
+
+def quantise(card: ModelCard, flights: RenderedFlights) -> Path:
+    """
+    Write a parallaxnet with 8-bit convolutions beside its file, name it in its card, and return its path.
+
+    Ranges of activations are those met on rendered samples, spoilt as in training. Weights, a scale for each
+    channel, take 7 of the 8 bits: without VNNI a processor sums two products of 8 bits in 16, which would overflow.
+    """
+    path = card.file.with_suffix('.int8.onnx')
+    with tempfile.TemporaryDirectory() as folder:
+        exact = Path(folder) / 'float32.onnx'
+        model = onnx.load(card.file)
+        store_in_float(model)
+        onnx.save(model, exact)
+        logger = logging.getLogger()
+        level = logger.level
+        logger.setLevel(logging.ERROR)  # it advises a preparation that changes nothing here
+        try:
+            quantize_static(
+                exact,
+                path,
+                _Samples(flights),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=['Conv'],
+                nodes_to_exclude=_sums(model),
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+            )
+        finally:
+            logger.setLevel(level)
+    quantised = onnx.load(path)
+    onnx.helper.set_model_props(quantised, {entry.key: entry.value for entry in model.metadata_props})
+    onnx.save(quantised, path)
+    written = yaml.safe_load(card.file.with_suffix('.yaml').read_text(encoding='utf-8'))
+    written['int8'] = {'file': path.name, 'sha256': hashlib.sha256(path.read_bytes()).hexdigest()}
+    write_card(card.file, written)
+    return path
+
+
+def _sums(model: onnx.ModelProto) -> list[str]:
+    """Return the convolutions with constant weights, which sum probabilities: 8 bits lose the small ones."""
+    learned = {tensor.name for tensor in model.graph.initializer}
+    return [node.name for node in model.graph.node if node.op_type == 'Conv' and node.input[1] not in learned]
+
+
+class _Samples(CalibrationDataReader):
+    def __init__(self, flights: RenderedFlights):
+        self._samples = _drawn(flights)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """Return the next inputs."""
+        return next(self._samples, None)
+
+
+def _drawn(flights: RenderedFlights) -> Iterator[dict[str, np.ndarray]]:
+    rng, size = np.random.default_rng(0), flights[0].depth.shape[:0:-1]
+    drawn = (
+        sample(flights[number], _SOURCES, size, rng, AugmentOptions(), _MEDIAN_PARALLAX)
+        for number in range(len(flights))
+    )
+    for _, each in zip(range(_SAMPLES), filter(None, drawn)):
+        inputs = stack([each])
+        del inputs['parallax']
+        yield {name: tensor.numpy() for name, tensor in inputs.items()}
