@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 FLIGHT ?=
 SOURCES := setup.py setup.cfg pyproject.toml requirements.txt
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench docs clean
 
 demo: $(VENV)/.ready
 	$(BIN)/depthnet demo $(if $(FLIGHT),--flight $(FLIGHT)) --out out/demo
@@ -19,6 +19,9 @@ lint: $(VENV)/.ready-test
 
 bench: $(VENV)/.ready
 	$(BIN)/depthnet bench
+
+docs: $(VENV)/.ready-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(BIN)/python:
 	@echo 'Setting up $(VENV) (once) ...'

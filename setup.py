@@ -69,7 +69,8 @@ setup(
             'scikit-learn>=1.2',
             'matplotlib',
         ],
-        'test': ['pytest>=7', 'ruff>=0.6'],
+        'docs': ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5'],
+        'test': ['pytest>=7', 'ruff>=0.6', 'mkdocs>=1.6,<2', 'mkdocs-material>=9.5'],
     },
     entry_points={
         'console_scripts': [

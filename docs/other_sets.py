@@ -1,8 +1,8 @@
 """
 Turn small test data of other projects into posed sequences: `python docs/other_sets.py DOWNLOADS SETS`.
 
-DOWNLOADS has a folder for each project; docs/evaluation.md says which and whose data they are. What is not
-there is left out. Disparities tell parallax only: where focal length and baseline are unknown, any do.
+DOWNLOADS has a folder for each project; docs/lab/2026-11-25-other-peoples-pairs.md says which and whose data they
+are. What is not there is left out. Disparities tell parallax only: where focal length and baseline are unknown, any do.
 """
 
 import sys

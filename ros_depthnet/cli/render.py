@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--scenes',
         type=_scenes,
         metavar='a,b,...',
-        help='families of scenes, each as often as the others (the mix of docs/models.md)',
+        help='families of scenes, each as often as the others (the mix of docs/training.md)',
     )
     training_set.add_argument(
         '--forward', type=float, metavar='SHARE', help='of flights along the optical axis (0.5)'
