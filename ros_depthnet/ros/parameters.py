@@ -1,11 +1,10 @@
 """
 Every parameter of the nodes, declared once: name, default, range, and one sentence.
 
-`python -m ros_depthnet.ros.parameters` prints docs/reference.md, the page of topics and parameters;
-`python -m ros_depthnet.ros.parameters --yaml` prints config/uav.yaml. Needs no ROS.
+`python -m ros_depthnet.ros.parameters` prints config/uav.yaml, `python -m ros_depthnet.ros.reference` the page of
+topics and parameters. Needs no ROS.
 """
 
-import sys
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
@@ -15,7 +14,6 @@ from ros_depthnet.core.mounting import FORWARD_RPY
 from ros_depthnet.core.obstacles import ObstacleOptions
 from ros_depthnet.engines.card import PRECISIONS
 from ros_depthnet.flight.intake import RECTIFY
-from ros_depthnet.ros.topics import NODES
 
 
 @dataclass(frozen=True)
@@ -488,38 +486,6 @@ TABLES = {
 }
 
 
-def markdown() -> str:
-    """Return docs/reference.md: the topics and parameters of every node."""
-    lines = [
-        '# Topics and parameters',
-        '',
-        'Written by `python -m ros_depthnet.ros.parameters > docs/reference.md`; a test holds it to the code.',
-        'Names of topics are relative: remap them, or start the nodes in a namespace. Subscriptions are best',
-        'effort, publishers reliable, both overridable by',
-        '[QoS override parameters](https://design.ros2.org/articles/qos_configurability.html).',
-        'Inputs are subscribed to only while somebody listens to an output. *At run time* says which parameters',
-        '`ros2 param set` changes in flight; the others are read-only once a node runs. All of them with their',
-        'defaults are in `config/uav.yaml`.',
-        '',
-    ]
-    for node, topics in NODES.items():
-        lines += [f'## {node}', '', '| | topic | type | |', '| --- | --- | --- | --- |']
-        lines += [
-            f'| {direction} | `{topic.name}` | {", ".join(types).replace("/msg/", "/")} | {topic.description} |'
-            for direction, topic, types in (
-                *(('takes', topic, (topic.type, *topic.others)) for topic in topics.subscribes),
-                *(('gives', topic, (topic.type,)) for topic in topics.publishes),
-            )
-        ]
-        lines += ['', '| parameter | default | range | at run time | |', '| --- | --- | --- | --- | --- |']
-        lines += [
-            f'| `{p.name}` | `{_yaml(p.default)}` | {p.range} | {"yes" if p.live else ""} | {p.description} |'
-            for p in TABLES[node]
-        ]
-        lines += ['']
-    return '\n'.join(lines)
-
-
 def yaml() -> str:
     """Return config/uav.yaml: every parameter with its default, for nodes in any namespace."""
     lines = [
@@ -530,18 +496,19 @@ def yaml() -> str:
         for p in table:
             lines += [
                 f'    # {p.description}' + (f' ({p.range})' if p.range else ''),
-                f'    {p.name}: {_yaml(p.default)}',
+                f'    {p.name}: {as_yaml(p.default)}',
             ]
     return '\n'.join(lines) + '\n'
 
 
-def _yaml(value) -> str:
+def as_yaml(value) -> str:
+    """Return a parameter's value as YAML has it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
         return f"'{value}'"
-    return f'[{", ".join(map(_yaml, value))}]' if isinstance(value, list) else repr(value)
+    return f'[{", ".join(map(as_yaml, value))}]' if isinstance(value, list) else repr(value)
 
 
 if __name__ == '__main__':
-    print(yaml() if '--yaml' in sys.argv[1:] else markdown(), end='')
+    print(yaml(), end='')

@@ -1,6 +1,5 @@
 """What strangers read: short, complete, without a dead link, and every printed command exists."""
 
-import ast
 import itertools
 import json
 import os
@@ -19,6 +18,8 @@ from ros_depthnet.core.reasons import Drop
 from ros_depthnet.evaluation.processing import FOLDERS
 from ros_depthnet.flight.posed_sequence import PosedSequence
 from ros_depthnet.resources import share_path
+from ros_depthnet.ros import reference
+from ros_depthnet.ros.bring_up import unknown_arguments
 from ros_depthnet.ros.parameters import TABLES
 from ros_depthnet.ros.topics import NODES
 
@@ -50,11 +51,6 @@ def test_the_readme_is_short_and_starts_with_a_picture_and_three_commands():
     assert text.index('![') < text.index('make demo    ') < text.index('make test    ') < text.index('\nros2 launch ')
 
 
-def launch_arguments():
-    tree = ast.parse(share_path('launch', 'uav.launch.py').read_text(encoding='utf-8'))
-    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-
-
 def checked_make(words):
     result = subprocess.run(['make', '-n', *words[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -73,8 +69,7 @@ def checked_ros2(words):
     if verb == 'launch':
         file, *arguments = rest
         assert share_path('launch', file).is_file()
-        known = launch_arguments()
-        assert all(argument.partition(':=')[0] in known for argument in arguments if argument != '--show-args')
+        assert not unknown_arguments(arguments)
     elif verb == 'topic':
         assert rest[0].lstrip('/') in TOPICS or rest[0] in TOPICS
     elif verb == 'param':
@@ -154,6 +149,13 @@ def test_depth_of_the_example_is_that_of_the_scene(short_flight):
     lines = run(ROOT / 'examples' / 'depth_of_a_folder.py', short_flight).splitlines()
     medians = [float(re.search(r': ([\d.]+) m, (\d+)% known', line)[1]) for line in lines[1:]]
     assert 'first_frame' in lines[0] and all(5 < median < 8 for median in medians)
+
+
+def test_the_reference_page_shows_every_argument_topic_and_parameter():
+    page = ROOT / 'docs' / 'reference.md'
+    assert page.read_text(encoding='utf-8') == reference.markdown(), (
+        'write it anew: python -m ros_depthnet.ros.reference > docs/reference.md'
+    )
 
 
 def test_every_reason_to_drop_a_frame_is_explained():
