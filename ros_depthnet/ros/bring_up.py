@@ -45,6 +45,10 @@ _PRESETTABLE = {
     'model': ('', 'A shipped model by name, or the path of an .onnx file. Empty: the parameter model.'),
     'provider': ('', 'What runs the model: auto, cpu, cuda or tensorrt. Empty: the parameter provider.'),
     'image_transport': ('', 'Take raw or compressed images. Empty: the parameter image_transport.'),
+    'cloud_frame': ('', 'Frame of the cloud: odom, or camera, from where mapping casts its rays. Empty: the parameter '
+                        'output_frame of cloud_node.'),
+    'broadcast_tf': ('', 'Tell tf where body and camera are, where nobody else does: true or false. Empty: the '
+                         'parameter broadcast_tf.'),
     'autopilot': ('', 'Who is told of obstacles: none, mavros or px4. Empty: the parameter autopilot.'),
 }
 
@@ -82,9 +86,12 @@ def bring_up(given: Mapping[str, str]) -> BringUp:
     told = {name: given[name] or str(preset.get(name, default)) for name, (default, _) in _PRESETTABLE.items()}
     values = {name: value for name, value in preset.items() if name not in _PRESETTABLE}
     values |= {name: told[name] for name in ('model', 'provider', 'image_transport', 'autopilot') if told[name]}
+    values |= {'broadcast_tf': _switch('broadcast_tf', told['broadcast_tf'])} if told['broadcast_tf'] else {}
     values |= _mounting(told['mounting'])
     sim_time = _switch('use_sim_time', told['use_sim_time'] or str(bool(given['bag'])))
     parameters = {node: {'use_sim_time': sim_time, **_of_node(node, values)} for node in NODES}
+    if told['cloud_frame']:
+        parameters['cloud_node'] |= _of_node('cloud_node', {'output_frame': told['cloud_frame']})
     parameters['replay_node'] = _replay(given) if given['bag'] else {}
     for name in ('params_file', 'bag'):
         if given[name] and not Path(given[name]).expanduser().exists():
@@ -110,7 +117,8 @@ def read_preset(name: str) -> dict:
         if name not in _PRESETTABLE and name not in _parameters():
             raise ValueError(f'The preset {path} sets {name}, which is neither an argument nor a parameter'
                              f'{_meant(str(name), _PRESETTABLE, _parameters())}.')
-    return {name: str(value).lower() if name == 'use_sim_time' else value for name, value in preset.items()}
+    return {name: str(value).lower() if isinstance(value, bool) and name in _PRESETTABLE else value
+            for name, value in preset.items()}
 
 
 def unknown_arguments(argv: Iterable[str]) -> list[str]:

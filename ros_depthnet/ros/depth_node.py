@@ -32,6 +32,7 @@ from ros_depthnet.ros.parameters import options_from
 from ros_depthnet.ros.picture_output import PictureOutput
 from ros_depthnet.ros.pose_input import check_pose_source
 from ros_depthnet.ros.running import run
+from ros_depthnet.ros.transform_output import TransformOutput, check_transform_output
 
 _PERIOD = 0.05  # seconds between looks at which images have waited too long
 _PATH_LENGTH = 1000  # poses
@@ -44,6 +45,7 @@ class DepthNode(ProcessingNode):
         """Declare the parameters."""
         self._camera_info: CameraInfo | None = None
         self._mounting: Mounting | None = None
+        self._transforms: TransformOutput | None = None
         self._timer = None
         super().__init__('depth_node', **node_options)
 
@@ -85,6 +87,7 @@ class DepthNode(ProcessingNode):
         """Subscribe to camera and odometry."""
         options = options_from(self.settings, IntakeOptions)
         self._mounting = Mounting(self, options)
+        self._transforms = TransformOutput(self)
         self._passed_over: deque[Arrival] = deque(maxlen=self.settings.buffer_size)
         self._epoch = 0
         self._way: deque[PoseStamped] = deque(maxlen=_PATH_LENGTH)
@@ -105,6 +108,8 @@ class DepthNode(ProcessingNode):
         """Forget the flight so far."""
         if self._mounting is not None:
             self._mounting.close()
+        if self._transforms is not None:
+            self._transforms.close()
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
@@ -114,6 +119,7 @@ class DepthNode(ProcessingNode):
         """Refuse what the estimator refuses, and tf where there is none."""
         check_mounting(settings)
         check_pose_source(settings)
+        check_transform_output(settings)
         if settings.mask_file:
             read_mask(settings.mask_file)
         options_from(settings, EstimatorOptions)
@@ -186,9 +192,17 @@ class DepthNode(ProcessingNode):
         for outcome in outcomes:
             if isinstance(outcome, Refusal):
                 self.health.refused(outcome)
-            elif passed_over := self.work_on(outcome):
+                continue
+            self._tell_tf(outcome.message.header, outcome.pose)
+            if passed_over := self.work_on(outcome):
                 self._passed_over.append(passed_over)
                 self.health.dropped(Drop.BUSY)
+
+    def _tell_tf(self, header: Header, pose: CameraPose) -> None:
+        T_odom_body = pose.T_odom_cam @ inverse(pose.T_body_cam)
+        self._transforms.place(pose.body_frame, pose.odom_frame, T_odom_body, header.stamp)
+        if header.frame_id != pose.body_frame:
+            self._transforms.fix(header.frame_id, pose.body_frame, pose.T_body_cam, header.stamp)
 
     def _publish(self, estimate: Estimate, header: Header, pose: CameraPose) -> None:
         if self._depth.wanted:

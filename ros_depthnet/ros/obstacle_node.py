@@ -20,6 +20,7 @@ from ros_depthnet.ros.conversions.scan import from_sectors
 from ros_depthnet.ros.depth_consumer import DepthConsumer, DepthFrame
 from ros_depthnet.ros.parameters import options_from
 from ros_depthnet.ros.running import run
+from ros_depthnet.ros.transform_output import TransformOutput, check_transform_output
 
 _BODY_FRAME = 'base_link'  # REP-105's name, where neither odometry nor the parameter tells another
 
@@ -50,15 +51,28 @@ class ObstacleNode(DepthConsumer):
             self._autopilot.stop()
         super().deactivate()
 
+    def connect(self) -> None:
+        """Subscribe, and advertise to tf."""
+        self._transforms = TransformOutput(self)
+        super().connect()
+
+    def forget(self) -> None:
+        """Forget incomplete sets, and leave tf alone."""
+        self._transforms.close()
+        super().forget()
+
     def check(self, settings: SimpleNamespace) -> None:
         """Refuse options that contradict each other."""
         super().check(settings)
         check_autopilot(settings)
+        check_transform_output(settings)
         options_from(settings, ObstacleOptions)
 
     def use(self, frame: DepthFrame) -> None:
         """Publish obstacles and distances of a depth image, if they are wanted."""
         places = self._places(frame)
+        if places and frame.pose:
+            self._transforms.place(places.level_frame, places.out_frame, places.T_out_level, frame.header.stamp)
         if places and self._obstacles.wanted:
             self._publish_obstacles(frame, places)
         if places and (self._distances.wanted or self._autopilot.wanted):

@@ -218,6 +218,11 @@ DEPTH_NODE = (
         'Picture that is black where the raw image shows no scene (bars, landing gear), white elsewhere.',
     ),
     *_POSES,
+    Parameter(
+        'broadcast_tf',
+        False,
+        'Tell tf where the body is at each image and where the camera sits on it, each unless somebody else does.',
+    ),
     *_options(
         EstimatorOptions,
         Parameter(
@@ -366,6 +371,7 @@ OBSTACLE_NODE = (
         'Frame of `obstacle_distance`: at the body, with its heading, but z up. Without odometry it is '
         'the body itself.',
     ),
+    Parameter('broadcast_tf', False, 'Tell tf where `level_frame` is, unless somebody else does.'),
     Parameter(
         'autopilot',
         'none',

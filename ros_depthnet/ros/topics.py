@@ -91,20 +91,28 @@ TF = Topic(
     '/tf', 'tf2_msgs/msg/TFMessage', 'Poses instead of those of `odom`, if `world_frame` is set; `tf2_msgs` is needed.'
 )
 TF_STATIC = Topic('/tf_static', 'tf2_msgs/msg/TFMessage', 'What never moves of it.')
+TF_TOLD = Topic(
+    '/tf', 'tf2_msgs/msg/TFMessage', 'Where the body is at each image, or `level_frame`, if `broadcast_tf` is set.'
+)
+TF_STATIC_TOLD = Topic(
+    '/tf_static', 'tf2_msgs/msg/TFMessage', 'Where the camera sits on the body, if `broadcast_tf` is set.'
+)
 CLOCK = Topic('/clock', 'rosgraph_msgs/msg/Clock', "The recording's time, for nodes with `use_sim_time`.")
 
 DEPTH_POSES = (DEPTH_CAMERA_POSE, DEPTH_BODY_POSE)
 FROM_TF = (TF, TF_STATIC)
+TO_TF = (TF_TOLD, TF_STATIC_TOLD)
 TO_AUTOPILOT = (MAVROS_OBSTACLE, COMPANION_STATUS, PX4_OBSTACLE_DISTANCE)
 _DEPTH_TOPICS = (DEPTH, DEPTH_CAMERA_INFO, DEVIATION, DEPTH_RGB, *DEPTH_POSES)
 _TO_LOOK_AT = (DEPTH_COLOURED, DEPTH_COLOURED_COMPRESSED, DEVIATION_COLOURED, DEVIATION_COLOURED_COMPRESSED, PATH)
 NODES = {
     'depth_node': NodeTopics(
-        (IMAGE, COMPRESSED, CAMERA_INFO, ODOM, *FROM_TF), (*_DEPTH_TOPICS, *_TO_LOOK_AT, DIAGNOSTICS)
+        (IMAGE, COMPRESSED, CAMERA_INFO, ODOM, *FROM_TF), (*_DEPTH_TOPICS, *_TO_LOOK_AT, *TO_TF, DIAGNOSTICS)
     ),
     'cloud_node': NodeTopics((*_DEPTH_TOPICS, ODOM, *FROM_TF), (POINTS, DIAGNOSTICS)),
     'obstacle_node': NodeTopics(
-        (*_DEPTH_TOPICS[:3], *DEPTH_POSES, ODOM, *FROM_TF), (OBSTACLES, OBSTACLE_DISTANCE, *TO_AUTOPILOT, DIAGNOSTICS)
+        (*_DEPTH_TOPICS[:3], *DEPTH_POSES, ODOM, *FROM_TF),
+        (OBSTACLES, OBSTACLE_DISTANCE, *TO_AUTOPILOT, TF_TOLD, DIAGNOSTICS),
     ),
     'replay_node': NodeTopics((), (IMAGE, COMPRESSED, CAMERA_INFO, ODOM, CLOCK, DIAGNOSTICS)),
 }

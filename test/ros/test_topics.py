@@ -29,7 +29,8 @@ def test_a_node_takes_and_gives_what_the_table_says(bench, model, name):
     given = dict(node.get_publisher_names_and_types_by_node(name, '/'))
     given = {topic: types[0] for topic, types in given.items() if not topic.endswith(OF_ROS)}
     assert given == {
-        named(topic.name): topic.type for topic in table.publishes if topic not in topics.TO_AUTOPILOT
+        named(topic.name): topic.type for topic in table.publishes
+        if topic not in (*topics.TO_AUTOPILOT, *topics.TO_TF)
     }
     taken = dict(node.get_subscriber_names_and_types_by_node(name, '/'))
     taken = {topic: types[0] for topic, types in taken.items() if not topic.endswith(OF_ROS)}

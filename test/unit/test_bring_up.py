@@ -57,6 +57,13 @@ def test_parameters_go_to_the_nodes_that_have_them():
     assert found.parameters['obstacle_node'] == {'use_sim_time': False, 'camera_mounting': 'tf', 'autopilot': 'px4'}
 
 
+def test_the_frame_of_the_cloud_is_not_that_of_the_obstacles():
+    found = plan(cloud_frame='camera', broadcast_tf='true')
+    assert found.parameters['cloud_node']['output_frame'] == 'camera'
+    assert found.parameters['depth_node']['broadcast_tf'] and found.parameters['obstacle_node']['broadcast_tf']
+    assert 'output_frame' not in found.parameters['obstacle_node']
+
+
 @pytest.mark.parametrize('told, looks, image_up', [
     ('forward', (1, 0, 0), (0, 0, 1)),
     ('down', (0, 0, -1), (1, 0, 0)),
@@ -91,6 +98,7 @@ def test_a_preset_may_be_ones_own_file(tmp_path):
     ({'provider': 'gpu'}, 'provider must be one of auto, cpu, cuda, tensorrt'),
     ({'image_transport': 'theora'}, 'image_transport must be one of raw, compressed'),
     ({'use_sim_time': 'yes'}, 'use_sim_time must be true or false, not "yes"'),
+    ({'cloud_frame': 'map'}, 'output_frame must be one of odom, camera'),
     ({'bag': '/no/where'}, 'There is no bag /no/where'),
     ({'params_file': '/no/where'}, 'There is no params_file /no/where'),
 ])
