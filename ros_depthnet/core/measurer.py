@@ -228,15 +228,12 @@ def geometric_deviation(depth_hw: np.ndarray, views: Views, matching_noise: floa
     """
     Return what matching noise alone makes of depth, `sigma_Z = Z^2 s / (f D)`, (H, W) float32 metres.
 
-    matching_noise: s, pixels. f D is the parallax in the image per inverse metre of depth,
-    `f |t_xy - t_z r_xy|` for the ray r: it vanishes at the focus of expansion. Sources that see a pixel add
-    up by inverse variance; where none does, the deviation is infinite.
+    matching_noise: s, pixels. f D: see `motion.squared_parallax`. Sources that see a pixel add up by inverse
+    variance; where none does, the deviation is infinite.
     """
-    camera, rays_hw3 = views.camera, views.camera.rays_hw3()
     information_hw = np.zeros(depth_hw.shape, np.float32)
-    for (x, y, z), valid_hw in zip(views.displacements.astype(np.float32), views.valid(), strict=True):
-        information_hw += valid_hw * ((camera.fx * (x - z * rays_hw3[..., 0])) ** 2 +
-                                      (camera.fy * (y - z * rays_hw3[..., 1])) ** 2)
+    for displacement, valid_hw in zip(views.displacements.astype(np.float32), views.valid(), strict=True):
+        information_hw += valid_hw * motion.squared_parallax(views.camera, displacement)
     with np.errstate(divide='ignore', over='ignore', invalid='ignore'):
         return np.square(depth_hw) * np.float32(matching_noise) / np.sqrt(information_hw)
 

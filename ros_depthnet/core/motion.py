@@ -212,6 +212,18 @@ def displacement(T_src_ref: np.ndarray) -> np.ndarray:
     return T_src_ref[:3, :3].T @ T_src_ref[:3, 3]
 
 
+def squared_parallax(camera: Camera, displacement: np.ndarray) -> np.ndarray:
+    """
+    Return `(f D)^2`, (H, W): the square of the pixels that a point moves for each inverse metre of its depth.
+
+    `f D` is `f |t_xy - t_z r_xy|` for the ray r: it vanishes at the focus of expansion. Matching noise of s pixels
+    makes depth of it that is off by `sigma_Z = Z^2 s / (f D)`.
+    """
+    x, y, z = displacement
+    rays_hw3 = camera.rays_hw3()
+    return (camera.fx * (x - z * rays_hw3[..., 0])) ** 2 + (camera.fy * (y - z * rays_hw3[..., 1])) ** 2
+
+
 def in_view(camera: Camera, R_src_ref: np.ndarray, seen_hw: np.ndarray) -> np.ndarray:
     """
     Return what of the reference's directions a source shows, (H, W) bool; both images are of this camera.

@@ -136,14 +136,10 @@ def depth_noise(depth_hw: np.ndarray, camera: Camera, displacements: Iterable[np
     """
     Return the deviation of depth (H, W), metres, that matching noise in pixels causes: `Z^2 s / (f D)`.
 
-    `f D` is the parallax in the image per inverse metre, `f |t_xy - t_z r_xy|` for the ray r. It vanishes at
-    the focus of expansion, so there the deviation has no bound, whatever the method. Several displacements
-    (metres) add up by inverse variance.
+    f D: see `motion.squared_parallax`; at the focus of expansion the deviation has no bound, whatever the method.
+    Several displacements (metres) add up by inverse variance.
     """
-    rays = camera.rays_hw3()
-    squared = np.zeros(rays.shape[:2])
-    for t_x, t_y, t_z in displacements:
-        squared += (camera.fx * (t_x - t_z * rays[..., 0]))**2 + (camera.fy * (t_y - t_z * rays[..., 1]))**2
+    squared = sum(motion.squared_parallax(camera, displacement) for displacement in displacements)
     with np.errstate(divide='ignore', invalid='ignore'):
         return depth_hw**2 * noise / np.sqrt(squared)
 

@@ -14,9 +14,9 @@ from ros_depthnet.learning.augment import AugmentOptions, Sample, sample
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.networks.parallaxnet import (
     MIN_PARALLAX,
+    Outputs,
     ParallaxNet,
     ParallaxNetConfig,
-    Prediction,
     to_q,
 )
 from ros_depthnet.learning.task import Stage
@@ -99,7 +99,7 @@ def stack(samples: list[Sample]) -> dict[str, torch.Tensor]:
 
 
 def loss_terms(
-    prediction: Prediction, hypotheses: torch.Tensor, parallax: torch.Tensor, stage_weights
+    prediction: Outputs, hypotheses: torch.Tensor, parallax: torch.Tensor, stage_weights
 ) -> dict[str, torch.Tensor]:
     """
     Return the terms of the loss against true rho (B, H, W) in pixels.

@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='the learning room needs the `train` extra')
 
-from ros_depthnet.learning.still_box.raycast import Kind, Solids, Views, cast, inside, relief  # noqa: E402
+from ros_depthnet.learning.still_box.raycast import Kind, Solids, Viewpoints, cast, inside, relief  # noqa: E402
 from ros_depthnet.learning.still_box.render import render  # noqa: E402
 from ros_depthnet.learning.still_box.scene import Preset, random_rotation, random_scene  # noqa: E402
 from ros_depthnet.learning.still_box.sequences import SequenceOptions, random_sequence  # noqa: E402
@@ -29,7 +29,7 @@ def cast_one(kind, centre, size, R, origin=(0, 0, 0)):
         [kind], *(torch.tensor(np.array([v]), dtype=torch.float32) for v in (R, size, centre))
     )
     origins = torch.tensor([origin], dtype=torch.float32)
-    views = Views(K, HEIGHT, WIDTH, origins, torch.eye(3)[None], torch.zeros(1))
+    views = Viewpoints(K, HEIGHT, WIDTH, origins, torch.eye(3)[None], torch.zeros(1))
     rays = views.rays_cam(torch.zeros(1, 2))
     hits = cast(solids, views, rays)
     return rays[0].numpy().astype(float), hits.t[0, 0].numpy().astype(float)

@@ -78,7 +78,7 @@ class ParallaxNetConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
+class Outputs:
     """
     `log_parallax`, `log_deviation` (B, H, W) and, for the losses, what the stages say.
 
@@ -440,7 +440,7 @@ class ParallaxNet(nn.Module):
         prediction = self.predict(reference, sources, valid, displacements, intrinsics)
         return prediction.log_parallax, prediction.log_deviation
 
-    def predict(self, reference, sources, valid, displacements, intrinsics) -> Prediction:
+    def predict(self, reference, sources, valid, displacements, intrinsics) -> Outputs:
         """Return the prediction with the estimate after each stage."""
         of_reference = {
             stride: named(described, f'described_{stride}')
@@ -468,7 +468,7 @@ class ParallaxNet(nn.Module):
         stages.append(q)
         log_parallax = _softly_positive(to_rho(q)).log()
         log_deviation = log_scale.clamp(-4, 2) + _LAPLACE_LOG_DEVIATION
-        return Prediction(log_parallax, log_deviation, log_shares, tuple(stages))
+        return Outputs(log_parallax, log_deviation, log_shares, tuple(stages))
 
     def _described(self, image) -> dict[int, torch.Tensor]:
         """Return by stride what is compared (B, C, h, w) of images (B, 3, H, W)."""

@@ -36,7 +36,7 @@ _CLEARANCE = 0.05  # metres between the path and everything
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class RenderedFrame:
     """
     A frame of the flight, posed in the odometry frame, and its truth.
 
@@ -135,7 +135,7 @@ def _way_past(rng, stamps, positions, rotations, distance: float) -> tuple[np.nd
 
 def flight(
     options: FlightOptions, atlas: TextureAtlas, device='cpu', sensor: SensorOptions = IDEAL
-) -> Iterator[Moment]:
+) -> Iterator[RenderedFrame]:
     """Yield the moments of a flight."""
     scene = _scene(options, atlas, device)
     camera, taker = pinhole(options), Sensor(sensor, options.rate, options.seed)
@@ -158,7 +158,7 @@ def flight(
             options.samples,
             tensor([stamp]),
         )
-        yield Moment(
+        yield RenderedFrame(
             Frame(
                 round(stamp * 1e9),
                 taker.take(rendering.images[0].permute(1, 2, 0).cpu().numpy()),

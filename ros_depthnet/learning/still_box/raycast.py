@@ -87,7 +87,7 @@ class Solids:
 
 
 @dataclass(frozen=True, eq=False)
-class Views:
+class Viewpoints:
     """
     F views of one pinhole `K` (3, 3), pixel centres at integers, height x width pixels.
 
@@ -243,7 +243,7 @@ def _intersect_terrain(o, d):
     return found
 
 
-def _windows(solids: Solids, views: Views):
+def _windows(solids: Solids, views: Viewpoints):
     """Return for each solid the pixel rectangle (top, bottom, left, right) that holds it in every view."""
     K, height, width, origins = views.K, views.height, views.width, views.origins
     corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], device=origins.device)] * 3)
@@ -276,7 +276,7 @@ def _windows(solids: Solids, views: Views):
     return windows
 
 
-def cast(solids: Solids, views: Views, rays_cam: torch.Tensor) -> Hits:
+def cast(solids: Solids, views: Viewpoints, rays_cam: torch.Tensor) -> Hits:
     """
     Intersect the rays of F views with all solids.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ros_depthnet.learning.still_box.raycast import Solids, Views, cast, surface_at
+from ros_depthnet.learning.still_box.raycast import Solids, Viewpoints, cast, surface_at
 from ros_depthnet.learning.still_box.scene import Scene
 from ros_depthnet.learning.still_box.textures import SIZE, TextureAtlas
 
@@ -26,7 +26,7 @@ class Rendering:
     images: torch.Tensor
     depth: torch.Tensor
     solid: torch.Tensor
-    views: Views
+    views: Viewpoints
     solids: Solids
 
 
@@ -52,7 +52,7 @@ def render(
         rotation_world_cam = torch.eye(3, device=K.device).expand(len(origins), 3, 3)
     if times is None:
         times = torch.zeros(len(origins), device=K.device)
-    views = Views(K, height, width, origins, rotation_world_cam, times)
+    views = Viewpoints(K, height, width, origins, rotation_world_cam, times)
     rays_cam = views.rays_cam(_SUBPIXELS[:samples].to(K.device))
     hits = cast(scene.solids, views, rays_cam)
     centres = scene.solids.centres(times)
