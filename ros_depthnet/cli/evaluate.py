@@ -9,7 +9,7 @@ from ros_depthnet.cli.progress import Progress
 from ros_depthnet.cli.tables import aligned
 from ros_depthnet.engines.card import PRECISIONS
 
-_COLUMNS = ('abs_rel', 'rmse', 'mae_log', 'delta_105', 'delta_125', 'coverage', 'ause', 'within')
+_COLUMNS = ('abs_rel', 'rmse', 'mae_log', 'delta_103', 'delta_105', 'delta_125', 'coverage', 'ause', 'within')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,12 +100,14 @@ def table(rows) -> str:
     from ros_depthnet.evaluation.evaluate import COMMON_SCORES
 
     shared = COMMON_SCORES if any(row.common for row in rows) else ()
-    lines = [['set', 'method', 'protocol', 'pairs', *_COLUMNS, *(f'{name}_common' for name in shared), 'ms']]
+    flown = any(row.protocol == 'stream' for row in rows)
+    lines = [['set', 'method', 'protocol', 'pairs', *_COLUMNS, *(f'{name}_common' for name in shared),
+              *['flicker'] * flown, 'ms']]
     for row in rows:
         common = (getattr(row.common, name, math.nan) for name in shared)
         lines.append([row.set, row.method, row.protocol, str(row.pairs),
                       *(_number(getattr(row.scores, name)) for name in _COLUMNS), *map(_number, common),
-                      f'{row.ms_per_pair:.0f}'])
+                      *[_number(row.flicker)] * flown, f'{row.ms_per_pair:.0f}'])
     return aligned(lines, words=3)
 
 

@@ -10,12 +10,12 @@ import numpy as np
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
-from ros_depthnet.core.measurer import EstimatorOptions, Measurer
+from ros_depthnet.core.measurer import Estimate, EstimatorOptions, Measurer
 from ros_depthnet.core.reasons import Drop
 from ros_depthnet.engines.card import ModelCard
 from ros_depthnet.engines.model import Model, load_model
 from ros_depthnet.evaluation.methods import CLASSICAL, Method, NotApplicable, constant, depth_noise
-from ros_depthnet.evaluation.metrics import DepthAndDeviation, PixelErrors, Scores, Trust, average
+from ros_depthnet.evaluation.metrics import DepthAndDeviation, PixelErrors, Scores, Trust, average, flicker
 from ros_depthnet.flight.posed_sequence import PosedSequence
 from ros_depthnet.flight.session import Session
 from ros_depthnet.resources import share_path
@@ -39,7 +39,7 @@ class Row:
     The scores of one method on one set; `pairs` counts frames where the protocol is `stream`.
 
     common: the scores on those pixels alone of which every flight along the set in this run gave a depth;
-    None where nothing flew beside it.
+    None where nothing flew beside it. flicker: mean of `metrics.flicker` along the set; NaN of pairs.
     """
 
     set: str
@@ -49,6 +49,7 @@ class Row:
     scores: Scores
     ms_per_pair: float
     common: Scores | None = None
+    flicker: float = float('nan')
 
     def as_dict(self) -> dict:
         """Return one flat JSON object."""
@@ -57,7 +58,7 @@ class Row:
         common = {} if self.common is None else {
             f'{name}_common': getattr(self.common, name) for name in COMMON_SCORES}
         return {'set': self.set, 'method': self.method, 'protocol': self.protocol, 'pairs': self.pairs,
-                **scores, **common, 'ms_per_pair': self.ms_per_pair}
+                **scores, **common, 'flicker': self.flicker, 'ms_per_pair': self.ms_per_pair}
 
 
 @dataclass(frozen=True)
@@ -284,6 +285,7 @@ class _Flight:
     def __init__(self, sequence: PosedSequence, label: str, model: Model, options: EstimatorOptions):
         self.tally = _Tally(sequence, label, 'stream')
         self._session, self._max_depth = Session(model, options), sequence.max_depth
+        self._before: Estimate | None = None
         model.warm_up(sequence.camera, options.max_sources, options.ranges)
 
     def add(self, label: str, frame: Frame, truth_hw: np.ndarray | None) -> PixelErrors | None:
@@ -298,8 +300,11 @@ class _Flight:
         else:
             if outcome.carried:
                 self.tally.drop(outcome.carried)
+            if self._before:
+                self.tally.add_flicker(flicker(self._before, outcome))
             estimate = DepthAndDeviation(outcome.depth_hw, outcome.deviation_hw)
             displacements = [source.displacement for source in outcome.sources]
+        self._before = outcome if isinstance(outcome, Estimate) else None
         if truth_hw is None or outcome is Drop.FIRST_FRAME:
             return None
         return self.tally.add(label, _View.of(frame, truth_hw, self._max_depth, displacements), estimate,
@@ -382,6 +387,7 @@ class _Tally:
         self._pictured = set(np.linspace(0, candidates - 1, min(_PICTURED, candidates)).round().astype(int))
         self._scores: list[Scores] = []
         self._common: list[Scores] = []
+        self._flickers: list[float] = []
         self._trust: list[Trust] = []
         self._seconds: list[float] = []
         self._examples: list[Example] = []
@@ -398,6 +404,10 @@ class _Tally:
     def add_common(self, scores: Scores) -> None:
         """Add what a frame scores on the pixels that all know."""
         self._common.append(scores)
+
+    def add_flicker(self, change: float) -> None:
+        """Add by how much a map differs from the one before."""
+        self._flickers.append(change)
 
     def add(self, label: str, view: _View, estimate: DepthAndDeviation, seconds: float) -> PixelErrors:
         """Score an estimate and return its errors."""
@@ -427,7 +437,7 @@ class _Tally:
         seconds = [spent for spent in self._seconds if np.isfinite(spent)]
         row = Row(self._set, self._method, self._protocol, self.count, average(self._scores),
                   1e3 * float(np.median(seconds)) if seconds else np.nan,
-                  average(self._common) if self._common else None)
+                  average(self._common) if self._common else None, _finite_mean(np.array(self._flickers)))
         bands = tuple(self._band(*key, parts) for key, parts in sorted(self._parts.items()))
         return Result(row, average(self._trust), bands, tuple(self._examples), self._dropped)
 

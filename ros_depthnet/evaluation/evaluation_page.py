@@ -19,7 +19,7 @@ from ros_depthnet.evaluation.pictures import (
 )
 
 _WIDTH = 300   # pixels of one picture
-_SCORES = ('abs_rel', 'rmse', 'mae_log', 'delta_105', 'delta_125', 'coverage', 'ause')
+_SCORES = ('abs_rel', 'rmse', 'mae_log', 'delta_103', 'delta_105', 'delta_125', 'coverage', 'ause')
 _BAND_SCORES = ('abs_rel', 'mae_log', 'delta_125', 'coverage', 'within', 'deviation', 'limit')
 
 
@@ -66,9 +66,9 @@ def _pictures(folder: Path, results: Sequence[Result]) -> list[str]:
 
 def _scores(rows: Sequence[Row]) -> str:
     return page.table(
-        ['set', 'method', 'protocol', 'pairs', *_SCORES, 'ms per pair'],
+        ['set', 'method', 'protocol', 'pairs', *_SCORES, 'flicker', 'ms per pair'],
         [[row.set, row.method, row.protocol, str(row.pairs),
-          *(_number(getattr(row.scores, name)) for name in _SCORES), f'{row.ms_per_pair:.0f}']
+          *(_number(getattr(row.scores, name)) for name in _SCORES), _number(row.flicker), f'{row.ms_per_pair:.0f}']
          for row in rows])
 
 

@@ -7,7 +7,10 @@ import cv2
 import numpy as np
 
 from ros_depthnet.core.cloud import CloudOptions
+from ros_depthnet.core.measurer import Estimate
+from ros_depthnet.core.motion import inverse
 
+_OTHER_THING = np.log(1.25)   # what changes by more was hidden, or is now
 TRUSTED = CloudOptions().max_relative_deviation
 
 
@@ -28,6 +31,9 @@ class Scores:
     """
     What one estimate, or the mean of many, scores; all without unit but `rmse` (metres).
 
+    delta_103: the inliers of the multi-view depth benchmark (Schroeppel 2022, arXiv:2209.06681), which are counted
+    with max(d / z, z / d) below 1.03, of all scored pixels.
+
     within: share of estimates that are off by less than their deviation; .68 where errors are normal.
     NaN: `ause` and `within` without a deviation; the means over estimates where there is no estimate at all.
     """
@@ -35,6 +41,7 @@ class Scores:
     abs_rel: float
     rmse: float
     mae_log: float
+    delta_103: float
     delta_105: float
     delta_125: float
     coverage: float
@@ -74,6 +81,21 @@ def resample(estimate: DepthAndDeviation, width: int, height: int) -> DepthAndDe
         deviation = _interpolate(deviation.astype(np.float32), width, height)
     with np.errstate(divide='ignore'):
         return DepthAndDeviation(1 / inverse, deviation)
+
+
+def flicker(before: Estimate, after: Estimate) -> float:
+    """
+    Return how much the depth of a point changes from one map of a flight to the next: mean |d ln(depth)|.
+
+    Over the pixels of `after` whose point both maps know, its depth in the camera of `before` is compared with what
+    that said there. What changes by a quarter or more counts as a quarter: there it is another point that is seen.
+    """
+    T_before_after = inverse(before.T_world_cam) @ after.T_world_cam
+    points = after.camera.back_project(after.depth_hw) @ T_before_after[:3, :3].T + T_before_after[:3, 3]
+    pixels = np.nan_to_num(before.camera.project(points), nan=-2).astype(np.float32)
+    was_hw = cv2.remap(before.depth_hw, pixels, None, cv2.INTER_NEAREST, borderValue=np.nan)
+    with np.errstate(invalid='ignore', divide='ignore'):
+        return _mean(np.minimum(np.abs(np.log(points[..., 2] / np.where(was_hw > 0, was_hw, np.nan))), _OTHER_THING))
 
 
 def _interpolate(image: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -123,7 +145,8 @@ class PixelErrors:
         truth, depth, relative, log = (x[chosen] for x in (self.truth, self.depth, self.relative, self.log))
         return Scores(
             abs_rel=_mean(relative), rmse=_mean((depth - truth) ** 2) ** 0.5, mae_log=_mean(log),
-            delta_105=_share(log < np.log(1.05)), delta_125=_share(log < np.log(1.25)),
+            delta_103=_share(log < np.log(1.03)), delta_105=_share(log < np.log(1.05)),
+            delta_125=_share(log < np.log(1.25)),
             coverage=_share(np.isfinite(depth)), ause=_ause(relative, self.doubt[chosen]),
             within=_within(np.abs(depth - truth), self.deviation[chosen]))
 

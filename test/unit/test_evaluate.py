@@ -32,8 +32,8 @@ def judged(folder, methods, protocols=('pairs',)):
 def test_each_method_gets_a_row_with_what_it_scored(tmp_path):
     constant, dis = judged(plane_set(tmp_path), ['constant', 'dis'])
     assert set(dis.row.as_dict()) == {
-        'set', 'method', 'protocol', 'pairs', 'abs_rel', 'rmse', 'mae_log', 'delta_105', 'delta_125',
-        'coverage', 'ause', 'ms_per_pair'}
+        'set', 'method', 'protocol', 'pairs', 'abs_rel', 'rmse', 'mae_log', 'delta_103', 'delta_105',
+        'delta_125', 'coverage', 'ause', 'flicker', 'ms_per_pair'}
     assert (dis.row.set, dis.row.method, dis.row.protocol, dis.row.pairs) == ('plane', 'dis', 'pairs', 2)
     assert dis.row.scores.delta_125 > 0.9 > constant.row.scores.delta_125
     assert dis.row.ms_per_pair > 0
@@ -192,6 +192,21 @@ def test_variants_are_compared_on_the_pixels_that_all_know(tmp_path, model):
     assert loose.scores.mae_log == pytest.approx((left + right) / 2, rel=1e-3)
     assert strict.common.mae_log == loose.common.mae_log == pytest.approx(left, rel=1e-3)
     assert loose.as_dict()['mae_log_common'] == loose.common.mae_log
+
+
+def test_flicker_is_told_along_a_flight(tmp_path, model):
+    def image(i):
+        pixels = np.zeros((48, 64, 3), np.uint8)
+        pixels[..., :2] = 20 + i % 2, 2   # the model reads parallax off the red: 20 and 21 pixels in turn
+        pixels[:24, :, 2] = 200 - 9 * i
+        return pixels
+
+    frames = [NewFrame(Frame(i * 100_000_000, image(i), SMALL, world.pose([0.2 * i, 0, 0])),
+                       np.full((48, 64), 0.6, np.float32)) for i in range(5)]
+    folder = write_posed_sequence(tmp_path / 'turns', frames, [], name='turns', max_depth=20, **ABOUT)
+    simple = Variant.parse('memory=false,buffer_age=0.15,alignment_rounds=0,check_odometry=false,rotation_noise=0')
+    result, = evaluate(load_sets([folder]), [model], ['stream'], lambda text: None, [simple])
+    assert result.row.flicker == pytest.approx(np.log(21 / 20), rel=0.01)
 
 
 def test_pairs_know_of_variants_too_and_classical_methods_of_none(tmp_path, model):

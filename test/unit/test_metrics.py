@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.evaluation.metrics import DepthAndDeviation, PixelErrors, Scores, average, resample
+from ros_depthnet.core.measurer import Estimate
+from ros_depthnet.evaluation.metrics import DepthAndDeviation, PixelErrors, Scores, average, flicker, resample
 
 
 def errors(depth, truth, deviation=None, max_depth=100.0, scored=None):
@@ -26,9 +27,10 @@ def test_the_means_are_those_of_the_definitions():
 
 
 def test_delta_counts_ratios_below_its_threshold_either_way():
-    scores = errors([1.04, 1 / 1.04, 1.06, 1.24, 1 / 1.24, 1.26], [1.0] * 6).scores()
-    assert scores.delta_105 == pytest.approx(2 / 6)
-    assert scores.delta_125 == pytest.approx(5 / 6)
+    scores = errors([1.02, 1.04, 1 / 1.04, 1.06, 1.24, 1 / 1.24, 1.26, 1 / 1.02], [1.0] * 8).scores()
+    assert scores.delta_103 == pytest.approx(2 / 8)
+    assert scores.delta_105 == pytest.approx(4 / 8)
+    assert scores.delta_125 == pytest.approx(7 / 8)
 
 
 def test_no_estimate_is_wrong_in_delta_and_left_out_of_means():
@@ -103,7 +105,7 @@ def test_a_pair_without_any_estimate_lowers_delta_but_not_the_means():
 
 def test_scores_have_the_names_of_the_published_table():
     assert list(Scores.__dataclass_fields__) == [
-        'abs_rel', 'rmse', 'mae_log', 'delta_105', 'delta_125', 'coverage', 'ause', 'within']
+        'abs_rel', 'rmse', 'mae_log', 'delta_103', 'delta_105', 'delta_125', 'coverage', 'ause', 'within']
 
 
 def test_resampling_keeps_a_plane_a_plane():
@@ -132,3 +134,29 @@ def test_resampling_keeps_beyond_range_beyond_range():
 def test_resampling_brings_the_deviation_along():
     resampled = resample(DepthAndDeviation(np.ones((2, 2)), np.full((2, 2), 0.25)), 5, 5)
     assert (resampled.deviation_hw == 0.25).all()
+
+
+def seen(depth_hw, forward):
+    """Return an estimate of a camera that has flown forwards by so many metres."""
+    T_world_cam = np.eye(4)
+    T_world_cam[2, 3] = forward
+    depth_hw = np.float32(np.broadcast_to(depth_hw, (48, 64)))
+    return Estimate(0, depth_hw, depth_hw / 10, np.zeros((48, 64, 3), np.uint8), Camera(64, 48, 60, 60, 31.5, 23.5),
+                    T_world_cam, (), {}, 0)
+
+
+def test_flicker_is_nothing_where_a_wall_stays_where_it_is():
+    assert flicker(seen(3.0, 0), seen(2.5, 0.5)) == pytest.approx(0, abs=1e-6)
+
+
+def test_flicker_is_by_how_much_points_move_between_two_maps():
+    assert flicker(seen(3.0, 0), seen(2.6, 0.5)) == pytest.approx(math.log(3.1 / 3.0), rel=1e-4)
+
+
+def test_flicker_leaves_out_what_one_map_does_not_know_and_what_was_hidden_counts_as_a_quarter():
+    half = np.full((48, 64), 2.5)
+    half[:24] = np.nan
+    assert flicker(seen(3.0, 0), seen(half, 0.5)) == pytest.approx(0, abs=1e-6)
+    half[:24] = 9.5
+    assert flicker(seen(3.0, 0), seen(half, 0.5)) == pytest.approx(math.log(1.25) / 2, rel=1e-4)
+    assert math.isnan(flicker(seen(np.nan, 0), seen(2.5, 0.5)))
