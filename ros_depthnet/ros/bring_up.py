@@ -3,8 +3,9 @@
 import difflib
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 
@@ -53,10 +54,10 @@ _PRESETTABLE = {
 }
 
 
-def arguments() -> tuple[Argument, ...]:
-    """Return the arguments of uav.launch.py."""
+def arguments(defaults: Mapping[str, str] = MappingProxyType({})) -> tuple[Argument, ...]:
+    """Return the arguments of the launch files, some with other defaults than uav.launch.py has."""
     listed = ', '.join(presets())
-    return (
+    return tuple(replace(argument, default=defaults.get(argument.name, argument.default)) for argument in (
         Argument('preset', '', f'Topics and settings for what you fly: {listed}, or the path of a YAML file like those '
                                'in config/presets. It goes before params_file, and arguments go before it.'),
         *(Argument(name, '', f"{description} [default: {default}, or the preset's]" if default else description)
@@ -68,16 +69,17 @@ def arguments() -> tuple[Argument, ...]:
         Argument('loop', 'false', 'Play the recorded flight again and again.', _SWITCH),
         Argument('rviz', 'false', 'Show everything in RViz.', _SWITCH),
         Argument('log_level', 'info', 'What the nodes log.', ('debug', 'info', 'warn', 'error', 'fatal')),
-    )
+    ))
 
 
 @dataclass(frozen=True)
 class BringUp:
-    """What to start the nodes with: remappings, parameters by node, and RViz's fixed frame."""
+    """What to start the nodes with: remappings, parameters by node, and the frame that all is shown or mapped in."""
 
     remappings: tuple[tuple[str, str], ...]
     parameters: Mapping[str, dict]
     fixed_frame: str
+    use_sim_time: bool
 
 
 def bring_up(given: Mapping[str, str]) -> BringUp:
@@ -99,7 +101,7 @@ def bring_up(given: Mapping[str, str]) -> BringUp:
     return BringUp(
         ((IMAGE.name, told['image']), (COMPRESSED.name, f'{told["image"]}/compressed'),
          (CAMERA_INFO.name, told['camera_info']), (ODOM.name, told['odom'])),
-        parameters, told['fixed_frame'])
+        parameters, told['fixed_frame'], sim_time)
 
 
 def read_preset(name: str) -> dict:
@@ -121,11 +123,11 @@ def read_preset(name: str) -> dict:
             for name, value in preset.items()}
 
 
-def unknown_arguments(argv: Iterable[str]) -> list[str]:
-    """Return a sentence for each `name:=value` of a command line that the launch file does not have."""
-    known = [argument.name for argument in arguments()]
-    names = [word.partition(':=')[0] for word in argv if ':=' in word]
-    return [f'uav.launch.py has no argument {name}{_meant(name, known)}.' for name in names if name not in known]
+def unknown_arguments(argv: Iterable[str], known: Iterable[Argument]) -> list[str]:
+    """Return a sentence for each `name:=value` of a command line that is none of the arguments."""
+    names = [argument.name for argument in known]
+    told = [word.partition(':=')[0] for word in argv if ':=' in word]
+    return [f'There is no argument {name}{_meant(name, names)}.' for name in told if name not in names]
 
 
 def _mounting(told: str) -> dict:

@@ -15,6 +15,7 @@ from launch.utilities import normalize_to_list_of_substitutions, perform_substit
 
 from ros_depthnet.resources import share_path  # noqa: E402
 from ros_depthnet.ros.bring_up import NODES, arguments  # noqa: E402
+from ros_depthnet.ros.peers import PEERS  # noqa: E402
 
 
 def loaded(name):
@@ -43,8 +44,22 @@ def test_the_arguments_are_those_that_are_understood():
 @pytest.mark.parametrize('given, more', [
     ({}, []), ({'bag': '/'}, ['replay_node']), ({'rviz': 'true', 'preset': 'mavros'}, ['rviz2']),
 ])
-def test_what_is_asked_for_is_started(given, more):
+def test_what_is_asked_for_is_started(given, more, monkeypatch):
+    monkeypatch.setattr('ros_depthnet.ros.launching.get_package_prefix', lambda package: '/')
     assert started('uav.launch.py', **given) == [*NODES, *more]
+
+
+@pytest.mark.parametrize('name', PEERS)
+def test_a_peer_that_is_not_installed_is_one_sentence(name):
+    with pytest.raises(ValueError, match='is not installed: install ros-'):
+        started(f'{name}.launch.py')
+
+
+@pytest.mark.parametrize('name', PEERS)
+def test_a_peer_that_is_installed_is_started_beside_the_drones_nodes(name, monkeypatch):
+    monkeypatch.setattr('ros_depthnet.ros.launching.get_package_prefix', lambda package: '/')
+    executables = started(f'{name}.launch.py')
+    assert executables[:3] == list(NODES) and len(executables) > 3
 
 
 def test_a_bad_argument_is_one_sentence():

@@ -119,8 +119,8 @@ def test_a_preset_that_means_nothing_is_refused_with_a_sentence(tmp_path, text, 
 
 
 def test_a_slip_of_the_keyboard_is_noticed():
-    assert unknown_arguments(['odom:=/a', 'camera-info:=/b']) == [
-        'uav.launch.py has no argument camera-info: camera_info is probably meant.']
+    assert unknown_arguments(['odom:=/a', 'camera-info:=/b'], arguments()) == [
+        'There is no argument camera-info: camera_info is probably meant.']
 
 
 def test_every_argument_is_one_sentence_or_two():

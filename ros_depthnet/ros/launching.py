@@ -1,0 +1,69 @@
+"""The launch descriptions of launch/*.launch.py; the only module that needs launch."""
+
+import os
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from ros_depthnet.resources import share_path
+from ros_depthnet.ros.bring_up import NODES, Argument, BringUp, arguments, bring_up, unknown_arguments
+from ros_depthnet.ros.peers import Peer, PeerNode
+
+
+def drone(peer: Peer | None = None) -> LaunchDescription:
+    """Return the drone's nodes and, if asked for, those of a peer; a bad argument ends in one sentence."""
+    known = [*(peer.arguments if peer else ()), *arguments(peer.defaults if peer else {})]
+
+    def start(context: LaunchContext) -> list:
+        given = {argument.name: LaunchConfiguration(argument.name).perform(context) for argument in known}
+        plan = bring_up(given)
+        notes = [LogInfo(msg=sentence) for sentence in unknown_arguments(context.argv, known)]
+        theirs = [_peer(node, given, plan) for node in peer.nodes(given, plan)] if peer else []
+        return [*notes, *_ours(given, plan), *theirs]
+
+    return LaunchDescription([*map(_declared, known), OpaqueFunction(function=start)])
+
+
+def _declared(argument: Argument) -> DeclareLaunchArgument:
+    return DeclareLaunchArgument(argument.name, default_value=argument.default, description=argument.description,
+                                 choices=argument.choices or None)
+
+
+def _ours(given: dict[str, str], plan: BringUp) -> list[Node]:
+    common = {'namespace': given['namespace'], 'remappings': plan.remappings, 'output': 'screen',
+              'ros_arguments': ['--log-level', given['log_level']]}
+
+    def node(name: str, **more) -> Node:
+        parameters = [given['params_file']] if given['params_file'] else []
+        return Node(package='ros_depthnet', executable=name, name=name,
+                    parameters=[*parameters, plan.parameters[name]], **common, **more)
+
+    nodes = [node(name) for name in NODES]
+    if given['bag']:
+        nodes.append(node('replay_node', on_exit=Shutdown(reason='the recorded flight is over')))
+    if given['rviz'] == 'true':
+        nodes.append(Node(
+            package=_installed('rviz2'), executable='rviz2', name='rviz2',
+            parameters=[{'use_sim_time': plan.use_sim_time}],
+            arguments=['-d', str(share_path('rviz', 'uav.rviz')), '-f', plan.fixed_frame], **common))
+    return nodes
+
+
+def _peer(node: PeerNode, given: dict[str, str], plan: BringUp) -> Node:
+    inner, _, name = node.name.rpartition('/')
+    return Node(
+        package=_installed(node.package), executable=node.executable, name=name, output='screen',
+        namespace='/'.join(filter(None, (given['namespace'], inner))), remappings=list(node.remappings.items()),
+        parameters=[{'use_sim_time': plan.use_sim_time, **node.parameters}])
+
+
+def _installed(package: str) -> str:
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError as error:
+        debian = f'ros-{os.environ.get("ROS_DISTRO", "$ROS_DISTRO")}-{package.replace("_", "-")}'
+        raise ValueError(f'{package} is not installed: install {debian}, or build it in this workspace.') from error
+    return package
