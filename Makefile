@@ -16,6 +16,7 @@ test: $(VENV)/.ready-test lint
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .
+	$(BIN)/mypy
 
 bench: $(VENV)/.ready
 	$(BIN)/depthnet bench

@@ -70,7 +70,7 @@ setup(
             'matplotlib',
         ],
         'docs': ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5'],
-        'test': ['pytest>=7', 'ruff>=0.6', 'mkdocs>=1.6,<2', 'mkdocs-material>=9.5'],
+        'test': ['pytest>=7', 'ruff>=0.6', 'mypy>=1.13', 'types-PyYAML', 'mkdocs>=1.6,<2', 'mkdocs-material>=9.5'],
     },
     entry_points={
         'console_scripts': [

@@ -69,7 +69,7 @@ def obstacle_distance_cm(depth_hw: np.ndarray, camera: Camera, T_level_cam: np.n
     # Turned left by half a sector, the frame has a sector's middle straight ahead and not a border.
     half = math.pi / SECTORS
     c, s = math.cos(half), math.sin(half)
-    T_turned_level = pose([[c, s, 0], [-s, c, 0], [0, 0, 1]], (0, 0, 0))
+    T_turned_level = pose([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]], (0, 0, 0))
     leftwards = sector_distances(depth_hw, camera, T_turned_level @ T_level_cam,
                                  replace(options, sectors=SECTORS, sector_angle=2 * math.pi))
     clockwise = leftwards[(SECTORS // 2 - 1 - np.arange(SECTORS)) % SECTORS]

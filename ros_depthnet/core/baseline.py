@@ -44,6 +44,13 @@ class PairOptions:
     max_rotation_rate: float = 1.0
     max_speed: float = 30.0
 
+    @property
+    def parallax(self) -> float:
+        """The wanted parallax, pixels; raises ValueError where it is still the model's to say."""
+        if self.target_parallax is None:
+            raise ValueError('target_parallax must be a number of pixels where there is no model to choose it.')
+        return self.target_parallax
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -162,7 +169,7 @@ def choose_sources(reference: Frame, candidates: Sequence[Frame], range_depths: 
               if rotation <= options.max_rotation]
     if not facing:
         return Drop.ROTATED_TOO_FAR
-    chosen = {}
+    chosen: dict[frozenset[int], tuple[Source, ...]] = {}
     for depth in range_depths:
         sources = sources_at(reference, facing, depth, options)
         if sources:
@@ -180,7 +187,7 @@ def sources_at(reference: Frame, frames: Sequence[Frame], depth: float, options:
     """Return the frames to compare the reference with for a depth in metres, as `choose_sources` does."""
     sources = [source_of(reference, frame, depth) for frame in frames]
     usable = [source for source in sources if source.parallax >= options.min_parallax]
-    target = options.target_parallax
+    target = options.parallax
     return _nearest(usable, [target * _FURTHER ** n for n in range(options.max_sources)], _MOST * target)
 
 
@@ -193,12 +200,12 @@ def farther_sources(reference: Frame, candidates: Sequence[Frame], chosen: Seque
     them, and they tell far things apart better.
     """
     depth = reference.camera.fx * float(np.linalg.norm(chosen[0].displacement)) / chosen[0].parallax
-    least, most = (times * options.target_parallax for times in _FAR_RANGE)
+    least, most = (times * options.parallax for times in _FAR_RANGE)
     usable = [source for source in (source_of(reference, frame, depth) for frame in candidates)
               if least <= source.parallax <= most and source.rotation <= options.max_rotation]
     for source in chosen:
         usable = _apart(usable, source)
-    return _nearest(usable, [_FAR * options.target_parallax] * options.alignment_sources, most)
+    return _nearest(usable, [_FAR * options.parallax] * options.alignment_sources, most)
 
 
 def _nearest(usable: Sequence[Source], wanted: Sequence[float], most: float) -> tuple[Source, ...]:
@@ -234,5 +241,5 @@ def pose_jumped(frames: Sequence[Frame], reference: Frame, max_speed: float) -> 
     if len(positions) < 3:
         return False
     ratio = seconds / (stamps[-2] - stamps[-3])
-    surprise = np.linalg.norm(step - ratio * (positions[-2] - positions[-3]))
+    surprise = float(np.linalg.norm(step - ratio * (positions[-2] - positions[-3])))
     return surprise > _POSITION_NOISE * (1 + ratio) + _ACCELERATION / 2 * seconds ** 2 * (1 + 1 / ratio)

@@ -23,7 +23,7 @@ class Camera:
     cx: float
     cy: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         numbers = (self.fx, self.fy, self.cx, self.cy)
         if self.width < 1 or self.height < 1:
             raise ValueError(f'The camera image is empty ({self.width} x {self.height} pixels).')

@@ -23,7 +23,7 @@ class CloudOptions:
     max_distance: float = 50.0
     max_relative_deviation: float = 0.2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.organised and self.voxel_size > 0:
             raise ValueError(
                 'An organised cloud keeps its rows and columns: set voxel_size to 0, or organised to false.'
@@ -91,7 +91,7 @@ def _voxel_means(
         return_counts=True,
     )
 
-    def means(values):
+    def means(values: np.ndarray) -> np.ndarray:
         return np.stack([np.bincount(cell, column) for column in values.T], axis=-1) / counts[:, None]
 
     if not len(points):

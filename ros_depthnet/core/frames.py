@@ -34,7 +34,7 @@ class Frame:
     detail: 'Frame | None' = None
     masked_hw: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         image = self.image
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise BadImage(f'The image is {image.dtype} of shape {image.shape}, not uint8 (H, W, 3).')
@@ -94,10 +94,11 @@ class Views:
         return np.stack([motion.displacement(T_src_ref) for T_src_ref in self.T_srcs_ref])
 
     def detailed(self) -> 'Views':
-        """Return the same with more pixels, as many as the reference has."""
-        detail = self.reference.detail
+        """Return the same with more pixels where there is such, as many as the reference has."""
+        detail = self.reference.detail or self.reference
         size = detail.camera.width, detail.camera.height
-        return Views(detail, tuple(source.detail.resized(*size) for source in self.sources), self.T_srcs_ref)
+        sources = tuple((source.detail or source).resized(*size) for source in self.sources)
+        return Views(detail, sources, self.T_srcs_ref)
 
     def valid(self) -> list[np.ndarray]:
         """Return where each source, turned into the reference's axes, shows the scene: (H, W) bool."""

@@ -94,7 +94,7 @@ def carried(old: DepthMap, camera: Camera, T_new_old: np.ndarray, seconds: float
     known_hw = np.isfinite(log_hw)
     places_hw = np.empty((3, *log_hw.shape), np.float32)
     nearest_hw = np.full(log_hw.shape, np.inf, np.float32)
-    intrinsics = np.float32((camera.fx, camera.fy, camera.cx, camera.cy))
+    intrinsics = np.array((camera.fx, camera.fy, camera.cx, camera.cy), np.float32)
     _move(old.depth_hw, known_hw, T_new_old.astype(np.float32), intrinsics, places_hw, nearest_hw)
     sums = np.zeros((4, *log_hw.shape), np.float32)
     _splat(places_hw, nearest_hw, old.depth_hw, old.deviation_hw, old.age_hw, np.where(known_hw, log_hw, np.nan),

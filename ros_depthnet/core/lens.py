@@ -29,7 +29,7 @@ class Lens:
     D: tuple[float, ...]
     R: tuple[float, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.model not in MODELS:
             raise UnknownLens(f'The lens model {self.model!r} of camera_info is unknown; known are '
                               f'{", ".join(MODELS)}. Rectify the images beforehand, as image_proc does.')

@@ -68,7 +68,7 @@ class EstimatorOptions(PairOptions):
     check_odometry: bool = True
     find_mask: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if value is None or isinstance(value, bool):
@@ -189,7 +189,7 @@ class Measurer:
         options, depth_hw = self.options, prediction.depth_hw
         longest = np.linalg.norm(views.displacements, axis=1).max()
         least, most = self.model.parallax_range
-        target = options.target_parallax
+        target = options.parallax
         least, most = max(least, target / _ON_TARGET), min(most, target * _ON_TARGET)
         with np.errstate(invalid='ignore', over='ignore', divide='ignore'):
             parallax_hw = np.float32(views.camera.fx * longest) / depth_hw
@@ -232,7 +232,8 @@ def geometric_deviation(depth_hw: np.ndarray, views: Views, matching_noise: floa
     variance; where none does, the deviation is infinite.
     """
     information_hw = np.zeros(depth_hw.shape, np.float32)
-    for displacement, valid_hw in zip(views.displacements.astype(np.float32), views.valid(), strict=True):
+    for T_src_ref, valid_hw in zip(views.T_srcs_ref, views.valid(), strict=True):
+        displacement = motion.displacement(T_src_ref).astype(np.float32)
         information_hw += valid_hw * motion.squared_parallax(views.camera, displacement)
     with np.errstate(divide='ignore', over='ignore', invalid='ignore'):
         return np.square(depth_hw) * np.float32(matching_noise) / np.sqrt(information_hw)
@@ -241,7 +242,7 @@ def geometric_deviation(depth_hw: np.ndarray, views: Views, matching_noise: floa
 class StageClock:
     """Milliseconds by stage."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.milliseconds: dict[str, float] = {}
         self._last = time.perf_counter()
 

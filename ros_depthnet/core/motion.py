@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from ros_depthnet.core.camera import Camera
 
@@ -33,7 +34,7 @@ class NoPose(LookupError):
         self.reason = reason
 
 
-def pose(rotation_33, translation_3) -> np.ndarray:
+def pose(rotation_33: npt.ArrayLike, translation_3: npt.ArrayLike) -> np.ndarray:
     """Return the (4, 4) pose with this rotation and this translation in metres."""
     T = np.eye(4)
     T[:3, :3] = rotation_33
@@ -46,7 +47,7 @@ def inverse(T: np.ndarray) -> np.ndarray:
     return pose(T[:3, :3].T, -T[:3, :3].T @ T[:3, 3])
 
 
-def checked(T) -> np.ndarray:
+def checked(T: npt.ArrayLike) -> np.ndarray:
     """Return T as a (4, 4) float64 pose; raise InvalidPose when it is no rigid motion."""
     T = np.asarray(T, np.float64)
     if T.shape != (4, 4):
@@ -59,7 +60,7 @@ def checked(T) -> np.ndarray:
     return T
 
 
-def from_quaternion(xyz, quat_xyzw) -> np.ndarray:
+def from_quaternion(xyz: npt.ArrayLike, quat_xyzw: npt.ArrayLike) -> np.ndarray:
     """Return the pose of a position in metres and a quaternion (x, y, z, w) of any norm but zero."""
     quat = np.asarray(quat_xyzw, np.float64)
     norm = np.linalg.norm(quat)
@@ -248,8 +249,7 @@ def stabilise(image: np.ndarray, camera: Camera, T_src_ref: np.ndarray,
     warped = cv2.warpPerspective(image, _homography(camera, R_src_ref), (camera.width, camera.height),
                                  flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     valid_hw = in_view(camera, R_src_ref, np.ones(image.shape[:2], bool) if seen_hw is None else seen_hw)
-    warped *= valid_hw[..., None]
-    return Stabilised(warped, valid_hw, displacement(T_src_ref))
+    return Stabilised(warped * valid_hw[..., None], valid_hw, displacement(T_src_ref))
 
 
 def _homography(camera: Camera, R_src_ref: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from ros_depthnet.core.motion import pose
 
@@ -10,7 +11,7 @@ FORWARD_RPY = (-math.pi / 2, 0.0, -math.pi / 2)
 """Roll, pitch and yaw of the optical frame (x right, y down, z forward) of a camera that looks ahead."""
 
 
-def mounting(xyz, rpy) -> np.ndarray:
+def mounting(xyz: npt.ArrayLike, rpy: npt.ArrayLike) -> np.ndarray:
     """
     Return T_body_cam of an optical frame at xyz (metres), turned by roll, pitch and yaw (radians).
 
@@ -37,6 +38,6 @@ def levelled(T_world_body: np.ndarray) -> np.ndarray:
     ahead = T_world_body[:2, 0]
     yaw = math.atan2(ahead[1], ahead[0])
     return pose(
-        [[math.cos(yaw), -math.sin(yaw), 0], [math.sin(yaw), math.cos(yaw), 0], [0, 0, 1]],
+        [[math.cos(yaw), -math.sin(yaw), 0.0], [math.sin(yaw), math.cos(yaw), 0.0], [0.0, 0.0, 1.0]],
         T_world_body[:3, 3],
     )

@@ -36,7 +36,7 @@ class ObstacleOptions:
     nearest_rank: int = 8
     min_free_share: float = 0.5
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             if not field.name.endswith('height') and not getattr(self, field.name) > 0:
                 raise ValueError(f'{field.name} must be positive, not {getattr(self, field.name)}.')

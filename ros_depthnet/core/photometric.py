@@ -158,7 +158,7 @@ def _normal_equations(reference: np.ndarray, camera: Camera, inverse_hw: np.ndar
     off_hw, slope_hw = np.empty((2, *inverse_hw.shape), np.float32)
     like, squares, information, pull = np.zeros((4, rows, columns), np.float32)
     _look_up(reference, source, T_src_ref.astype(np.float32), motion.displacement(T_src_ref).astype(np.float32),
-             np.float32((camera.fx, camera.fy, camera.cx, camera.cy)), inverse_hw, *cells,
+             np.array((camera.fx, camera.fy, camera.cx, camera.cy), np.float32), inverse_hw, *cells,
              off_hw, slope_hw, like, squares)
     pixels = np.outer(*(np.bincount(cell) for cell in cells)).astype(np.float32)
     noise = _windowed(squares / pixels) / (_windowed(like / pixels) + 1e-3) + LEAST_NOISE ** 2
@@ -173,7 +173,8 @@ def _windowed(cells: np.ndarray) -> np.ndarray:
 
 def cells_of(size: tuple[int, int]) -> tuple[int, int]:
     """Return how many cells, across and down, an image (width, height) has."""
-    return tuple(max(1, length // STRIDE) for length in size)
+    width, height = size
+    return max(1, width // STRIDE), max(1, height // STRIDE)
 
 
 def _shrunk(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -45,4 +45,4 @@ def _blurred(length: int, deviation: float) -> np.ndarray:
 def _means(length: int, number: int) -> np.ndarray:
     """Return the means over cells of whole pixels."""
     of_cell = np.arange(length) * number // length == np.arange(number)[:, None]
-    return np.float32(of_cell / of_cell.sum(1, keepdims=True))
+    return (of_cell / of_cell.sum(1, keepdims=True)).astype(np.float32)

@@ -45,9 +45,10 @@ class Tracker:
     When the corners have moved far enough, or too many are lost, the newest image becomes the key frame.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Begin without a key frame."""
         self._grey: np.ndarray | None = None
+        self._key_ns = self._newest_ns = 0
 
     def follow(self, frame: Frame) -> Matches | None:
         """
@@ -63,7 +64,7 @@ class Tracker:
         if self._grey is None or camera != self._camera or stamp_ns <= self._newest_ns:
             self._begin(stamp_ns, grey, camera, seen_hw)
             return None
-        self._advance(grey, seen_hw)
+        self._advance(self._grey, grey, seen_hw)
         self._newest_ns = stamp_ns
         matches = self._matches(stamp_ns)
         exhausted = (matches is None or len(matches.pixels_later) < _LOST_SHARE * self._begun_with
@@ -79,10 +80,10 @@ class Tracker:
         self._grey, self._key, self._camera = grey, grey, camera
         self._key_ns = self._newest_ns = stamp_ns
 
-    def _advance(self, grey: np.ndarray, seen_hw: np.ndarray) -> None:
+    def _advance(self, before: np.ndarray, grey: np.ndarray, seen_hw: np.ndarray) -> None:
         if len(self._now):
             # A change of exposure would be taken for motion.
-            before = cv2.convertScaleAbs(self._grey, alpha=grey.mean() / max(float(self._grey.mean()), 1.0))
+            before = cv2.convertScaleAbs(before, alpha=grey.mean() / max(float(before.mean()), 1.0))
             now, there, _ = cv2.calcOpticalFlowPyrLK(before, grey, self._now, None, winSize=_WINDOW, maxLevel=3)
             back, here, _ = cv2.calcOpticalFlowPyrLK(grey, before, now, None, winSize=_WINDOW, maxLevel=3)
             height, width = grey.shape

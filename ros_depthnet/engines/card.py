@@ -51,7 +51,7 @@ class ModelCard:
     data: Any = ''
     scores: Any = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ModelError(f'The card of {self.name} has kind {self.kind!r}, none of {", ".join(KINDS)}.')
         sizes = (self.input_width, self.input_height, self.input_multiple, self.gpu_width or 1)

@@ -99,8 +99,8 @@ class Matching:
         list(self._pool.map(_pack, descriptors, seen, packed))
         return packed
 
-    def costs(self, reference, sources, displacements, intrinsics, stride: int, groups: Sequence[int],
-              rho) -> tuple[np.ndarray, np.ndarray]:
+    def costs(self, reference: np.ndarray, sources: np.ndarray, displacements: np.ndarray, intrinsics: np.ndarray,
+              stride: int, groups: Sequence[int], rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """
         Return what hypotheses of one reference cost (G D, h, w), 0..1, and what share is in sight (1, h, w).
 

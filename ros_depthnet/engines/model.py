@@ -102,7 +102,7 @@ class Model:
         result = self.engine.run({
             'reference': _planes(np.stack([views.reference.image for views in ranges])),
             'sources': np.stack([_planes(np.stack([view.image for view in sources])) for sources in stabilised]),
-            'valid': np.float32([[view.valid_hw for view in sources] for sources in stabilised])[:, :, None],
+            'valid': np.array([[view.valid_hw for view in sources] for sources in stabilised], np.float32)[:, :, None],
             'displacements': np.stack([views.displacements / unit for views, unit
                                        in zip(ranges, units, strict=True)]).astype(np.float32),
             'intrinsics': np.array([[camera.fx, camera.fy, camera.cx, camera.cy] for camera
@@ -126,7 +126,9 @@ class Model:
 
     def _mean_of_pairs(self, camera: Camera, sources: Sequence[Stabilised],
                        nominal: Sequence[np.ndarray]) -> Prediction:
-        scales = [np.linalg.norm(view.displacement) / self.card.nominal_displacement for view in sources]
+        nominal_displacement = self.card.nominal_displacement
+        assert nominal_displacement is not None, 'The card of a depthnet has one.'
+        scales = [np.linalg.norm(view.displacement) / nominal_displacement for view in sources]
         size = (camera.width, camera.height)
         logs = np.stack([np.log(cv2.resize(depth, size) * np.float32(scale))
                          for depth, scale in zip(nominal, scales, strict=True)])

@@ -57,7 +57,7 @@ class OnnxEngine:
         _log.info('%s runs on %s in %s.', self._float32_path.name, self.provider, self.precision)
         if self.provider == 'tensorrt':
             _log.info('TensorRT builds an engine for every new input shape, which can take minutes.')
-        self._by_shapes = {}
+        self._by_shapes: dict[tuple, onnxruntime.InferenceSession] = {}
         self.inputs = tuple(node.name for node in self._session.get_inputs())
         self.outputs = tuple(node.name for node in self._session.get_outputs())
 

@@ -41,7 +41,7 @@ class AttachedParts:
     far stays in place too.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Begin knowing nothing."""
         self._key: Frame | None = None
         self._camera: Camera | None = None

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mcap.exceptions import McapError
 from mcap.records import Channel, Message, Schema
@@ -59,10 +60,12 @@ class Bag:
 
         With a `world_frame` the poses are those of tf, else only where there are no others.
         """
-        self._types_of = {topic: (topic.type,) for topic in (IMAGE, COMPRESSED, CAMERA_INFO)}
+        self._types_of: dict[Topic, tuple[str, ...]] = {
+            topic: (topic.type,) for topic in (IMAGE, COMPRESSED, CAMERA_INFO)}
         self._types_of[ODOM] = pose_types(world_frame)
         self.path, self._report = path, report
-        self._types, self._known = get_typestore(Stores.LATEST), set()
+        self._types = get_typestore(Stores.LATEST)
+        self._known: set[str] = set()
         if not path.exists():
             raise RecordingError(f'There is no recording at {path}.')
         self._storages = self._open()
@@ -103,7 +106,7 @@ class Bag:
         yield from heapq.merge(*(storage.records(frozenset(names)) for storage in self._storages),
                                key=lambda record: record.time_ns)
 
-    def message(self, record: Record):
+    def message(self, record: Record) -> Any:
         """Return a record's message; None, and a report, where it is damaged."""
         try:
             return self._types.deserialize_cdr(record.cdr, record.type)
@@ -149,14 +152,14 @@ class Bag:
             why = str(error).rstrip('.') or type(error).__name__
         files = [self.path] if self.path.is_file() else sorted(
             file for file in self.path.iterdir() if file.suffix in _SUFFIXES)
-        found = []
+        found: list[_Storage] = []
+        readers: dict[str, Callable[..., _Storage]] = {'.mcap': _CutMcap, '.db3': _CutSqlite}
         for file in files:
             try:
                 found.append(_Indexed(file, self._learn))
             except _UNREADABLE:
                 try:
-                    reader = {'.mcap': _CutMcap, '.db3': _CutSqlite}[file.suffix]
-                    found.append(reader(file, self._learn))
+                    found.append(readers[file.suffix](file, self._learn))
                 except (*_UNREADABLE, KeyError):
                     continue
         if not any(storage.counts for storage in found):
@@ -186,7 +189,7 @@ class _Indexed:
     def __init__(self, path: Path, learn: Callable[[str, str], None]):
         self._path = path
         with Reader(path) as reader:
-            self.counts = Counter()
+            self.counts: Counter[tuple[str, str]] = Counter()
             for connection in reader.connections:
                 self.counts[connection.topic, connection.msgtype] += connection.msgcount
                 definition = connection.msgdef
@@ -208,7 +211,7 @@ class _CutMcap:
 
     def __init__(self, path: Path, learn: Callable[[str, str], None]):
         self._path = path
-        self.counts = Counter()
+        self.counts: Counter[tuple[str, str]] = Counter()
         for channel, schema, _ in self._messages():
             self.counts[channel.topic, schema.name] += 1
             learn(schema.name, schema.data.decode(errors='replace') if schema.encoding == 'ros2msg' else '')
@@ -240,7 +243,7 @@ class _CutSqlite:
 
     def __init__(self, path: Path, learn: Callable[[str, str], None]):
         self._path = path
-        self.counts = Counter()
+        self.counts: Counter[tuple[str, str]] = Counter()
         with self._connected() as connection:
             query = ('SELECT name, type, COUNT(*) FROM messages JOIN topics ON topic_id = topics.id '
                      'GROUP BY topics.id')

@@ -116,9 +116,11 @@ class _Trial:
     def attitudes(self, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return the deviations with each T_world_body changed."""
         T_body_cam = self.evidence.T_body_cam
+        assert T_body_cam is not None, 'Attitudes are those of the body.'
         T_cam_body = motion.inverse(T_body_cam)
-        return self._judged(*(np.stack([change(T @ T_cam_body) @ T_body_cam for T in Ts])
-                              for Ts in (self._T_earlier, self._T_later)))
+        T_earlier, T_later = (np.stack([change(T @ T_cam_body) @ T_body_cam for T in Ts])
+                              for Ts in (self._T_earlier, self._T_later))
+        return self._judged(T_earlier, T_later)
 
     def shifted(self, seconds: float) -> np.ndarray:
         """Return the deviations if poses had been taken so much before their stamps; NaN where unknown."""
@@ -233,7 +235,7 @@ def _misread_attitudes(trial: _Trial) -> list[_Explanation]:
         return []
     found = []
     for sentence, order in _ORDERS.items():
-        def reordered(T: np.ndarray, order=order) -> np.ndarray:
+        def reordered(T: np.ndarray, order: tuple[int, ...] = order) -> np.ndarray:
             return motion.from_quaternion(T[:3, 3], motion.quaternion(T)[list(order)])
         found.append(_Explanation(trial.attitudes(reordered), f'{sentence}; mend the source of the odometry.'))
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +85,8 @@ def _of_the_bag(path: Path, options: IntakeOptions, facts: dict[str, str]) -> li
     bag = Bag(path, world_frame=options.world_frame)
     bag.require(CAMERA_INFO, ODOM)
     images = IMAGE if IMAGE in bag.topics else COMPRESSED
-    complaints, stamps = [], {topic: [] for topic in (images, CAMERA_INFO, ODOM)}
+    complaints: list[Complaint] = []
+    stamps: dict[Topic, list[int]] = {topic: [] for topic in (images, CAMERA_INFO, ODOM)}
     frames = {}
     info = None
     for record, topic in bag.events():
@@ -130,7 +132,7 @@ def of_the_mounting(mounting: MountingSource, body: str, camera: str, options: I
                       'ahead: publish that transform, or set camera_xyz and camera_rpy.', grave=False)]
 
 
-def of_the_calibration(info, facts: dict[str, str]) -> list[Complaint]:
+def of_the_calibration(info: Any, facts: dict[str, str]) -> list[Complaint]:
     """Tell what a sensor_msgs/CameraInfo says, None where none has come, and complain of what it lacks."""
     if info is None:
         return []
@@ -148,12 +150,13 @@ def of_the_calibration(info, facts: dict[str, str]) -> list[Complaint]:
 class Survey:
     """The whole flight as the intake and the watch see it, judged at its end."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Begin without frames."""
         self.frames, self.way, self.frozen = 0, 0.0, 0
         self._refused: Counter[Drop] = Counter()
         self._sentences: dict[Drop, str] = {}
-        self._epoch, self._last = 0, None
+        self._epoch = 0
+        self._last: np.ndarray | None = None
         self._shift_ns = self._newest_ns = 0
         self._watch, self._attached = Watch(survey=True), AttachedParts()
 

@@ -1,5 +1,6 @@
 """The one way in: images, calibration and poses, in whatever order they come, become frames or reasons."""
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class Arrival:
     two epochs must not be compared.
     """
 
-    message: object
+    message: Any
     arrived: float
     calibration: Calibration
     pose: CameraPose
@@ -65,7 +66,7 @@ class Arrival:
 
 @dataclass(frozen=True, eq=False)
 class _Image:
-    message: object
+    message: Any
     arrived: float
     calibration: Calibration
 
@@ -100,7 +101,7 @@ class Intake:
         """Go on with another pose_timeout."""
         self._poses.use(options)
 
-    def camera_info(self, message) -> list[Arrival | Refusal]:
+    def camera_info(self, message: Any) -> list[Arrival | Refusal]:
         """Take a sensor_msgs/CameraInfo; one counts until another comes."""
         if self._info is not None and _same_camera(self._info, message):
             return []
@@ -114,14 +115,14 @@ class Intake:
         self._masked_hw = self._calibration.rectified_mask(self._mask_hw)
         return []
 
-    def image(self, message, now: float) -> list[Arrival | Refusal]:
+    def image(self, message: Any, now: float) -> list[Arrival | Refusal]:
         """Take a sensor_msgs/Image or CompressedImage."""
         if self._calibration is None:
             return [self._why_not]
         asker = _Image(message, now, self._calibration)
         return self._arrivals(self._poses.request(to_ns(message.header.stamp), message.header.frame_id, asker, now))
 
-    def pose(self, message, kind: str) -> list[Arrival | Refusal]:
+    def pose(self, message: Any, kind: str) -> list[Arrival | Refusal]:
         """Take a message of one of the types of `transforms.pose_readers`."""
         return self._arrivals(self._poses.take(message, kind))
 
@@ -139,9 +140,9 @@ class Intake:
             self._poses.epoch, self._masked_hw, self._reader) for outcome in settled]
 
 
-def _same_camera(one, other) -> bool:
+def _same_camera(one: Any, other: Any) -> bool:
     """Tell whether two camera_infos differ in nothing but their header."""
-    def facts(message) -> tuple:
+    def facts(message: Any) -> tuple:
         roi = message.roi
         return (message.width, message.height, message.distortion_model, tuple(message.d), tuple(message.k),
                 tuple(message.r), tuple(message.p), message.binning_x, message.binning_y, roi.x_offset,

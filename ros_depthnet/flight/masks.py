@@ -11,7 +11,7 @@ class MaskError(ValueError):
     """A mask that cannot be used, in one sentence that says what to do."""
 
 
-def read_mask(path: Path) -> np.ndarray:
+def read_mask(path: str | Path) -> np.ndarray:
     """
     Return a mask file, white where the scene is seen and black where not (as COLMAP's), of the raw image.
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -134,8 +135,7 @@ def write_posed_sequence(folder: str | Path, frames: Iterable[NewFrame], pairs: 
     folder = Path(folder)
     for part in ('images', 'depth'):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    jpeg = jpeg_quality is not None
-    extension, options = ('jpg', [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]) if jpeg else ('png', [])
+    extension, options = ('png', []) if jpeg_quality is None else ('jpg', [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
     camera, entries = None, []
     for i, new in enumerate(frames):
         camera = camera or new.frame.camera
@@ -199,7 +199,7 @@ class _Index:
     def error(self, complaint: str) -> SequenceError:
         return SequenceError(f'{self.path} {complaint}.')
 
-    def value(self, key: str, kind: type | tuple[type, ...], what: str):
+    def value(self, key: str, kind: type | tuple[type, ...], what: str) -> Any:
         value = self.content.get(key)
         if not isinstance(value, kind) or isinstance(value, bool):
             raise self.error(f'needs {what} under "{self.prefix}{key}"')
@@ -234,9 +234,9 @@ class _Index:
 
 
 def _camera(section: _Index) -> Camera:
-    size = {key: int(section.positive(key)) for key in ('width', 'height')}
-    focal = {key: section.positive(key) for key in ('fx', 'fy')}
-    return Camera(**size, **focal, cx=section.number('cx'), cy=section.number('cy'))
+    width, height = (int(section.positive(key)) for key in ('width', 'height'))
+    fx, fy = (section.positive(key) for key in ('fx', 'fy'))
+    return Camera(width, height, fx, fy, section.number('cx'), section.number('cy'))
 
 
 def _frame(entry: _Index, folder: Path) -> SequenceFrame:

@@ -2,7 +2,7 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -96,7 +96,7 @@ class CameraPoses(Generic[Asker]):
         self._waiting.append(_Request(stamp_ns, camera_frame, asker, deadline))
         return settled + self._serve()
 
-    def take(self, message, kind: str) -> list[Located | Refusal]:
+    def take(self, message: Any, kind: str) -> list[Located | Refusal]:
         """Take a message of one of the types of `transforms.pose_readers`."""
         try:
             return [outcome for pose in self._readers[kind](message) for outcome in self._add(pose)]
@@ -108,11 +108,11 @@ class CameraPoses(Generic[Asker]):
         if wanted and pose.body_frame and pose.body_frame != wanted:
             return [Refusal(Drop.OTHER_BODY, {'body_frame': pose.body_frame, 'wanted': wanted})]
         pose = replace(pose, stamp_ns=pose.stamp_ns - round(self.options.pose_delay * 1e9))
-        settled = []
+        settled: list[Located | Refusal] = []
         try:
             self._buffer.add(pose.stamp_ns, pose.T_world_body)
         except TimeJump:
-            back = (self._buffer.newest_ns - pose.stamp_ns) / 1e9
+            back = ((self._buffer.newest_ns or 0) - pose.stamp_ns) / 1e9
             settled = [Refusal(Drop.TIME_JUMP, {'back': back}), *(Refusal(Drop.TIME_JUMP) for _ in self._waiting)]
             self.forget()
             self.epoch += 1
@@ -136,7 +136,8 @@ class CameraPoses(Generic[Asker]):
         self._waiting.clear()
 
     def _serve(self) -> list[Located | Refusal]:
-        settled, still_waiting = [], deque()
+        settled: list[Located | Refusal] = []
+        still_waiting: deque[_Request] = deque()
         for request in self._waiting:
             outcome = self._answer(request)
             if outcome is None:
@@ -182,14 +183,15 @@ class _Pace:
     _COMPARED = 6           # comparisons that must agree
     _ALLOWED = (0.7, 1.4)   # ratio of the two
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._start: StampedPose | None = None
+        self._last: StampedPose | None = None
         self._ratios: deque[float] = deque(maxlen=self._COMPARED)
 
     def add(self, pose: StampedPose) -> None:
-        if pose.speed is None or (self._start and pose.stamp_ns <= self._last.stamp_ns):
+        if pose.speed is None or (self._last and pose.stamp_ns <= self._last.stamp_ns):
             return
-        if self._start is None:
+        if self._start is None or self._last is None:
             self._start, self._last, self._way = pose, pose, 0.0
             return
         self._way += pose.speed * (pose.stamp_ns - self._last.stamp_ns) / 1e9

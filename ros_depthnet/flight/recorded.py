@@ -12,7 +12,7 @@ from ros_depthnet.flight.intake import Arrival, Intake, IntakeOptions
 from ros_depthnet.flight.masks import read_mask
 from ros_depthnet.flight.mounting import RecordedMounting
 from ros_depthnet.flight.posed_sequence import INDEX_NAME, PosedSequence
-from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM
+from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM, Topic
 from ros_depthnet.flight.transforms import DEFAULT_BODY_FRAME, STATIC_TRANSFORMS
 
 _END_OF_TIME = float('inf')
@@ -81,7 +81,7 @@ def bag_frames(bag: Bag, refused: Callable[[Refusal], None], options: IntakeOpti
             refused(Refusal(Drop.BAD_IMAGE, {'why': str(error)}))
 
 
-def _outcomes(bag: Bag, intake: Intake, images) -> Iterator[Arrival | Refusal]:
+def _outcomes(bag: Bag, intake: Intake, images: Topic) -> Iterator[Arrival | Refusal]:
     for message in bag.static_messages():
         yield from intake.pose(message, STATIC_TRANSFORMS)
     for record, topic in bag.events():

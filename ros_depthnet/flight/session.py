@@ -201,14 +201,14 @@ class Session:
         options = self.options
         if self._memory and options.ranges_in_turn and len(self._range_depths) > 1:
             moved = source_of(frame, self._memory.frame, self._middle_depth).parallax
-            if moved > _TURNS_END * options.target_parallax:
+            if moved > _TURNS_END * options.parallax:
                 return (self._middle_depth,)
         return self._range_depths
 
     def _guess(self, tried: int) -> None:
         """Choose the next baseline without knowing the scene."""
         self._tried = tried
-        self._range_depths = (self.options.initial_depth * _GUESSES[tried % len(_GUESSES)],)
+        self._range_depths: tuple[float, ...] = (self.options.initial_depth * _GUESSES[tried % len(_GUESSES)],)
 
     def _look_at(self, depth_hw: np.ndarray) -> None:
         """Choose the next baselines for what is in sight, as far as it is within range."""
@@ -225,8 +225,8 @@ class Session:
 def rehearse(model: DepthModel, options: EstimatorOptions, camera: Camera) -> None:
     """Fly past a wall of noise and forget it: what is compiled or allocated at its first use is so now."""
     session = Session(model, options)
-    way = session.options.target_parallax * session.options.initial_depth / camera.fx
-    pixels = round(session.options.target_parallax)
+    way = session.options.parallax * session.options.initial_depth / camera.fx
+    pixels = round(session.options.parallax)
     coarse = np.random.default_rng(0).integers(0, 256, (camera.height // 8 + 1, camera.width // 8 + 1, 3), np.uint8)
     wall = coarse.repeat(8, 0).repeat(8, 1)[:camera.height, :camera.width]
     for number in range(_REHEARSED):
@@ -254,5 +254,5 @@ def _with_camera_of(frame: Frame, earlier: Frame) -> Frame:
     ours, theirs = (np.array([each.fx, each.fy, each.cx, each.cy]) for each in (one, other))
     if np.abs(ours - theirs).max() > _BREATHING * one.fx:
         return frame
-    detail = frame.detail and replace(frame.detail, camera=earlier.detail.camera)
+    detail = frame.detail and earlier.detail and replace(frame.detail, camera=earlier.detail.camera)
     return replace(frame, camera=other, detail=detail)

@@ -1,5 +1,6 @@
 """Poses of a body out of tf, whatever transforms lie between it and the world; of bags and live ones alike."""
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def pose_types(world_frame: str) -> tuple[str, ...]:
     return (TRANSFORMS,) if world_frame else (*READERS, TRANSFORMS)
 
 
-def static_transforms(message, report: Callable[[str], None] = lambda sentence: None) -> Iterator[StaticTransform]:
+def static_transforms(message: Any, report: Callable[[str], None] = lambda sentence: None) -> Iterator[StaticTransform]:
     """Return the transforms of a message of /tf_static; `report` gets a sentence for each that is none."""
     for each in message.transforms:
         try:
@@ -56,13 +57,13 @@ class TransformPoses:
     def __len__(self) -> int:
         return len(self._parents)
 
-    def read_static(self, message) -> list[StampedPose]:
+    def read_static(self, message: Any) -> list[StampedPose]:
         """Take a message of /tf_static, which tells no pose by itself."""
         for each in static_transforms(message):
             self._fixed.add(each)
         return []
 
-    def read(self, message) -> list[StampedPose]:
+    def read(self, message: Any) -> list[StampedPose]:
         """Take a message of /tf; return the pose that is known by it, if any. Raises InvalidPose."""
         self._parents.update({_name(each.child_frame_id): _name(each.header.frame_id) for each in message.transforms})
         chain = self._chain()
@@ -82,10 +83,11 @@ class TransformPoses:
 
     def _chain(self) -> list[str] | None:
         """Return the frames from the body up to the world, without the world; None where that is not reached."""
-        chain, frame = [], self._body_frame
+        chain: list[str] = []
+        frame = self._body_frame
         while frame != (self._world_frame or DEFAULT_WORLD_FRAME):
             fixed = self._fixed.above(frame)
-            above = self._parents.get(frame) or fixed and fixed.parent
+            above = self._parents.get(frame) or (fixed.parent if fixed else None)
             if above is None or frame in chain:
                 break
             chain.append(frame)
@@ -107,13 +109,14 @@ class TransformPoses:
         moving = [frame for frame in chain if frame in self._parents]
         if not all(frame in self._moving for frame in moving):
             return []
-        newest_ns = min(self._moving[frame].newest_ns for frame in moving)
+        newest_ns = min(self._moving[frame].newest_ns or 0 for frame in moving)
         if self._newest_ns is not None and newest_ns <= self._newest_ns:
             return []
         T_world_body = np.eye(4)
         try:
             for frame in chain:
-                step = self._moving[frame].at(newest_ns) if frame in moving else self._fixed.above(frame).T_parent_child
+                fixed = self._fixed.above(frame)
+                step = fixed.T_parent_child if fixed and frame not in moving else self._moving[frame].at(newest_ns)
                 T_world_body = step @ T_world_body
         except NoPose:
             return []

@@ -95,16 +95,17 @@ class Watch:
         return Drop.CONTRADICTED if self.finding or now > _GROSS else None
 
     def _judge(self, stamp_ns: int, now: float) -> None:
-        contradicted = self.deviation > SUSPICIOUS or (now > _GROSS and len(self._recent) < _RECENT)
+        deviation = float(np.median(self._recent))
+        contradicted = deviation > SUSPICIOUS or (now > _GROSS and len(self._recent) < _RECENT)
         if not contradicted and self.finding and not self.finding.subtle:
             self.finding = None
             return
         # With little to go by there is no diagnosis yet, which costs nothing.
-        known = self._diagnosed_ns is not None and self._diagnosed_by >= LEAST_STRETCHES
-        due = not known or stamp_ns - self._diagnosed_ns > _AGAIN_S * 1e9
+        due = (self._diagnosed_ns is None or self._diagnosed_by < LEAST_STRETCHES
+               or stamp_ns - self._diagnosed_ns > _AGAIN_S * 1e9)
         if contradicted and (due or self.finding is None):
             self._diagnosed_ns, self._diagnosed_by = stamp_ns, self.evidence.stretches
-            self.finding = diagnose(self.evidence, self.deviation)
+            self.finding = diagnose(self.evidence, deviation)
         elif due and self.evidence.stretches >= _LEAST_ROBUST:
             self._diagnosed_ns, self._diagnosed_by = stamp_ns, self.evidence.stretches
             self.finding = lurking(self.evidence)
@@ -124,7 +125,9 @@ class Watch:
         # Single pixels, not means: their noise tells a new image of a scene that hardly changes from an old one.
         pixels = np.ascontiguousarray(frame.image[::_SAMPLED, ::_SAMPLED])
         before, self._pixels = self._pixels, pixels
-        if before is None or before.shape != pixels.shape or cv2.absdiff(pixels, before).mean() > _SAME_IMAGE:
+        if self._seen is None or before is None or before.shape != pixels.shape:
+            return False
+        if cv2.absdiff(pixels, before).mean() > _SAME_IMAGE:
             return False
         T = motion.inverse(self._seen.T_world_cam) @ frame.T_world_cam
         return bool(np.linalg.norm(T[:3, 3]) > _MOVED_M or motion.rotation_angle(T) > _TURNED_RAD)

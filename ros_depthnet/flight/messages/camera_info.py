@@ -1,5 +1,6 @@
 """sensor_msgs/CameraInfo as the pinhole camera of the image that is used, and the lens before it."""
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class Calibration:
         return masked_hw if masked_hw.any() else None
 
 
-def to_calibration(message) -> Calibration:
+def to_calibration(message: Any) -> Calibration:
     """Return what a camera_info says; raises NoCamera."""
     K, P = np.reshape(message.k, (3, 3)), np.reshape(message.p, (3, 4))
     R = np.reshape(message.r, (3, 3))
@@ -68,7 +69,7 @@ def to_calibration(message) -> Calibration:
     return Calibration(pinhole, lens, oddity)
 
 
-def _published(message, matrix: np.ndarray) -> tuple[Camera, str]:
+def _published(message: Any, matrix: np.ndarray) -> tuple[Camera, str]:
     """Return the pinhole camera of the published image by one matrix, and what is odd about it."""
     fx, fy, cx, cy = (float(x) for x in (matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]))
     if not (np.isfinite([fx, fy, cx, cy]).all() and fx > 0 and fy > 0):

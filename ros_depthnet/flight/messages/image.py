@@ -5,6 +5,7 @@ The encodings differ here and nowhere else.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -50,11 +51,11 @@ class ImageReader:
     bits that all images so far have kept to.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Know nothing of the camera yet."""
         self._bits = _LEAST_BITS
 
-    def rgb(self, message) -> np.ndarray:
+    def rgb(self, message: Any) -> np.ndarray:
         """Return an Image or CompressedImage as (H, W, 3) uint8 RGB; raises BadImage."""
         if hasattr(message, 'format'):
             return _decompressed(message)
@@ -66,7 +67,7 @@ class ImageReader:
         return pixels if encoding.to_rgb is None else cv2.cvtColor(pixels, encoding.to_rgb)
 
 
-def _decompressed(message) -> np.ndarray:
+def _decompressed(message: Any) -> np.ndarray:
     """Return the pixels as they are stored: calibration and tf are of those, whatever EXIF tells viewers."""
     data = np.frombuffer(message.data, np.uint8)
     bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
@@ -78,7 +79,7 @@ def _decompressed(message) -> np.ndarray:
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
-def to_depth(message) -> np.ndarray:
+def to_depth(message: Any) -> np.ndarray:
     """
     Return a depth image as (H, W) float32 metres; raises BadImage.
 
@@ -89,12 +90,12 @@ def to_depth(message) -> np.ndarray:
     return np.where(np.isfinite(metres_hw) & (metres_hw <= 0), np.float32(np.nan), metres_hw)
 
 
-def to_deviation(message) -> np.ndarray:
+def to_deviation(message: Any) -> np.ndarray:
     """Return a deviation, encoded as depth is, as (H, W) float32 metres; 0.0 m stays. Raises BadImage."""
     return _metres(message)
 
 
-def _metres(message) -> np.ndarray:
+def _metres(message: Any) -> np.ndarray:
     encoding = _encoding(message, _DEPTHS, 'depth')
     pixels = _pixels(message, encoding)
     if encoding.dtype == 'f4':
@@ -102,7 +103,7 @@ def _metres(message) -> np.ndarray:
     return np.where(pixels == 0, np.float32(np.nan), pixels * np.float32(1e-3))
 
 
-def _encoding(message, known: dict, wanted: str) -> _Encoding:
+def _encoding(message: Any, known: dict, wanted: str) -> _Encoding:
     if message.encoding not in known:
         raise BadImage(
             f'An image of encoding {message.encoding!r} is no use as {wanted}: publish one of '
@@ -111,7 +112,7 @@ def _encoding(message, known: dict, wanted: str) -> _Encoding:
     return known[message.encoding]
 
 
-def _pixels(message, encoding: _Encoding) -> np.ndarray:
+def _pixels(message: Any, encoding: _Encoding) -> np.ndarray:
     """View the message's data as (H, W) or (H, W, C) pixels in native byte order, without copying."""
     height, width = message.height, message.width
     if height == 0 or width == 0:
@@ -132,7 +133,7 @@ def _pixels(message, encoding: _Encoding) -> np.ndarray:
         (height, width, encoding.channels),
         (message.step, encoding.channels * dtype.itemsize, dtype.itemsize),
     )
-    pixels = np.ndarray(shape, dtype, message.data, 0, strides)
+    pixels: np.ndarray = np.ndarray(shape, dtype, message.data, 0, strides)
     if encoding.channels == 1:
         pixels = pixels[..., 0]
     return pixels.astype(dtype.newbyteorder('='), copy=False)
