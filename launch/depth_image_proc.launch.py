@@ -1,7 +1,6 @@
 """The drone's nodes, and image_pipeline's depth_image_proc, which makes another cloud of their depth."""
 from ros_depthnet.ros.launching import drone
-from ros_depthnet.ros.peers import PEERS
 
 
 def generate_launch_description():
-    return drone(PEERS['depth_image_proc'])
+    return drone('depth_image_proc')

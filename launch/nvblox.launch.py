@@ -1,7 +1,6 @@
 """The drone's nodes, and NVIDIA's nvblox, which maps their depth."""
 from ros_depthnet.ros.launching import drone
-from ros_depthnet.ros.peers import PEERS
 
 
 def generate_launch_description():
-    return drone(PEERS['nvblox'])
+    return drone('nvblox')

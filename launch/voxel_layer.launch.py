@@ -1,7 +1,6 @@
 """The drone's nodes, and a costmap of Nav2 with a voxel layer of their cloud."""
 from ros_depthnet.ros.launching import drone
-from ros_depthnet.ros.peers import PEERS
 
 
 def generate_launch_description():
-    return drone(PEERS['voxel_layer'])
+    return drone('voxel_layer')

@@ -9,13 +9,13 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from ros_depthnet.resources import share_path
-from ros_depthnet.ros.bring_up import NODES, Argument, BringUp, arguments, bring_up, unknown_arguments
-from ros_depthnet.ros.peers import Peer, PeerNode
+from ros_depthnet.ros.bring_up import NODES, Argument, BringUp, bring_up, unknown_arguments
+from ros_depthnet.ros.peers import PEERS, PeerNode, arguments_of
 
 
-def drone(peer: Peer | None = None) -> LaunchDescription:
-    """Return the drone's nodes and, if asked for, those of a peer; a bad argument ends in one sentence."""
-    known = [*(peer.arguments if peer else ()), *arguments(peer.defaults if peer else {})]
+def drone(name: str = 'uav') -> LaunchDescription:
+    """Return what a launch file of this name starts: the drone's nodes, and those of the peer it is named after."""
+    known, peer = arguments_of(name), PEERS.get(name)
 
     def start(context: LaunchContext) -> list:
         given = {argument.name: LaunchConfiguration(argument.name).perform(context) for argument in known}

@@ -8,7 +8,7 @@ octomap_server 2.1 (octomap_server.cpp), nvblox 4 (nvblox_node.cpp), image_pipel
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ros_depthnet.ros.bring_up import Argument, BringUp
+from ros_depthnet.ros.bring_up import Argument, BringUp, arguments
 from ros_depthnet.ros.topics import DEPTH, DEPTH_CAMERA_INFO, DEPTH_RGB, POINTS
 
 _TF_AND_RAYS = {'cloud_frame': 'camera', 'broadcast_tf': 'true'}   # rays are cast from the origin of the cloud's frame
@@ -110,3 +110,9 @@ PEERS = {
     ), _voxel_layer, _TF_AND_RAYS),
 }
 """By the name of their launch file."""
+
+
+def arguments_of(name: str) -> list[Argument]:
+    """Return the arguments of a launch file, by its name without .launch.py: a peer's first, then the drone's."""
+    peer = PEERS.get(name)
+    return [*peer.arguments, *arguments(peer.defaults)] if peer else list(arguments())

@@ -4,8 +4,9 @@ Every launch argument, topic and parameter as a page: `python -m ros_depthnet.ro
 Needs no ROS.
 """
 
-from ros_depthnet.ros.bring_up import arguments
+from ros_depthnet.ros.bring_up import Argument, arguments
 from ros_depthnet.ros.parameters import TABLES, as_yaml
+from ros_depthnet.ros.peers import PEERS
 from ros_depthnet.ros.topics import NODES
 
 _HEAD = """\
@@ -28,9 +29,13 @@ defaults are in `config/uav.yaml`.
 def markdown() -> str:
     """Return docs/reference.md."""
     lines = [_HEAD]
-    for argument in arguments():
-        choices = f' ({", ".join(argument.choices)})' if argument.choices else ''
-        lines += [f'| `{argument.name}` | {argument.default} | {argument.description}{choices} |']
+    lines += [_row(argument) for argument in arguments()]
+    for name, peer in PEERS.items():
+        own = [*peer.arguments, *(each for each in arguments(peer.defaults) if each.name in peer.defaults)]
+        if not own:
+            continue
+        lines += ['', f'## {name}.launch.py', '', 'The same, and:', '',
+                  '| argument | default | |', '| --- | --- | --- |', *map(_row, own)]
     lines += ['']
     for node, topics in NODES.items():
         lines += [f'## {node}', '', '| | topic | type | |', '| --- | --- | --- | --- |']
@@ -48,6 +53,11 @@ def markdown() -> str:
         ]
         lines += ['']
     return '\n'.join(lines)
+
+
+def _row(argument: Argument) -> str:
+    choices = f' ({", ".join(argument.choices)})' if argument.choices else ''
+    return f'| `{argument.name}` | {argument.default} | {argument.description}{choices} |'
 
 
 if __name__ == '__main__':

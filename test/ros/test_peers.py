@@ -12,9 +12,9 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 
 from ros_depthnet.resources import share_path
 from ros_depthnet.ros import qos
-from ros_depthnet.ros.bring_up import arguments, bring_up
+from ros_depthnet.ros.bring_up import bring_up
 from ros_depthnet.ros.cloud_node import CloudNode
-from ros_depthnet.ros.peers import PEERS
+from ros_depthnet.ros.peers import PEERS, arguments_of
 from ros_depthnet.ros.topics import NODES
 
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)   # rmw_qos_profile_default, SYSTEM_DEFAULT
@@ -30,8 +30,7 @@ OURS = {topic.name: topic.type for node in ('depth_node', 'cloud_node') for topi
 
 def nodes(name, **more):
     peer = PEERS[name]
-    told = [*arguments(peer.defaults), *peer.arguments]
-    given = {**{argument.name: argument.default for argument in told}, **more}
+    given = {**{argument.name: argument.default for argument in arguments_of(name)}, **more}
     plan = bring_up(given)
     return {node.name: node for node in peer.nodes(given, plan)}, plan
 

@@ -21,6 +21,7 @@ from ros_depthnet.resources import share_path
 from ros_depthnet.ros import reference
 from ros_depthnet.ros.bring_up import unknown_arguments
 from ros_depthnet.ros.parameters import TABLES
+from ros_depthnet.ros.peers import arguments_of
 from ros_depthnet.ros.topics import NODES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,7 +70,7 @@ def checked_ros2(words):
     if verb == 'launch':
         file, *arguments = rest
         assert share_path('launch', file).is_file()
-        assert not unknown_arguments(arguments)
+        assert not unknown_arguments(arguments, arguments_of(file.removesuffix('.launch.py')))
     elif verb == 'topic':
         assert rest[0].lstrip('/') in TOPICS or rest[0] in TOPICS
     elif verb == 'param':
