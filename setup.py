@@ -79,6 +79,7 @@ setup(
             'cloud_node = ros_depthnet.ros.cloud_node:main',
             'obstacle_node = ros_depthnet.ros.obstacle_node:main',
             'replay_node = ros_depthnet.ros.replay_node:main',
+            'all_nodes = ros_depthnet.ros.all_nodes:main',
         ],
     },
 )

@@ -67,6 +67,8 @@ def arguments(defaults: Mapping[str, str] = MappingProxyType({})) -> tuple[Argum
         Argument('bag', '', 'Recorded flight to play, a rosbag2 or a posed-sequence folder; its end ends everything.'),
         Argument('rate', '1.0', 'Speed of the recorded flight.'),
         Argument('loop', 'false', 'Play the recorded flight again and again.', _SWITCH),
+        Argument('one_process', 'false', 'Run depth, cloud and obstacles in one process, without copies between them.',
+                 _SWITCH),
         Argument('rviz', 'false', 'Show everything in RViz.', _SWITCH),
         Argument('log_level', 'info', 'What the nodes log.', ('debug', 'info', 'warn', 'error', 'fatal')),
     ))

@@ -9,7 +9,8 @@ from std_msgs.msg import Header
 from ros_depthnet.core.cloud import CloudOptions, make_cloud
 from ros_depthnet.ros import topics
 from ros_depthnet.ros.conversions.cloud import from_points
-from ros_depthnet.ros.depth_consumer import DepthConsumer, DepthFrame
+from ros_depthnet.ros.depth_consumer import DepthConsumer
+from ros_depthnet.ros.depth_link import DepthFrame, DepthLink
 from ros_depthnet.ros.parameters import options_from
 from ros_depthnet.ros.running import run
 
@@ -19,9 +20,9 @@ class CloudNode(DepthConsumer):
 
     wants_rgb = True
 
-    def __init__(self, **node_options):
-        """Declare the parameters."""
-        super().__init__('cloud_node', **node_options)
+    def __init__(self, link: DepthLink | None = None, **node_options):
+        """Declare the parameters; depth comes by the link, where there is one."""
+        super().__init__('cloud_node', link, **node_options)
 
     def configure(self) -> None:
         """Advertise."""

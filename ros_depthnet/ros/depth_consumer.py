@@ -3,13 +3,10 @@ import time
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
-import numpy as np
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Header
 
-from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import BadImage
 from ros_depthnet.core.motion import InvalidPose, inverse
 from ros_depthnet.core.reasons import Drop, Refusal
@@ -19,6 +16,7 @@ from ros_depthnet.flight.messages.pose import to_pose
 from ros_depthnet.flight.messages.stamp import to_ns
 from ros_depthnet.flight.poses import CameraPose, CameraPoses, Located, PoseOptions
 from ros_depthnet.ros import qos, topics
+from ros_depthnet.ros.depth_link import DepthFrame, DepthLink
 from ros_depthnet.ros.managed import ProcessingNode, milliseconds_since
 from ros_depthnet.ros.mounting import Mounting, check_mounting
 from ros_depthnet.ros.parameters import options_from
@@ -31,26 +29,18 @@ _TYPES = {topics.DEPTH: Image, topics.DEPTH_CAMERA_INFO: CameraInfo, topics.DEVI
 
 
 @dataclass(frozen=True, eq=False)
-class DepthFrame:
-    """
-    A depth image and what belongs to it; `pose` is None where the output is wanted in the camera's frame.
-
-    depth_hw, deviation_hw: (H, W) float32 metres. rgb: (H, W, 3) uint8. Optional parts may be None.
-    """
-
-    header: Header
-    depth_hw: np.ndarray
-    deviation_hw: np.ndarray | None
-    rgb: np.ndarray | None
-    camera: Camera
-    pose: CameraPose | None
-
-
-@dataclass(frozen=True, eq=False)
 class _Job:
+    """A frame handed over, or the messages that will make one, with the pose that belongs to it."""
+
     arrived: float
-    messages: dict
+    source: DepthFrame | dict
     pose: CameraPose | None
+
+    def frame(self) -> DepthFrame:
+        """Return the frame; raises BadImage, NoCamera."""
+        if isinstance(self.source, DepthFrame):
+            return replace(self.source, pose=self.pose)
+        return _converted(self.source, self.pose)
 
 
 class DepthConsumer(ProcessingNode):
@@ -64,6 +54,11 @@ class DepthConsumer(ProcessingNode):
 
     wants_rgb = False
 
+    def __init__(self, name: str, link: DepthLink | None, **node_options):
+        """Declare the parameters; depth comes by the link, where there is one, and else by topics."""
+        self._link = link
+        super().__init__(name, **node_options)
+
     def use(self, frame: DepthFrame) -> None:
         """Compute and publish."""
 
@@ -74,6 +69,11 @@ class DepthConsumer(ProcessingNode):
 
     def connect(self) -> None:
         """Subscribe to depth and, for output in the odometry's frame, poses."""
+        options = options_from(self.settings, PoseOptions)
+        self._mounting, self._timer = Mounting(self, options), None
+        if self._link:
+            self.inputs.append(self._link.subscribe(self._on_frame))
+            return
         in_odom = self.settings.output_frame == 'odom'
         optional = (topics.DEVIATION, *((topics.DEPTH_RGB,) if self.wants_rgb else ()),
                     *(topics.DEPTH_POSES if in_odom else ()))
@@ -84,10 +84,7 @@ class DepthConsumer(ProcessingNode):
             self._depth_inputs[topic] = self.subscribe(
                 topic, _TYPES[topic], lambda message, topic=topic: self._on_message(topic, message), profile,
                 optional=topic in optional)
-        options = options_from(self.settings, PoseOptions)
-        self._mounting = Mounting(self, options)
         self._poses = CameraPoses(options, self._mounting) if in_odom else None
-        self._timer = None
         if in_odom:
             self.subscribe_poses(self._on_pose, optional=True)
             self._timer = self.create_timer(_PERIOD, self._expire, clock=self.steady_clock)
@@ -102,7 +99,7 @@ class DepthConsumer(ProcessingNode):
     def process(self, job: _Job) -> None:
         """Convert one set of messages and use it."""
         try:
-            frame = self._frame(job)
+            frame = job.frame()
         except BadImage as error:
             self.health.refused(Refusal(Drop.BAD_IMAGE, {'why': str(error)}))
         except NoCamera as error:
@@ -115,6 +112,9 @@ class DepthConsumer(ProcessingNode):
         """Wait for poses as long as is said now."""
         if getattr(self, '_poses', None):
             self._poses.use(options_from(self.settings, PoseOptions))
+
+    def _on_frame(self, frame: DepthFrame) -> None:
+        self._work(_Job(time.monotonic(), frame, frame.pose if self.settings.output_frame == 'odom' else None))
 
     def _required(self) -> list[topics.Topic]:
         return [topic for topic, source in self._depth_inputs.items()
@@ -157,18 +157,19 @@ class DepthConsumer(ProcessingNode):
         if self.work_on(job):
             self.health.dropped(Drop.BUSY)
 
-    def _frame(self, job: _Job) -> DepthFrame:
-        messages = job.messages
-        depth_hw = to_depth(messages[topics.DEPTH])
-        camera = to_calibration(messages[topics.DEPTH_CAMERA_INFO]).pinhole
-        deviation_hw = to_deviation(messages[topics.DEVIATION]) if topics.DEVIATION in messages else None
-        rgb = ImageReader().rgb(messages[topics.DEPTH_RGB]) if topics.DEPTH_RGB in messages else None
-        images = {topics.DEPTH: depth_hw, topics.DEVIATION: deviation_hw, topics.DEPTH_RGB: rgb}
-        for topic, image in images.items():
-            if image is not None and image.shape[:2] != (camera.height, camera.width):
-                raise BadImage(f'{topic.name} has {image.shape[1]} x {image.shape[0]} pixels, but '
-                               f'{topics.DEPTH_CAMERA_INFO.name} says {camera.width} x {camera.height}.')
-        return DepthFrame(messages[topics.DEPTH].header, depth_hw, deviation_hw, rgb, camera, job.pose)
+
+def _converted(messages: dict, pose: CameraPose | None) -> DepthFrame:
+    """Return what the messages of one depth image hold; raises BadImage, NoCamera."""
+    depth_hw = to_depth(messages[topics.DEPTH])
+    camera = to_calibration(messages[topics.DEPTH_CAMERA_INFO]).pinhole
+    deviation_hw = to_deviation(messages[topics.DEVIATION]) if topics.DEVIATION in messages else None
+    rgb = ImageReader().rgb(messages[topics.DEPTH_RGB]) if topics.DEPTH_RGB in messages else None
+    images = {topics.DEPTH: depth_hw, topics.DEVIATION: deviation_hw, topics.DEPTH_RGB: rgb}
+    for topic, image in images.items():
+        if image is not None and image.shape[:2] != (camera.height, camera.width):
+            raise BadImage(f'{topic.name} has {image.shape[1]} x {image.shape[0]} pixels, but '
+                           f'{topics.DEPTH_CAMERA_INFO.name} says {camera.width} x {camera.height}.')
+    return DepthFrame(messages[topics.DEPTH].header, depth_hw, deviation_hw, rgb, camera, pose)
 
 
 def _published_pose(messages: dict) -> CameraPose | None:

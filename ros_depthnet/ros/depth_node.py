@@ -25,6 +25,7 @@ from ros_depthnet.ros import qos, topics
 from ros_depthnet.ros.conversions.camera_info import from_camera
 from ros_depthnet.ros.conversions.image import from_depth, from_rgb
 from ros_depthnet.ros.conversions.pose import from_odometry, from_pose
+from ros_depthnet.ros.depth_link import DepthFrame, DepthLink
 from ros_depthnet.ros.diagnostics import Complaint
 from ros_depthnet.ros.managed import ProcessingNode, milliseconds_since
 from ros_depthnet.ros.mounting import Mounting, check_mounting
@@ -41,8 +42,9 @@ _PATH_LENGTH = 1000  # poses
 class DepthNode(ProcessingNode):
     """Images, camera_info and odometry in; depth with its deviation out."""
 
-    def __init__(self, **node_options):
-        """Declare the parameters."""
+    def __init__(self, link: DepthLink | None = None, **node_options):
+        """Declare the parameters; depth also goes into the link, where there is one."""
+        self._link = link
         self._camera_info: CameraInfo | None = None
         self._mounting: Mounting | None = None
         self._transforms: TransformOutput | None = None
@@ -82,6 +84,8 @@ class DepthNode(ProcessingNode):
         self._deviation_coloured = PictureOutput(
             self, topics.DEVIATION_COLOURED, topics.DEVIATION_COLOURED_COMPRESSED)
         self._path = self.advertise(topics.PATH, Path)
+        if self._link:
+            self.link_to(self._link)
 
     def connect(self) -> None:
         """Subscribe to camera and odometry."""
@@ -205,6 +209,9 @@ class DepthNode(ProcessingNode):
             self._transforms.fix(header.frame_id, pose.body_frame, pose.T_body_cam, header.stamp)
 
     def _publish(self, estimate: Estimate, header: Header, pose: CameraPose) -> None:
+        if self._link:
+            self._link.publish(DepthFrame(header, estimate.depth_hw, estimate.deviation_hw, estimate.image,
+                                          estimate.camera, pose))
         if self._depth.wanted:
             self._depth.publish(from_depth(estimate.depth_hw, header, self.settings.depth_encoding))
         if self._deviation.wanted:

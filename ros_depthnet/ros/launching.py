@@ -2,6 +2,7 @@
 
 import os
 
+import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
@@ -41,7 +42,7 @@ def _ours(given: dict[str, str], plan: BringUp) -> list[Node]:
         return Node(package='ros_depthnet', executable=name, name=name,
                     parameters=[*parameters, plan.parameters[name]], **common, **more)
 
-    nodes = [node(name) for name in NODES]
+    nodes = [_all_in_one(given, plan, common)] if given['one_process'] == 'true' else [node(name) for name in NODES]
     if given['bag']:
         nodes.append(node('replay_node', on_exit=Shutdown(reason='the recorded flight is over')))
     if given['rviz'] == 'true':
@@ -50,6 +51,15 @@ def _ours(given: dict[str, str], plan: BringUp) -> list[Node]:
             parameters=[{'use_sim_time': plan.use_sim_time}],
             arguments=['-d', str(share_path('rviz', 'uav.rviz')), '-f', plan.fixed_frame], **common))
     return nodes
+
+
+def _all_in_one(given: dict[str, str], plan: BringUp, common: dict) -> Node:
+    # Without a name, which all three would get; so parameters are told which node they are of.
+    told = [word for name in NODES for parameter, value in plan.parameters[name].items()
+            for word in ('-p', f'{name}:{parameter}:={yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}')]
+    return Node(package='ros_depthnet', executable='all_nodes',
+                parameters=[given['params_file']] if given['params_file'] else [],
+                **{**common, 'ros_arguments': [*common['ros_arguments'], *told]})
 
 
 def _peer(node: PeerNode, given: dict[str, str], plan: BringUp) -> Node:

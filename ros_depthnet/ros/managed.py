@@ -12,6 +12,7 @@ from rclpy.exceptions import InvalidParameterValueException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 
+from ros_depthnet.ros.depth_link import DepthLink, LinkInput
 from ros_depthnet.ros.diagnostics import Complaint, Health, array_of
 from ros_depthnet.ros.endpoints import Input, LatchedInput, Output
 from ros_depthnet.ros.parameters import TABLES, Parameter
@@ -166,8 +167,8 @@ class ProcessingNode(ManagedNode):
 
     def __init__(self, name: str, **node_options):
         """Declare the parameters."""
-        self.inputs: list[Input | LatchedInput] = []
-        self._outputs: list[Output] = []
+        self.inputs: list[Input | LatchedInput | LinkInput] = []
+        self._outputs: list[Output | DepthLink] = []
         self._worker: Worker | None = None
         self._demand_timer = None
         super().__init__(name, **node_options)
@@ -185,6 +186,10 @@ class ProcessingNode(ManagedNode):
         """Return a new output; it counts as demand when somebody listens."""
         self._outputs.append(Output(self, topic, message_type))
         return self._outputs[-1]
+
+    def link_to(self, link: DepthLink) -> None:
+        """Count those who take from a link as listeners."""
+        self._outputs.append(link)
 
     def subscribe(self, topic: Topic, message_type: type, callback, profile: QoSProfile,
                   optional: bool = False, once: bool = False) -> Input:

@@ -17,7 +17,8 @@ from ros_depthnet.ros import topics
 from ros_depthnet.ros.autopilot import AutopilotLink, check_autopilot
 from ros_depthnet.ros.conversions.markers import from_boxes
 from ros_depthnet.ros.conversions.scan import from_sectors
-from ros_depthnet.ros.depth_consumer import DepthConsumer, DepthFrame
+from ros_depthnet.ros.depth_consumer import DepthConsumer
+from ros_depthnet.ros.depth_link import DepthFrame, DepthLink
 from ros_depthnet.ros.parameters import options_from
 from ros_depthnet.ros.running import run
 from ros_depthnet.ros.transform_output import TransformOutput, check_transform_output
@@ -28,10 +29,10 @@ _BODY_FRAME = 'base_link'  # REP-105's name, where neither odometry nor the para
 class ObstacleNode(DepthConsumer):
     """Depth in; boxes round what is near, and the nearest distance in each direction, out."""
 
-    def __init__(self, **node_options):
-        """Declare the parameters."""
+    def __init__(self, link: DepthLink | None = None, **node_options):
+        """Declare the parameters; depth comes by the link, where there is one."""
         self._autopilot: AutopilotLink | None = None
-        super().__init__('obstacle_node', **node_options)
+        super().__init__('obstacle_node', link, **node_options)
 
     def configure(self) -> None:
         """Advertise."""

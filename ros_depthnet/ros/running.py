@@ -17,8 +17,13 @@ from ros_depthnet.ros.transport import enlarge_shared_memory
 
 
 def run(create_node: Callable[[], ManagedNode], args: Sequence[str] | None = None) -> int:
+    """Run a node; see `run_all`."""
+    return run_all(lambda: [create_node()], args)
+
+
+def run_all(create_nodes: Callable[[], Sequence[ManagedNode]], args: Sequence[str] | None = None) -> int:
     """
-    Run a node until a signal or until it sets its `exit_code`; return the exit status, 0 after a signal.
+    Run nodes until a signal or until one sets its `exit_code`; return the exit status, 0 after a signal.
 
     rclpy's own handling of SIGTERM hangs now and then, so the signals only set an event here.
     """
@@ -26,27 +31,28 @@ def run(create_node: Callable[[], ManagedNode], args: Sequence[str] | None = Non
     _on_signals(lambda *_: stop.set())
     enlarge_shared_memory()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    executor, node = Executor(), None
+    executor, nodes = Executor(), []
     logger = logging.getLogger('ros_depthnet')
     logger.setLevel(logging.INFO)
     try:
-        node = create_node()
-        logger.addHandler(_RosHandler(node.get_logger()))
-        executor.add_node(node)
-        node.start()
-        while not stop.is_set() and node.exit_code is None:
+        nodes = create_nodes()
+        logger.addHandler(_RosHandler(nodes[-1].get_logger()))
+        for node in nodes:
+            executor.add_node(node)
+            node.start()
+        while not stop.is_set() and all(node.exit_code is None for node in nodes):
             executor.spin_once(timeout_sec=0.2)
-        return node.exit_code or 0
+        return max(node.exit_code or 0 for node in nodes)
     except ExternalShutdownException:
         return 0
     except (ValueError, ParameterException) as error:
         print(error, file=sys.stderr)
         return 1
     finally:
-        if node is not None:
+        for node in nodes:
             node.close()
         executor.shutdown()
-        if node is not None:
+        for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
         # Python, on its way out, gives handlers up for what kills, and `ros2 launch` repeats Ctrl-C's signal.

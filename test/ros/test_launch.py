@@ -42,11 +42,12 @@ def test_the_arguments_are_those_that_are_understood():
 
 
 @pytest.mark.parametrize('given, more', [
-    ({}, []), ({'bag': '/'}, ['replay_node']), ({'rviz': 'true', 'preset': 'mavros'}, ['rviz2']),
+    ({}, []), ({'one_process': 'true'}, None), ({'bag': '/'}, ['replay_node']),
+    ({'rviz': 'true', 'preset': 'mavros'}, ['rviz2']),
 ])
 def test_what_is_asked_for_is_started(given, more, monkeypatch):
     monkeypatch.setattr('ros_depthnet.ros.launching.get_package_prefix', lambda package: '/')
-    assert started('uav.launch.py', **given) == [*NODES, *more]
+    assert started('uav.launch.py', **given) == (['all_nodes'] if more is None else [*NODES, *more])
 
 
 @pytest.mark.parametrize('name', PEERS)
@@ -70,4 +71,4 @@ def test_a_bad_argument_is_one_sentence():
 def test_every_executable_is_an_entry_point_of_the_package():
     scripts = {script.name for script in entry_points(group='console_scripts')
                if script.value.startswith('ros_depthnet.')}
-    assert scripts >= {*NODES, 'replay_node'}
+    assert scripts >= {*NODES, 'replay_node', 'all_nodes'}

@@ -41,16 +41,19 @@ def spawn():
         ('cloud_node', signal.SIGTERM),
         ('obstacle_node', signal.SIGINT),
         ('replay_node', signal.SIGTERM),
+        ('all_nodes', signal.SIGTERM),
+        ('all_nodes', signal.SIGINT),
     ],
 )
 def test_a_signal_ends_a_node_without_a_trace(bench, spawn, model, tmp_path, name, number):
     parameters = {
         'depth_node': [f'model:={model}'],
+        'all_nodes': [f'depth_node:model:={model}'],
         'replay_node': [f'path:={wall_flight(tmp_path / "wall", 2, width=32, height=24)}'],
     }
     bench.collect(Image, 'depth/image')
     process = spawn(name, *parameters.get(name, ()))
-    bench.status(name, lambda status: value(status, 'state') == 'active')
+    bench.status(name.replace('all_nodes', 'depth_node'), lambda status: value(status, 'state') == 'active')
     process.send_signal(number)
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 0
