@@ -9,8 +9,13 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is exported and what its card says."""
     parser.add_argument('--config', default='parallaxnet', help='recipe it was trained by (parallaxnet)')
-    parser.add_argument(
-        '--run', type=Path, required=True, dest='training_run', help='folder of the training run'
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument('--run', type=Path, dest='training_run', help='folder of the training run')
+    what.add_argument(
+        '--whole',
+        metavar='MODEL',
+        help='instead, an exported parallaxnet with all that comes before and after it, as one graph for GPUs: '
+        'images, camera and odometry in, depth and deviation out (docs/gpu.md)',
     )
     parser.add_argument(
         '--out', type=Path, required=True, help='the .onnx to write; its card gets the same name'
@@ -47,7 +52,14 @@ def _blend(text: str):
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Export, check, score and write the card."""
+    """Export, check, score and write the card; or write a whole graph."""
+    if arguments.whole:
+        from ros_depthnet.engines.model import load_model
+        from ros_depthnet.engines.whole_graph import write_whole
+
+        write_whole(load_model(arguments.whole, 'cpu').card, arguments.out)
+        print(f'{arguments.out}: images, camera and odometry in, depth and its deviation out.')
+        return
     from ros_depthnet.learning.export import Blend, export_run
 
     card, difference = export_run(

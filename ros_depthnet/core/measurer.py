@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -29,6 +29,20 @@ class DepthModel(Protocol):
 
     def predict(self, ranges: Sequence[Views]) -> list[Prediction]:
         """Return depth of each range's reference view in metres, in one batch."""
+
+
+@runtime_checkable
+class WholeModel(DepthModel, Protocol):
+    """A model that can do all that follows it too, in one call of a GPU: `engines.whole_model.WholeModel` is one."""
+
+    alignment_rounds: int
+
+    def measures(self, camera: Camera) -> bool:
+        """Return whether it can for details of a camera's size."""
+
+    def measure(self, near: Views, far: Views, options: 'EstimatorOptions',
+                parallax: tuple[float, float]) -> Prediction:
+        """Return depth by near sources, aligned with the far too, and its deviation, geometry's included."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +159,33 @@ class Measurer:
     def measured(self, reference: Frame, ranges: Sequence[Sequence[Source]],
                   farther: Sequence[Sequence[Source]], clock: 'StageClock') -> fusion.DepthMap:
         """Return what the model sees in the ranges' sources, aligned with these and the farther, fused."""
+        whole = self._whole_for(reference)
+        depths = (self._at_once(whole, reference, ranges, farther, clock) if whole
+                  else self._in_steps(reference, ranges, farther, clock))
+        fresh = fusion.fused([fusion.DepthMap.fresh(each.depth_hw, each.deviation_hw) for each in depths])
+        fresh = fresh.where(reference.seen_hw)
+        clock.lap('fuse')
+        return fresh
+
+    def _whole_for(self, reference: Frame) -> WholeModel | None:
+        """Return the model if it can do everything at once, for this reference and with these options."""
+        model, detail = self.model, reference.detail or reference
+        if not isinstance(model, WholeModel) or not model.measures(detail.camera):
+            return None
+        return model if model.alignment_rounds == self.options.alignment_rounds else None
+
+    def _at_once(self, whole: WholeModel, reference: Frame, ranges: Sequence[Sequence[Source]],
+                 farther: Sequence[Sequence[Source]], clock: 'StageClock') -> list[Prediction]:
+        def views_of(sources: Sequence[Source]) -> Views:
+            frames = tuple(source.frame for source in sources)
+            return Views(reference, frames, _odometry(reference, frames))
+        depths = [whole.measure(views_of(near), views_of(far), self.options, self._relied_upon)
+                  for near, far in zip(ranges, farther, strict=True)]
+        clock.lap('model')
+        return depths
+
+    def _in_steps(self, reference: Frame, ranges: Sequence[Sequence[Source]],
+                  farther: Sequence[Sequence[Source]], clock: 'StageClock') -> list[Prediction]:
         T_srcs_ref = self._motions(reference, {source.frame for sources in (*ranges, *farther) for source in sources})
 
         def views_of(sources: Sequence[Source]) -> Views:
@@ -159,16 +200,12 @@ class Measurer:
                 photometric.aligned(prediction, views_of((*near, *far)).detailed(), self.options.alignment_rounds)
                 for prediction, near, far in zip(predictions, ranges, farther, strict=True)]
             clock.lap('align')
-        maps = [self._with_geometry(*each) for each in zip(predictions, views, strict=True)]
-        fresh = fusion.fused(maps).where(reference.seen_hw)
-        clock.lap('fuse')
-        return fresh
+        return [self._with_geometry(*each) for each in zip(predictions, views, strict=True)]
 
     def _motions(self, reference: Frame, sources: Set[Frame]) -> dict[Frame, np.ndarray]:
         """Return T_src_ref of each source: by odometry, its rotation corrected by the images if asked to."""
         frames, noise = tuple(sources), self.options.rotation_noise
-        views = Views(reference, frames, np.stack(
-            [motion.inverse(source.T_world_cam) @ reference.T_world_cam for source in frames]))
+        views = Views(reference, frames, _odometry(reference, frames))
         if not noise:
             return dict(zip(frames, views.T_srcs_ref, strict=True))
         detail, corrected = views.detailed(), {}
@@ -179,7 +216,13 @@ class Measurer:
             corrected[frame] = refine.turned(T_src_ref, left)
         return corrected
 
-    def _with_geometry(self, prediction: Prediction, views: Views) -> fusion.DepthMap:
+    @property
+    def _relied_upon(self) -> tuple[float, float]:
+        """Least and most parallax that a prediction is relied upon for, pixels."""
+        (least, most), target = self.model.parallax_range, self.options.parallax
+        return max(least, target / _ON_TARGET), min(most, target * _ON_TARGET)
+
+    def _with_geometry(self, prediction: Prediction, views: Views) -> Prediction:
         """
         Return a prediction with the deviation that matching and odometry cause at best.
 
@@ -188,16 +231,14 @@ class Measurer:
         """
         options, depth_hw = self.options, prediction.depth_hw
         longest = np.linalg.norm(views.displacements, axis=1).max()
-        least, most = self.model.parallax_range
-        target = options.parallax
-        least, most = max(least, target / _ON_TARGET), min(most, target * _ON_TARGET)
+        least, most = self._relied_upon
         with np.errstate(invalid='ignore', over='ignore', divide='ignore'):
             parallax_hw = np.float32(views.camera.fx * longest) / depth_hw
             doubt_hw = np.maximum(np.maximum(least / parallax_hw, parallax_hw / most), 1).astype(np.float32)
             geometric = geometric_deviation(depth_hw, views, options.matching_noise) / depth_hw
             deviation_hw = np.hypot(np.hypot(prediction.deviation_hw * doubt_hw, geometric),
                                     np.float32(options.position_noise / longest))
-        return fusion.DepthMap.fresh(depth_hw, deviation_hw)
+        return Prediction(depth_hw, deviation_hw)
 
     def judged(self, frame: Frame, depth_map: fusion.DepthMap, sources: tuple[Source, ...],
                   clock: 'StageClock', measured_ns: int, carried: Drop | None = None) -> Estimate:
@@ -212,6 +253,11 @@ class Measurer:
         clock.lap('judge')
         return Estimate(frame.stamp_ns, depth_hw, deviation_hw, frame.image, frame.camera, frame.T_world_cam,
                         sources, clock.milliseconds, measured_ns, carried)
+
+
+def _odometry(reference: Frame, sources: Sequence[Frame]) -> np.ndarray:
+    """Return T_src_ref of each source as odometry says, (N, 4, 4)."""
+    return np.reshape([motion.inverse(source.T_world_cam) @ reference.T_world_cam for source in sources], (-1, 4, 4))
 
 
 def wanted_parallax(least: float, most: float) -> float:

@@ -12,18 +12,22 @@ from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 
-_POINTS = 300           # corners followed, at most
-_PATCH = 25             # pixels round a corner whose brightness counts
-_LEAST_POINTS = 12      # fewer say nothing reliable
-_TRACKING_NOISE = 0.2   # pixels, one standard deviation of where a corner is found again
-_INDEPENDENT = 15       # neighbouring corners err alike: however many, they count as this many
-_ROUNDS = 8             # of reweighting, each halving what outliers still pull
+POINTS = 300            # corners followed, at most
+PATCH = 25              # pixels round a corner whose brightness counts
+TRACKED = 13            # pixels round a corner that are found again
+STEPS = 10              # towards it on each level: who has not arrived by then is lost
+ARRIVED = 0.01          # pixels: a smaller step is none
+LEVELS = 3              # that images are halved, to find again what has moved far
+LEAST_POINTS = 12       # fewer say nothing reliable
+TRACKING_NOISE = 0.2    # pixels, one standard deviation of where a corner is found again
+INDEPENDENT = 15        # neighbouring corners err alike: however many, they count as this many
+ROUNDS = 8              # of reweighting, each halving what outliers still pull
 
 
 def corners(image: np.ndarray, seen_hw: np.ndarray) -> np.ndarray:
     """Return the pixels (N, 2) float32 of an RGB image (H, W, 3) uint8, where seen, that can be found again."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    found = cv2.goodFeaturesToTrack(grey, _POINTS, 0.01, max(4, grey.shape[1] // 40), mask=seen_hw.astype(np.uint8))
+    found = cv2.goodFeaturesToTrack(grey, POINTS, 0.01, max(4, grey.shape[1] // 40), mask=seen_hw.astype(np.uint8))
     return np.empty((0, 2), np.float32) if found is None else found[:, 0]
 
 
@@ -43,8 +47,9 @@ def followed(reference: Frame, source: Frame, T_src_ref: np.ndarray,
     grey, source_grey = (cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY) for frame in (reference, source))
     gain = _brightness(grey, pixels) / max(_brightness(source_grey, expected), 1.0)
     found, status, _ = cv2.calcOpticalFlowPyrLK(
-        grey, cv2.convertScaleAbs(source_grey, alpha=gain), pixels, expected, winSize=(13, 13), maxLevel=3,
-        flags=cv2.OPTFLOW_USE_INITIAL_FLOW)
+        grey, cv2.convertScaleAbs(source_grey, alpha=gain), pixels, expected,
+        winSize=(TRACKED, TRACKED), maxLevel=LEVELS, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, STEPS, ARRIVED))
     column, row = np.rint(found.T).astype(int)
     inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height) & (status[:, 0] == 1)
     inside[inside] = source.seen_hw[row[inside], column[inside]]
@@ -54,7 +59,7 @@ def followed(reference: Frame, source: Frame, T_src_ref: np.ndarray,
 
 def _brightness(grey: np.ndarray, pixels: np.ndarray) -> float:
     """Return the mean of an image round about pixels (N, 2), as far as they are in it."""
-    around = cv2.remap(cv2.blur(grey, (_PATCH, _PATCH)), pixels[None], None, cv2.INTER_NEAREST,
+    around = cv2.remap(cv2.blur(grey, (PATCH, PATCH)), pixels[None], None, cv2.INTER_NEAREST,
                        borderMode=cv2.BORDER_REPLICATE)
     return float(around.mean())
 
@@ -78,12 +83,12 @@ def residual_rotation(pixels_ref: np.ndarray, pixels_src: np.ndarray, camera: Ca
         to_pixels = camera.fx / np.hypot(lines[:, 0], lines[:, 1])[:, None]
         rows, off = to_pixels * np.cross(rays_src, lines), (to_pixels[:, 0] * (rays_src * lines).sum(1))
     usable = np.isfinite(rows).all(1)   # at the focus of expansion there is no line
-    rows, off = rows[usable] / _TRACKING_NOISE, off[usable] / _TRACKING_NOISE
-    if len(rows) < _LEAST_POINTS:
+    rows, off = rows[usable] / TRACKING_NOISE, off[usable] / TRACKING_NOISE
+    if len(rows) < LEAST_POINTS:
         return np.zeros(3)
-    share, variance = min(1, _INDEPENDENT / len(rows)), rotation_noise ** 2
+    share, variance = min(1, INDEPENDENT / len(rows)), rotation_noise ** 2
     rotation, largest = np.zeros(3), np.median(np.abs(off))
-    for step in range(_ROUNDS):
+    for step in range(ROUNDS):
         # What counts as an outlier shrinks, from what is off more than most to what tracking's noise allows.
         scale = max(1.0, largest / 2 ** step)
         weighted = rows * (share / (1 + np.square((off - rows @ rotation) / (3 * scale))) ** 2)[:, None]

@@ -96,7 +96,7 @@ class Model:
 
     def _parallaxnet(self, ranges: Sequence[Views]) -> list[Prediction]:
         count = max(len(views.sources) for views in ranges)
-        ranges = [_with_sources(views, count) for views in ranges]
+        ranges = [longest_first(views, count) for views in ranges]
         units = [np.linalg.norm(views.displacements[0]) for views in ranges]  # metres
         stabilised = [views.stabilised() for views in ranges]
         result = self.engine.run({
@@ -139,14 +139,14 @@ class Model:
                           np.full(size[::-1], deviation, np.float32))
 
 
-def _with_sources(views: Views, count: int) -> Views:
+def longest_first(views: Views, count: int | None = None) -> Views:
     """
-    Return views with this many sources, the longest displacement first as parallaxnet wants them.
+    Return views with this many sources, the longest displacement first as parallaxnet wants them; None: all.
 
     Where there are fewer they are repeated: a network that averages over sources takes no notice.
     """
     order = np.argsort(-np.linalg.norm(views.displacements, axis=1), kind='stable')
-    order = np.resize(order, count)
+    order = np.resize(order, count or len(order))
     return Views(views.reference, tuple(views.sources[index] for index in order), views.T_srcs_ref[order])
 
 
