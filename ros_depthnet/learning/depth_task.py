@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.networks.depthnet import NEAREST, DepthNet, DepthNetConfig
-from ros_depthnet.learning.still_box.sequences import Sequence
+from ros_depthnet.learning.still_box.sequences import Sequence as Flight
 from ros_depthnet.learning.task import Stage
 
 NOMINAL_DISPLACEMENT = 0.3
@@ -76,7 +77,7 @@ class DepthTask:
         return scores(network, flights, crop)
 
 
-def scaled_depth(flight: Sequence, source: int, reference: int) -> np.ndarray:
+def scaled_depth(flight: Flight, source: int, reference: int) -> np.ndarray:
     """
     Return what the network should answer for a pair of a flight's frames: (H, W) float32 metres, clipped.
 
@@ -105,12 +106,17 @@ def _batch(images: list[np.ndarray], depths: list[np.ndarray], size: tuple[int, 
 
     Of pairs (2, H, W, 3) and depths (1, H, W, 1) of any sizes, averaged over each pixel of the new size.
     """
+    return {'pair': pairs_of(images, size), 'depth': _scaled(depths, size)[:, 0]}
 
-    def scaled(rows):
-        channels = (torch.from_numpy(row.copy()).permute(0, 3, 1, 2).flatten(0, 1).float() for row in rows)
-        return torch.stack([F.adaptive_avg_pool2d(row, size[::-1]) for row in channels])
 
-    return {'pair': (scaled(images) / 255 - 0.5) / 0.2, 'depth': scaled(depths)[:, 0]}
+def pairs_of(images: Sequence[np.ndarray], size: tuple[int, int]) -> torch.Tensor:
+    """Return pairs (2, H, W, 3) of 0..255 as the network takes them, (B, 6, height, width)."""
+    return (_scaled(images, size) / 255 - 0.5) / 0.2
+
+
+def _scaled(rows: Sequence[np.ndarray], size: tuple[int, int]) -> torch.Tensor:
+    channels = (torch.from_numpy(row.copy()).permute(0, 3, 1, 2).flatten(0, 1).float() for row in rows)
+    return torch.stack([F.adaptive_avg_pool2d(row, size[::-1]) for row in channels])
 
 
 def scale_errors(scales: list[torch.Tensor], truth: torch.Tensor) -> list[torch.Tensor]:

@@ -9,9 +9,16 @@ import yaml
 
 from ros_depthnet.learning.depth_task import DepthTask
 from ros_depthnet.learning.parallax_task import ParallaxTask
+from ros_depthnet.learning.self_supervised_task import SelfSupervisedDepthTask, SelfSupervisedParallaxTask
 from ros_depthnet.learning.task import Stage, Task
 
-_TASKS = {task.kind: task for task in (ParallaxTask, DepthTask)}
+_TASKS = {
+    ('parallaxnet', 'depth'): ParallaxTask,
+    ('parallaxnet', 'images'): SelfSupervisedParallaxTask,
+    ('depthnet', 'depth'): DepthTask,
+    ('depthnet', 'images'): SelfSupervisedDepthTask,
+}
+"""By kind of network and by what supervises it."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,10 @@ class Recipe:
             Stage(**{key: tuple(value) if isinstance(value, list) else value for key, value in stage.items()})
             for stage in raw.pop('stages')
         )
-        task = _TASKS[raw.pop('kind', ParallaxTask.kind)].take(raw)
+        what = raw.pop('kind', ParallaxTask.kind), raw.pop('supervision', 'depth')
+        if what not in _TASKS:
+            raise ValueError(f'{path}: there is no {what[0]} supervised by {what[1]}.')
+        task = _TASKS[what].take(raw)
         return cls(stages, task, name=Path(path).stem, **raw)
 
 

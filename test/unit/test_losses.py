@@ -1,0 +1,295 @@
+"""What teaches without truth, against slow and obvious versions, and on scenes whose answer is known."""
+
+import dataclasses
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch', reason='the learning room needs the `train` extra')
+
+from ros_depthnet.core.motion import pose  # noqa: E402
+from ros_depthnet.learning.dataset import SHARD, RenderedFlights  # noqa: E402
+from ros_depthnet.learning.losses.photometric import difference, exposed_alike, least, moves, ssim  # noqa: E402
+from ros_depthnet.learning.losses.priors import label_loss, smoothness  # noqa: E402
+from ros_depthnet.learning.losses.reprojection import occluded, reprojected, sampled, stabilised_motion  # noqa: E402
+from ros_depthnet.learning.networks.depthnet import DepthNetConfig  # noqa: E402
+from ros_depthnet.learning.networks.parallaxnet import ParallaxNetConfig, to_q  # noqa: E402
+from ros_depthnet.learning.recipe import Recipe  # noqa: E402
+from ros_depthnet.learning.self_supervised_task import (  # noqa: E402
+    Photometric,
+    SelfSupervisedDepthTask,
+    SelfSupervisedParallaxTask,
+    Views,
+    swept,
+    unlike,
+)
+from ros_depthnet.learning.task import Stage  # noqa: E402
+
+RNG = np.random.default_rng(0)
+INTRINSICS = torch.tensor([[30.0, 32.0, 15.0, 11.0]])
+
+
+def noise(*shape, blur=1.0):
+    """Return smooth random images (B, C, H, W) in 0..1."""
+    image = RNG.uniform(size=shape)
+    for plane in image.reshape(-1, *shape[-2:]):
+        plane[:] = cv2.GaussianBlur(plane, (0, 0), blur)
+    return torch.from_numpy((image - image.min()) / (image.max() - image.min())).float()
+
+
+# Reprojection.
+
+
+def test_a_pixel_is_projected_as_by_hand():
+    depth = torch.from_numpy(RNG.uniform(2, 9, (1, 24, 32))).float()
+    T = pose(cv2.Rodrigues(np.array([0.1, -0.05, 0.2]))[0], [0.3, -0.2, 0.5])
+    pixels, depth_src = reprojected(depth, torch.from_numpy(T[None]).float(), INTRINSICS)
+    fx, fy, cx, cy = INTRINSICS[0].tolist()
+    for v, u in ((0, 0), (5, 20), (23, 31)):
+        z = float(depth[0, v, u])
+        x, y, z = (T @ [(u - cx) / fx * z, (v - cy) / fy * z, z, 1])[:3]
+        assert depth_src[0, v, u].item() == pytest.approx(z, rel=1e-5)
+        assert pixels[0, v, u].tolist() == pytest.approx([fx * x / z + cx, fy * y / z + cy], rel=1e-4)
+
+
+def test_what_is_sampled_is_bilinear_and_says_what_is_outside():
+    image = noise(1, 2, 6, 8)
+    values, inside = sampled(image, torch.tensor([[[[2.25, 3.5], [7.0, 5.0], [-0.1, 2.0], [3.0, 5.2]]]]))
+    expected = 0.5 * (0.75 * image[0, :, 3, 2] + 0.25 * image[0, :, 3, 3]) + 0.5 * (
+        0.75 * image[0, :, 4, 2] + 0.25 * image[0, :, 4, 3]
+    )
+    torch.testing.assert_close(values[0, :, 0, 0], expected)
+    torch.testing.assert_close(values[0, :, 0, 1], image[0, :, 5, 7])
+    assert inside[0, 0].tolist() == [True, True, False, False]
+
+
+def test_what_something_nearer_hides_is_occluded():
+    # A post at 2 m before a wall at 10 m; the source is two thirds of a metre to the right.
+    depth_ref, depth_src = torch.full((1, 24, 32), 10.0), torch.full((1, 24, 32), 10.0)
+    depth_ref[..., 14:18] = 2.0
+    depth_src[..., 4:8] = 2.0  # 30 px * .67 m / 2 m = 10 px to the left; the wall goes 2 px
+    hidden = occluded(depth_ref, depth_src, stabilised_motion(torch.tensor([[-2 / 3, 0.0, 0.0]])), INTRINSICS)
+    assert hidden[0].all(0).nonzero()[:, 0].tolist() == [6, 7, 8, 9]
+    assert hidden[0].any(0).sum() == 4
+
+
+# How unlike images are.
+
+
+def test_ssim_is_that_of_every_window_by_itself():
+    one, other = noise(1, 1, 7, 9), noise(1, 1, 7, 9)
+    found = ssim(one, other)[0, 0]
+    window = np.outer([0.25, 0.5, 0.25], [0.25, 0.5, 0.25])
+    a, b = (np.pad(image[0, 0].numpy(), 1, mode='edge').astype(float) for image in (one, other))
+    for y in range(7):
+        for x in range(9):
+            p, q = a[y : y + 3, x : x + 3], b[y : y + 3, x : x + 3]
+            m, n = (window * p).sum(), (window * q).sum()
+            s, t = (window * (p - m) ** 2).sum(), (window * (q - n) ** 2).sum()
+            c = (window * (p - m) * (q - n)).sum()
+            expected = (2 * m * n + 1e-4) * (2 * c + 9e-4) / ((m * m + n * n + 1e-4) * (s + t + 9e-4))
+            assert found[y, x].item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_an_image_is_like_itself_and_unlike_its_negative():
+    image = noise(1, 3, 12, 16)
+    assert difference(image, image).abs().max() < 1e-6
+    assert difference(image, 1 - image).mean() > 0.3
+
+
+def test_ssim_weight_mixes_the_two_differences():
+    one, other = noise(1, 3, 8, 8), noise(1, 3, 8, 8)
+    absolute, structure = difference(one, other, 0.0), difference(one, other, 1.0)
+    torch.testing.assert_close(absolute, (one - other).abs().mean(1))
+    torch.testing.assert_close(difference(one, other, 0.3), 0.3 * structure + 0.7 * absolute)
+
+
+def test_another_exposure_is_no_difference():
+    image = noise(2, 3, 12, 16)
+    weight = torch.ones(2, 12, 16)
+    weight[:, :, :4] = 0
+    darker = 0.5 * image + 0.1
+    darker[..., :4] = 5.0  # where nothing is seen nothing is learned from
+    found = exposed_alike(darker, image, weight)[..., 4:]
+    torch.testing.assert_close(found, image[..., 4:], atol=1e-4, rtol=0)
+
+
+def test_the_least_over_those_that_see_counts():
+    differences = torch.tensor([[[[0.5, 0.2, 0.9]], [[0.1, 0.4, 0.8]]]])
+    seen = torch.tensor([[[[True, True, False]], [[False, True, False]]]])
+    found, any_sees = least(differences, seen)
+    assert found[0, 0].tolist() == pytest.approx([0.5, 0.2, 0.0])
+    assert any_sees[0, 0].tolist() == [True, True, False]
+
+
+def test_what_is_as_alike_unmoved_teaches_nothing():
+    assert moves(torch.tensor([0.1, 0.3, 0.2]), torch.tensor([0.2, 0.2, 0.2])).tolist() == [True, False, False]
+
+
+# Priors.
+
+
+def test_planes_are_smooth_and_bends_are_not_unless_the_image_has_an_edge():
+    x = torch.arange(16.0).expand(1, 12, 16)
+    plane, bent = 0.1 + 0.02 * x, 0.1 + 0.02 * (x - 8).abs()
+    plain, edged = torch.full((1, 3, 12, 16), 0.5), torch.full((1, 3, 12, 16), 0.5)
+    edged[..., 8:] = 1.0
+    assert smoothness(plane, plain) < 1e-10
+    # One second difference of .04 in each row of fourteen.
+    assert smoothness(bent, plain).item() == pytest.approx(0.04**2 / 14, rel=1e-4)
+    assert smoothness(bent, edged) < 1e-6 * smoothness(bent, plain)
+
+
+def test_labels_pull_as_they_are_sure_and_a_wrong_one_no_harder():
+    label = torch.tensor([[[2.0, math.nan, 2.0, 2.0]]])
+    log_depth = torch.tensor([[[2.0, 7.0, 2.0, 2.0]]]).log() + torch.tensor([0.05, 0.0, 0.05, 3.0])
+    deviation = torch.tensor([[[0.1, math.nan, 0.025, 0.1]]])
+    expected = 0.5 * 0.5**2, 2.0 - 0.5, 30.0 - 0.5
+    log_depth.requires_grad_()
+    loss = label_loss(log_depth, label, deviation)
+    assert loss.item() == pytest.approx(sum(expected) / 3, rel=1e-4)
+    loss.backward()
+    gradient = (3 * log_depth.grad[0, 0]).tolist()
+    assert gradient == pytest.approx([5, 0, 40, 10], rel=1e-3)
+
+
+# Tasks.
+
+WIDTH, HEIGHT = 96, 64
+
+
+def wall_views(rho=6.0, sources=2):
+    """Return views of a wall at a lateral parallax, passed sideways: half of it for the second source."""
+    reference = noise(1, 3, HEIGHT, WIDTH, blur=1.5)
+    shares = [1.0, 0.5][:sources]
+    images = torch.stack([reference.roll(round(rho * share), -1) for share in shares], 1)
+    valid = torch.ones(1, sources, 1, HEIGHT, WIDTH)
+    valid[..., : math.ceil(rho)] = 0
+    displacements = torch.tensor([[[share, 0.0, 0.0] for share in shares]])
+    return Views(reference, images, valid, displacements, torch.tensor([[80.0, 80.0, 47.5, 31.5]]))
+
+
+@pytest.mark.parametrize('exposure', [1.0, 0.7])
+def test_images_are_most_alike_at_the_true_parallax(exposure):
+    views = wall_views()
+    views = dataclasses.replace(views, sources=views.sources * exposure)
+    tried = torch.tensor([3.0, 5.0, 6.0, 7.0, 9.0])
+    found = [unlike(views, rho.expand(1, HEIGHT, WIDTH), Photometric()).item() for rho in tried]
+    assert int(np.argmin(found)) == 2 and found[2] < 0.3 * min(found[1], found[3])
+
+
+def test_the_sweep_costs_least_at_the_true_hypothesis():
+    hypotheses = to_q(torch.tensor([1.0, 3.0, 6.0, 10.0, 16.0]))
+    costs = swept(wall_views(), hypotheses, Photometric())
+    assert costs.shape == (1, 5, HEIGHT // 8, WIDTH // 8)
+    assert (costs.argmin(1) == 2).float().mean() > 0.95
+
+
+def test_a_gradient_leads_to_the_true_parallax():
+    views = wall_views()
+    log_rho = torch.full((1, 1, 1), math.log(4.8), requires_grad=True)
+    optimiser = torch.optim.Adam([log_rho], 0.03)
+    for _ in range(25):
+        optimiser.zero_grad()
+        unlike(views, log_rho.exp().expand(1, HEIGHT, WIDTH), Photometric()).backward()
+        optimiser.step()
+    assert log_rho.exp().item() == pytest.approx(6.0, rel=0.04)
+
+
+def test_what_stands_still_is_left_out_only_if_asked_to():
+    views = wall_views()
+    still = views.reference[:, None].repeat(1, 2, 1, 1, 1)
+    views = dataclasses.replace(views, sources=still, valid=torch.ones_like(views.valid))
+    rho = torch.full((1, HEIGHT, WIDTH), 6.0)
+    assert unlike(views, rho, Photometric()) > 0.1
+    asked = unlike(views, rho, Photometric(leave_out_still=True))
+    assert asked < 0.05 * unlike(views, rho, Photometric())
+
+
+@pytest.fixture(scope='module')
+def flights():
+    """Return flights sideways past textured walls, 6 to 12 m away, .15 m and one to two pixels a frame."""
+    images, depth, intrinsics, positions = [], [], [], []
+    for number in range(SHARD):
+        step = 1 + number % 2
+        texture = (255 * noise(1, 3, 64, 64, blur=1.5)[0].permute(1, 2, 0).numpy()).astype(np.uint8)
+        images.append(np.stack([np.roll(texture, -step * frame, 1) for frame in range(4)]))
+        depth.append(np.full((4, 64, 64), 80 * 0.15 / step, np.float16))
+        intrinsics.append([80.0, 80.0, 31.5, 31.5])
+        positions.append([[0.15 * frame, 0.0, 0.0] for frame in range(4)])
+    fields = {'images': images, 'depth': depth, 'intrinsics': intrinsics, 'positions': positions}
+    return RenderedFlights(({name: np.array(rows) for name, rows in fields.items()},))
+
+
+SMALL = ParallaxNetConfig(
+    hypotheses=16, max_parallax=40, sweep_channels=16, deep_channels=16, fine_channels=8,
+    context_channels=(8, 8, 8),
+)  # fmt: skip
+TASKS = {
+    'parallaxnet': SelfSupervisedParallaxTask(network=SMALL, source_shares=(0.5, 0.5)),
+    'depthnet': SelfSupervisedDepthTask(network=DepthNetConfig(width=0.25), shift_shares=(0.2, 0.4, 0.4)),
+}
+
+
+@pytest.mark.parametrize('task', TASKS.values(), ids=TASKS)
+def test_no_truth_is_looked_at_and_every_weight_that_answers_learns(task, flights):
+    torch.manual_seed(0)
+    network = task.build()
+    batch = task.draw(flights, Stage(9, (64, 64), 64, batch=2), np.random.default_rng(1))
+    for name in ('parallax', 'depth'):
+        if name in batch:
+            batch[name] = torch.full_like(batch[name], math.nan)
+    loss = sum(task.loss_terms(network, batch).values())
+    loss.backward()
+    assert math.isfinite(loss.item())
+    silent = {name for name, weight in network.named_parameters() if weight.grad is None}
+    assert all(name.startswith('log_scale') for name in silent)
+    assert all(weight.grad.isfinite().all() for weight in network.parameters() if weight.grad is not None)
+
+
+def test_depthnets_pairs_are_alike_at_their_true_depth(flights):
+    """The draw's direction and intrinsics are the flight's: the truth explains the images better than half of it."""
+    task = TASKS['depthnet']
+    found = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        batch = task.draw(flights, Stage(9, (64, 64), 64, batch=4), rng)
+        truth = _true_depths(task, flights, np.random.default_rng(seed))
+        source, reference = (batch['pair'] * 0.2 + 0.5).unflatten(1, (2, 3)).unbind(1)
+        views = Views(reference, source[:, None], torch.ones_like(source[:, None, :1]), batch['direction'][:, None],
+                      batch['intrinsics'])  # fmt: skip
+        focal = batch['intrinsics'][:, 0, None, None]
+        found.append([unlike(views, focal * 0.3 / (truth * factor), Photometric()).item() for factor in (0.5, 1, 2)])
+    below, true, beyond = np.mean(found, 0)
+    assert true < 0.5 * min(below, beyond)
+
+
+def _true_depths(task, flights, rng):
+    """Draw the same pairs again, and return their depth for the nominal displacement."""
+    from ros_depthnet.learning.depth_task import scaled_depth
+
+    depths = []
+    while len(depths) < 4:
+        flight = flights[int(rng.integers(64))]
+        shift = int(rng.choice(len(task.shift_shares), p=task.shift_shares))
+        first = int(rng.integers(len(flight.images) - shift))
+        source, reference = (first, first + shift) if rng.random() < 0.5 else (first + shift, first)
+        if shift:
+            depths.append(torch.from_numpy(scaled_depth(flight, source, reference)))
+    return torch.stack(depths)
+
+
+def test_a_recipe_says_what_supervises(tmp_path):
+    path = tmp_path / 'mine.yaml'
+    text = 'supervision: images\nphotometric: {smooth: 0.2}\nstages: [{until: 9, crop: [64, 64], flights: 64}]\n'
+    path.write_text(text)
+    recipe = Recipe.load(path)
+    assert isinstance(recipe.task, SelfSupervisedParallaxTask)
+    assert recipe.task.photometric == Photometric(smooth=0.2)
+    path.write_text('kind: depthnet\n' + text)
+    assert isinstance(Recipe.load(path).task, SelfSupervisedDepthTask)
+    path.write_text(text.replace('images', 'dreams'))
+    with pytest.raises(ValueError, match='there is no parallaxnet supervised by dreams'):
+        Recipe.load(path)
