@@ -62,7 +62,8 @@ def checked_depthnet(words):
 
 
 def checked_python(words):
-    assert (ROOT / words[1]).is_file()
+    file = f'{words[2].replace(".", "/")}.py' if words[1] == '-m' else words[1]
+    assert (ROOT / file).is_file()
 
 
 def checked_ros2(words):
@@ -78,6 +79,8 @@ def checked_ros2(words):
         table = {parameter.name: parameter for parameter in TABLES[node.strip('/')]}
         assert kind == 'set' and table[name].live
         table[name].checked(yaml.safe_load(value))
+    elif verb == 'security':
+        assert kind.partition('_')[0] == 'create'
     else:
         assert verb == 'lifecycle' and rest[0].strip('/') in TABLES
 
