@@ -9,7 +9,7 @@ from collections.abc import Sequence
 SUBCOMMANDS = {
     'demo': 'fly a recorded flight through the real ROS 2 nodes and show what they saw',
     'doctor': 'why there is no depth of a flight, recorded or live, or why it is wrong, and what mends it',
-    'process': 'depth, cloud and pictures of a flight, without ROS and faster than real time',
+    'process': 'depth, cloud and pictures of every frame of a flight, without ROS',
     'evaluate': 'score every method on posed sequences with true depth',
     'bench': 'speed of the model and of classical methods, measured in one run',
     'render': 'render flights and training scenes with exact depth',
