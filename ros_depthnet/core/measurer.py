@@ -22,7 +22,9 @@ _DETAIL = 2.0         # times as many pixels as the model's input that are worth
 class DepthModel(Protocol):
     """What the estimator needs of a model: `engines.model.Model` is one."""
 
-    parallax_range: tuple[float, float]
+    @property
+    def parallax_range(self) -> tuple[float, float]:
+        """Least and most lateral parallax it is good for, pixels of its input."""
 
     def input_size(self, camera: Camera) -> tuple[int, int]:
         """Return the (width, height) at which a camera's images go in."""

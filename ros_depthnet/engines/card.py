@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 KINDS = ('parallaxnet', 'depthnet')
-PRECISIONS = ('auto', 'float32', 'int8')
+PRECISIONS = ('auto', 'float32', 'float16', 'int8')
 
 
 class ModelError(ValueError):

@@ -5,12 +5,12 @@ import functools
 
 import numpy as np
 
-from ros_depthnet.core import refine, resampling
+from ros_depthnet.core import motion, refine, resampling
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Prediction, Views
-from ros_depthnet.core.measurer import EstimatorOptions
+from ros_depthnet.core.measurer import EstimatorOptions, Measurer
 from ros_depthnet.engines.card import ModelCard
-from ros_depthnet.engines.model import Engine, Model, longest_first
+from ros_depthnet.engines.metric_model import Engine, Model, longest_first
 
 _LEAST_NOISE = 1e-6   # radians: the graph divides by it
 _LEAST_SIDE = 128     # pixels of the detail: less cannot be halved as often as tracking wants
@@ -29,6 +29,15 @@ class WholeModel(Model):
     def measures(self, camera: Camera) -> bool:
         """Return whether images of a camera's size are large enough for it."""
         return min(camera.width, camera.height) >= _LEAST_SIDE
+
+    def warm_up(self, camera: Camera, options: EstimatorOptions) -> None:
+        """Run once for each shape there may be, so that no flight waits for allocation or engine building."""
+        measurer = Measurer(self, options)
+        black = np.zeros((camera.height, camera.width, 3), np.uint8)
+        reference, *sources = (Frame(number, black, camera, motion.pose(np.eye(3), (.1 * number, 0, 0)))
+                               for number in range(options.max_sources + 1))
+        for count in range(1, options.max_sources + 1):
+            measurer.estimate(reference, sources[:count])
 
     def measure(self, near: Views, far: Views, options: EstimatorOptions, parallax: tuple[float, float]) -> Prediction:
         """

@@ -286,7 +286,7 @@ class _Flight:
         self.tally = _Tally(sequence, label, 'stream')
         self._session, self._max_depth = Session(model, options), sequence.max_depth
         self._before: Estimate | None = None
-        model.warm_up(sequence.camera, options.max_sources, options.ranges)
+        model.warm_up(sequence.camera, options)
 
     def add(self, label: str, frame: Frame, truth_hw: np.ndarray | None) -> PixelErrors | None:
         """Fly on to a frame; return its errors if it is scored: all that have truth but the first are."""

@@ -17,6 +17,7 @@ from ros_depthnet.core.motion import inverse
 from ros_depthnet.core.reasons import Drop, Refusal
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.evaluation.pictures import depth_picture, deviation_picture
+from ros_depthnet.evaluation.precision import check_answers
 from ros_depthnet.flight.intake import Arrival, Intake, IntakeOptions
 from ros_depthnet.flight.masks import read_mask
 from ros_depthnet.flight.poses import CameraPose
@@ -67,8 +68,9 @@ class DepthNode(ProcessingNode):
         )
         width, height = settings.warm_up_size
         camera = Camera(width, height, width, width, width / 2, height / 2)
-        self._model.warm_up(camera, settings.max_sources, settings.ranges)
         options = options_from(settings, EstimatorOptions)
+        self._model.warm_up(camera, options)
+        check_answers(self._model, camera)
         rehearse(self._model, options, camera)
         self._session = Session(self._model, options)
         engine, name = self._model.engine, self._model.card.name

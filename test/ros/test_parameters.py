@@ -81,7 +81,7 @@ def test_whole_numbers_are_taken_for_parameters_with_a_point(bench):
         ('max_range', -1.0, 'max_range must be 0.01 to 100000, not -1.0.'),
         ('max_range', float('nan'), 'max_range must be 0.01 to 100000, not nan.'),
         ('max_range', True, 'max_range must be a number, not True.'),
-        ('provider', 'gpu', 'provider must be one of auto, cpu, cuda, tensorrt, not '),
+        ('provider', 'gpu', 'provider must be one of auto, cpu, cuda, tensorrt, openvino, not '),
         ('camera_xyz', [0.0, 0.0], 'camera_xyz must be a list of 3 numbers'),
         ('camera_xyz', ['a', 'b', 'c'], "camera_xyz must be a number, not 'a'."),
         ('min_range', 200.0, 'min_range .200.0 m. .*below max_range'),

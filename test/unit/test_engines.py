@@ -9,9 +9,12 @@ from tiny_models import displacement_is_parallax, red_is_depth, red_is_parallax,
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Views
+from ros_depthnet.core.measurer import EstimatorOptions
 from ros_depthnet.engines.card import ModelCard, ModelError
-from ros_depthnet.engines.model import Model, load_model
-from ros_depthnet.engines.onnx_engine import PROVIDERS, OnnxEngine
+from ros_depthnet.engines.metric_model import Model
+from ros_depthnet.engines.model import load_model
+from ros_depthnet.engines.onnx_engine import OnnxEngine
+from ros_depthnet.engines.providers import PROVIDERS
 
 CAMERA = Camera(64, 48, 60., 60., 31.5, 23.5)
 
@@ -112,35 +115,6 @@ def test_a_provider_asked_for_and_not_had_is_an_error_with_the_fix(tmp_path, pro
     monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: [PROVIDERS['cpu']])
     with pytest.raises(ModelError, match='pip install onnxruntime-gpu'):
         OnnxEngine(red_is_parallax(tmp_path), provider)
-
-
-@pytest.fixture
-def cuda_is_the_cpu(monkeypatch):
-    """Take the CPU for a GPU: what depends on the provider's name can be seen without one."""
-    monkeypatch.setitem(PROVIDERS, 'cuda', PROVIDERS['cpu'])
-
-
-def test_on_a_gpu_no_session_ever_sees_two_shapes(tmp_path, cuda_is_the_cpu, monkeypatch):
-    seen, run = {}, onnxruntime.InferenceSession.run
-
-    def watched(session, outputs, inputs):
-        seen.setdefault(id(session), set()).add(inputs['pair'].shape)
-        return run(session, outputs, inputs)
-
-    monkeypatch.setattr(onnxruntime.InferenceSession, 'run', watched)
-    path = red_is_depth(tmp_path)
-    gpu, cpu = OnnxEngine(path, 'cuda'), OnnxEngine(path, 'cpu')
-    for height in (16, 32, 16, 48, 32):
-        pair = {'pair': np.random.default_rng(height).random((1, 6, height, 64), np.float32)}
-        np.testing.assert_array_equal(gpu.run(pair)['depth'], cpu.run(pair)['depth'])
-    assert sorted(len(shapes) for shapes in seen.values()) == [1, 1, 1, 3]
-
-
-def test_a_model_that_a_gpu_cannot_open_is_said_not_to_start_there(tmp_path, cuda_is_the_cpu):
-    path = tmp_path / 'cut.onnx'
-    path.write_bytes(red_is_depth(tmp_path).read_bytes()[:100])
-    with pytest.raises(ModelError, match='does not start on cuda'):
-        OnnxEngine(path, 'cuda')
 
 
 def test_an_unknown_provider_is_refused(tmp_path):
@@ -257,7 +231,7 @@ def test_warm_up_runs_each_number_of_sources_and_ranges(tmp_path):
 
     card = ModelCard.read(red_is_parallax(tmp_path).with_suffix('.yaml'))
     camera = Camera(640, 480, 500., 500., 320., 240.)
-    Model(card, Recording(card.file, 'cpu')).warm_up(camera, max_sources=3, ranges=2)
+    Model(card, Recording(card.file, 'cpu')).warm_up(camera, EstimatorOptions(max_sources=3, ranges=2))
     assert shapes == [(batch, count, 3, 48, 64) for count in (1, 2, 3) for batch in (1, 2)]
 
 
