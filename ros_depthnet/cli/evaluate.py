@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.bands:
         print('\n' + trust_table(results))
         print('\n' + band_table([band for result in results for band in result.bands]))
+    if any(result.moving for result in results):
+        print('\n' + moving_table(results))
     for result in results:
         if result.dropped:
             reasons = ', '.join(f'{count} {reason}' for reason, count in sorted(result.dropped.items()))
@@ -88,6 +90,8 @@ def as_json(results, skipped, commit: str) -> dict:
         'commit': commit,
         'calibration': [{'set': result.row.set, 'method': result.method, 'protocol': result.row.protocol,
                          'within': result.row.scores.within, **vars(result.trust)} for result in results],
+        'moving': [{'set': result.row.set, 'method': result.method, 'protocol': result.row.protocol,
+                    **vars(result.moving)} for result in results if result.moving],
         'bands': [vars(band) for result in results for band in result.bands],
         'dropped': [{'set': result.row.set, 'method': result.method, 'protocol': result.row.protocol,
                      **result.dropped} for result in results if result.dropped],
@@ -120,6 +124,17 @@ def trust_table(results) -> str:
         lines.append([result.row.set, result.method, result.row.protocol,
                       *(_number(shares[name]) for name in columns)])
     return aligned(lines, words=3)
+
+
+def moving_table(results) -> str:
+    """Return as text how well what moves was found, of sets that tell what does."""
+    columns = ('share', 'f1', 'precision', 'recall', 'wrong', 'mae_log')
+    lines = [['set', 'method', 'protocol', 'moving:', *columns]]
+    for result in results:
+        if result.moving:
+            lines.append([result.row.set, result.method, result.row.protocol, '',
+                          *(_number(getattr(result.moving, name)) for name in columns)])
+    return aligned(lines, words=4)
 
 
 def band_table(bands) -> str:

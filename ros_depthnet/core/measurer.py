@@ -2,7 +2,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -65,7 +65,8 @@ class EstimatorOptions(PairOptions):
     seconds. ranges_in_turn: with memory, measure one range a frame and remember the others, which costs no
     more than one range; while frames are too far apart for that there is one range. Otherwise all at once.
     check_odometry: give no depth while the images contradict the odometry. find_mask: find out what flies along
-    (bars, landing gear, an overlay), and give no depth there.
+    (bars, landing gear, an overlay), and give no depth there. find_moving: find out what moves by itself, and
+    give no depth there: no still scene explains it.
     """
 
     initial_depth: float = 10.0
@@ -83,6 +84,7 @@ class EstimatorOptions(PairOptions):
     ranges_in_turn: bool = False
     check_odometry: bool = True
     find_mask: bool = True
+    find_moving: bool = False
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -109,7 +111,8 @@ class Estimate:
     finite.
     camera: of depth_hw's size. image: (H, W, 3) uint8 RGB, the reference at that size. sources: of all
     ranges. milliseconds: by stage. measured_ns: stamp of the newest frame that depth was measured from;
-    carried: why it was not this one, None if it was.
+    carried: why it was not this one, None if it was. moving_hw: (H, W) float32, the probability that what a
+    pixel shows moves by itself; None where that was not looked into.
     """
 
     stamp_ns: int
@@ -122,6 +125,7 @@ class Estimate:
     milliseconds: dict[str, float]
     measured_ns: int
     carried: Drop | None = None
+    moving_hw: np.ndarray | None = None
 
 
 class Measurer:
@@ -188,7 +192,7 @@ class Measurer:
 
     def _in_steps(self, reference: Frame, ranges: Sequence[Sequence[Source]],
                   farther: Sequence[Sequence[Source]], clock: 'StageClock') -> list[Prediction]:
-        T_srcs_ref = self._motions(reference, {source.frame for sources in (*ranges, *farther) for source in sources})
+        T_srcs_ref = self.motions(reference, {source.frame for sources in (*ranges, *farther) for source in sources})
 
         def views_of(sources: Sequence[Source]) -> Views:
             frames = tuple(source.frame for source in sources)
@@ -204,7 +208,7 @@ class Measurer:
             clock.lap('align')
         return [self._with_geometry(*each) for each in zip(predictions, views, strict=True)]
 
-    def _motions(self, reference: Frame, sources: Set[Frame]) -> dict[Frame, np.ndarray]:
+    def motions(self, reference: Frame, sources: Collection[Frame]) -> dict[Frame, np.ndarray]:
         """Return T_src_ref of each source: by odometry, its rotation corrected by the images if asked to."""
         frames, noise = tuple(sources), self.options.rotation_noise
         views = Views(reference, frames, _odometry(reference, frames))

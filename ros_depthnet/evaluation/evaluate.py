@@ -11,11 +11,20 @@ from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import Estimate, EstimatorOptions, Measurer
+from ros_depthnet.core.moving import MOVES
 from ros_depthnet.core.reasons import Drop
 from ros_depthnet.engines.card import ModelCard
 from ros_depthnet.engines.model import Model, load_model
 from ros_depthnet.evaluation.methods import CLASSICAL, Method, NotApplicable, constant, depth_noise
-from ros_depthnet.evaluation.metrics import DepthAndDeviation, PixelErrors, Scores, Trust, average, flicker
+from ros_depthnet.evaluation.metrics import (
+    DepthAndDeviation,
+    MovingScores,
+    PixelErrors,
+    Scores,
+    Trust,
+    average,
+    flicker,
+)
 from ros_depthnet.flight.posed_sequence import PosedSequence
 from ros_depthnet.flight.session import Session
 from ros_depthnet.resources import share_path
@@ -110,6 +119,7 @@ class Result:
     bands: tuple[Band, ...]
     examples: tuple[Example, ...]
     dropped: dict[str, int]
+    moving: MovingScores | None = None
 
     @property
     def method(self) -> str:
@@ -267,7 +277,8 @@ def _streams(sequence: PosedSequence, entries: Entries, models: Mapping[str, Mod
         progress(f'{sequence.name}: frame {i + 1} of {len(sequence.frames)}')
         frame = sequence.frame(i)
         truth_hw = None if entry.depth_path is None else sequence.depth(i)
-        scored = [(flight.tally, flight.add(f'frame {i}', frame, truth_hw)) for flight in flights.values()]
+        moving_hw = sequence.moving(i)
+        scored = [(flight.tally, flight.add(f'frame {i}', frame, truth_hw, moving_hw)) for flight in flights.values()]
         scored = [(tally, errors) for tally, errors in scored if errors]
         if len(scored) > 1:
             known = np.logical_and.reduce([np.isfinite(errors.depth) for _, errors in scored])
@@ -288,11 +299,12 @@ class _Flight:
         self._before: Estimate | None = None
         model.warm_up(sequence.camera, options)
 
-    def add(self, label: str, frame: Frame, truth_hw: np.ndarray | None) -> PixelErrors | None:
+    def add(self, label: str, frame: Frame, truth_hw: np.ndarray | None,
+            moving_hw: np.ndarray | None) -> PixelErrors | None:
         """Fly on to a frame; return its errors if it is scored: all that have truth but the first are."""
         started = time.perf_counter()
         outcome = self._session.add(frame)
-        seconds, displacements = time.perf_counter() - started, []
+        seconds, displacements, found_hw = time.perf_counter() - started, [], None
         estimate = DepthAndDeviation(np.full(frame.image.shape[:2], np.nan))
         if isinstance(outcome, Drop):
             self.tally.drop(outcome)
@@ -304,11 +316,15 @@ class _Flight:
                 self.tally.add_flicker(flicker(self._before, outcome))
             estimate = DepthAndDeviation(outcome.depth_hw, outcome.deviation_hw)
             displacements = [source.displacement for source in outcome.sources]
+            found_hw = None if outcome.moving_hw is None else outcome.moving_hw >= MOVES
         self._before = outcome if isinstance(outcome, Estimate) else None
         if truth_hw is None or outcome is Drop.FIRST_FRAME:
             return None
-        return self.tally.add(label, _View.of(frame, truth_hw, self._max_depth, displacements), estimate,
-                              seconds)
+        view = _View.of(frame, truth_hw, self._max_depth, displacements)
+        errors = self.tally.add(label, view, estimate, seconds)
+        if moving_hw is not None:
+            self.tally.add_moving(moving_hw, found_hw, errors.part(moving_hw[view.scored_hw]))
+        return errors
 
 
 @dataclass(frozen=True, eq=False)
@@ -393,6 +409,7 @@ class _Tally:
         self._examples: list[Example] = []
         self._parts: dict[tuple[str, float, float], list[tuple[int, Scores, Trust, float]]] = {}
         self._dropped: dict[str, int] = {}
+        self._moving: list[tuple[np.ndarray, np.ndarray | None, PixelErrors]] = []
 
     @property
     def count(self) -> int:
@@ -408,6 +425,10 @@ class _Tally:
     def add_flicker(self, change: float) -> None:
         """Add by how much a map differs from the one before."""
         self._flickers.append(change)
+
+    def add_moving(self, truth_hw: np.ndarray, found_hw: np.ndarray | None, errors: PixelErrors) -> None:
+        """Add what moves in a frame, what was found to, and the errors there."""
+        self._moving.append((truth_hw, found_hw, errors))
 
     def add(self, label: str, view: _View, estimate: DepthAndDeviation, seconds: float) -> PixelErrors:
         """Score an estimate and return its errors."""
@@ -439,7 +460,11 @@ class _Tally:
                   1e3 * float(np.median(seconds)) if seconds else np.nan,
                   average(self._common) if self._common else None, _finite_mean(np.array(self._flickers)))
         bands = tuple(self._band(*key, parts) for key, parts in sorted(self._parts.items()))
-        return Result(row, average(self._trust), bands, tuple(self._examples), self._dropped)
+        moving = None
+        if self._moving:
+            truths, found, errors = zip(*self._moving, strict=True)
+            moving = MovingScores.of(truths, found, PixelErrors.joined(errors))
+        return Result(row, average(self._trust), bands, tuple(self._examples), self._dropped, moving)
 
     def _band(self, by: str, low: float, high: float, parts: list[tuple[int, Scores, Trust, float]]) -> Band:
         counts, all_scores, trusts, limits = zip(*parts, strict=True)

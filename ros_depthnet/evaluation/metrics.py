@@ -65,6 +65,40 @@ class Trust:
     deviation: float
 
 
+@dataclass(frozen=True)
+class MovingScores:
+    """
+    How well what moves was found, over all pixels of all frames; shares without unit.
+
+    share: of pixels, those that move. f1, precision, recall: of what is called moving; NaN where nothing was
+    looked into. wrong: of pixels that move and are scored, those given a depth off by more than a quarter that
+    clouds and obstacles trust. mae_log: of the depths given to what moves.
+    """
+
+    share: float
+    f1: float
+    precision: float
+    recall: float
+    wrong: float
+    mae_log: float
+
+    @classmethod
+    def of(cls, truths: Sequence[np.ndarray], found: Sequence[np.ndarray | None],
+           errors: 'PixelErrors') -> 'MovingScores':
+        """Compare with the truth (H, W) what was called moving, of any size; errors: of scored pixels that move."""
+        hits = called = there = nan = float('nan')
+        if all(each is not None for each in found):
+            sized = [cv2.resize(each.astype(np.float32), truth.shape[::-1]) >= .5
+                     for each, truth in zip(found, truths, strict=True)]
+            hits, called, there = (sum(int(each.sum()) for each in masks) for masks in (
+                [truth & each for truth, each in zip(truths, sized, strict=True)], sized, truths))
+        trusted_wrong = (errors.doubt <= TRUSTED) & ~(errors.log < np.log(1.25))
+        return cls(share=float(np.mean([truth.mean() for truth in truths])),
+                   f1=2 * hits / (called + there) if called + there else nan,
+                   precision=hits / called if called else nan, recall=hits / there if there else nan,
+                   wrong=_share(trusted_wrong), mae_log=_mean(errors.log))
+
+
 def resample(estimate: DepthAndDeviation, width: int, height: int) -> DepthAndDeviation:
     """
     Bring an estimate to the truth's size, as a consumer of the depth image would.
@@ -156,6 +190,10 @@ class PixelErrors:
         wrong = ~(self.log[chosen] < np.log(1.25))
         trusted = doubt <= TRUSTED
         return Trust(_share(wrong[np.isfinite(depth)]), _share(trusted), _share(wrong[trusted]), _mean(doubt))
+
+    def part(self, chosen: np.ndarray) -> 'PixelErrors':
+        """Return the errors of the chosen pixels (N,) bool."""
+        return PixelErrors(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     @classmethod
     def joined(cls, parts: Sequence['PixelErrors']) -> 'PixelErrors':

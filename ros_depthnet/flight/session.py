@@ -1,4 +1,5 @@
 """A flight as it goes on: the frames held, whom to compare the newest with, and what is remembered."""
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -17,9 +18,11 @@ from ros_depthnet.core.baseline import (
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import DepthModel, Estimate, EstimatorOptions, Measurer, StageClock
+from ros_depthnet.core.moving import MOVES
 from ros_depthnet.core.reasons import Drop
 from ros_depthnet.flight.attached import AttachedParts
 from ros_depthnet.flight.diagnosis import Finding
+from ros_depthnet.flight.movers import Movers
 from ros_depthnet.flight.watch import Watch
 
 # Shares of the initial depth that are tried in turn while the maps come back unknown: it may be far off.
@@ -54,7 +57,7 @@ class Session:
 
     def __init__(self, model: DepthModel, options: EstimatorOptions | None = None):
         """Begin a flight with a model."""
-        self._watch, self._attached = Watch(), AttachedParts()
+        self._watch, self._attached, self._movers = Watch(), AttachedParts(), Movers()
         self._measurer = Measurer(model, options)
         self._buffer = FrameBuffer(self.options.buffer_size, self.options.buffer_age)
         self.reset()
@@ -87,6 +90,7 @@ class Session:
 
     def _forget_scene(self) -> None:
         self._buffer.clear()
+        self._movers.reset()
         self._memory: _Memory | None = None
         self._turn = 0
         self._guess(0)
@@ -106,7 +110,7 @@ class Session:
         if chosen is Drop.ROTATING_TOO_FAST:
             self._buffer.remove_newest()   # it is blurred
         if isinstance(chosen, Drop):
-            return self._remembered(frame, chosen)
+            return self._remembered(frame, earlier, chosen)
         if self.options.memory and self.options.ranges_in_turn:
             self._turn += 1
             chosen = (chosen[self._turn % len(chosen)],)
@@ -115,11 +119,15 @@ class Session:
                    if self.options.alignment_rounds else () for sources in chosen]
         fresh = self._measurer.measured(frame, chosen, farther, clock)
         shown = fresh
-        if self.options.memory:
-            shown = self._carried_on(frame, fresh)
+        if self.options.memory and self._memory:
+            shown = fusion.updated(fresh, self._young(self._memory.seen_from(frame)))
             clock.lap('memory')
+        shown, moving_hw = self._without_movers(frame, earlier, shown, clock)
+        if self.options.memory:
+            self._memory = _Memory(shown, frame)
         sources = tuple(source for sources in chosen for source in sources)
         estimate = self._measurer.judged(frame, shown, sources, clock, frame.stamp_ns)
+        estimate = replace(estimate, moving_hw=moving_hw)
         if np.mean(~np.isnan(estimate.depth_hw)) < _KNOWN_SHARE:
             self._guess(self._tried + 1)
         else:
@@ -170,23 +178,26 @@ class Session:
         self._buffer.add(frame)
         return frame, afresh
 
-    def _carried_on(self, frame: Frame, fresh: fusion.DepthMap) -> fusion.DepthMap:
-        """Return a fresh map fused with what is remembered, and remember that."""
-        if self._memory:
-            fresh = fusion.updated(fresh, self._young(self._memory.seen_from(frame)))
-        self._memory = _Memory(fresh, frame)
-        return fresh
+    def _without_movers(self, frame: Frame, earlier: Sequence[Frame], depth_map: fusion.DepthMap,
+                        clock: StageClock) -> tuple[fusion.DepthMap, np.ndarray | None]:
+        """Return a map with what moves by itself unknown, and the probability that it does, if asked for."""
+        moving_hw = None
+        if self.options.find_moving:
+            moving_hw = self._movers.look(frame, earlier, depth_map, self._measurer.motions)
+            clock.lap('moving')
+        return (depth_map if moving_hw is None else depth_map.where(moving_hw < MOVES)), moving_hw
 
-    def _remembered(self, frame: Frame, reason: Drop) -> Estimate | Drop:
+    def _remembered(self, frame: Frame, earlier: Sequence[Frame], reason: Drop) -> Estimate | Drop:
         """Return what is still known of a frame that nothing was measured from; the reason if nothing is."""
         if not self._memory:
             return reason
         clock = StageClock()
         old = self._young(self._memory.seen_from(frame))
         clock.lap('memory')
+        old, moving_hw = self._without_movers(frame, earlier, old, clock)
         measured_ns = self._memory.frame.stamp_ns
         estimate = self._measurer.judged(frame, old, (), clock, measured_ns, reason)
-        return reason if np.isnan(estimate.depth_hw).all() else estimate
+        return reason if np.isnan(estimate.depth_hw).all() else replace(estimate, moving_hw=moving_hw)
 
     def _young(self, old: fusion.DepthMap) -> fusion.DepthMap:
         return old.where(old.age_hw <= self.options.memory_age)
@@ -224,14 +235,14 @@ class Session:
 
 def rehearse(model: DepthModel, options: EstimatorOptions, camera: Camera) -> None:
     """Fly past a wall of noise and forget it: what is compiled or allocated at its first use is so now."""
-    session = Session(model, options)
+    session = Session(model, replace(options, find_moving=True, max_speed=math.inf))   # it may be asked for later
     way = session.options.parallax * session.options.initial_depth / camera.fx
     pixels = round(session.options.parallax)
     coarse = np.random.default_rng(0).integers(0, 256, (camera.height // 8 + 1, camera.width // 8 + 1, 3), np.uint8)
     wall = coarse.repeat(8, 0).repeat(8, 1)[:camera.height, :camera.width]
     for number in range(_REHEARSED):
         image = np.roll(wall, -number * pixels, axis=1)
-        session.add(Frame(number * 10**9, image, camera, motion.pose(np.eye(3), (number * way, 0, 0))))
+        session.add(Frame(number * 10**8, image, camera, motion.pose(np.eye(3), (number * way, 0, 0))))
 
 
 def _break(earlier: Sequence[Frame], frame: Frame, max_speed: float) -> Drop | None:

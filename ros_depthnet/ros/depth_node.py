@@ -24,7 +24,7 @@ from ros_depthnet.flight.poses import CameraPose
 from ros_depthnet.flight.session import Session, rehearse
 from ros_depthnet.ros import qos, topics
 from ros_depthnet.ros.conversions.camera_info import from_camera
-from ros_depthnet.ros.conversions.image import from_depth, from_rgb
+from ros_depthnet.ros.conversions.image import from_depth, from_probability, from_rgb
 from ros_depthnet.ros.conversions.pose import from_odometry, from_pose
 from ros_depthnet.ros.depth_link import DepthFrame, DepthLink
 from ros_depthnet.ros.diagnostics import Complaint
@@ -80,6 +80,7 @@ class DepthNode(ProcessingNode):
         self._depth_camera_info = self.advertise(topics.DEPTH_CAMERA_INFO, CameraInfo)
         self._deviation = self.advertise(topics.DEVIATION, Image)
         self._depth_rgb = self.advertise(topics.DEPTH_RGB, Image)
+        self._moving = self.advertise(topics.MOVING, Image)
         self._camera_pose = self.advertise(topics.DEPTH_CAMERA_POSE, PoseStamped)
         self._body_pose = self.advertise(topics.DEPTH_BODY_POSE, Odometry)
         self._depth_coloured = PictureOutput(self, topics.DEPTH_COLOURED, topics.DEPTH_COLOURED_COMPRESSED)
@@ -220,6 +221,8 @@ class DepthNode(ProcessingNode):
             self._deviation.publish(from_depth(estimate.deviation_hw, header, '32FC1'))
         if self._depth_rgb.wanted:
             self._depth_rgb.publish(from_rgb(estimate.image, header))
+        if self._moving.wanted and estimate.moving_hw is not None:
+            self._moving.publish(from_probability(estimate.moving_hw, header))
         self._depth_coloured.publish(
             header, lambda: depth_picture(estimate.depth_hw, *self.settings.colour_range))
         self._deviation_coloured.publish(

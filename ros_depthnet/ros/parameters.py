@@ -236,6 +236,11 @@ DEPTH_NODE = (
             'Find out which parts of the picture fly along (bars, landing gear, an overlay); no depth there.',
         ),
         Parameter(
+            'find_moving',
+            False,
+            'Find out what moves by itself, and give no depth there.',
+        ),
+        Parameter(
             'ranges',
             0,
             'Ranges of depth that get earlier images of their own; 2 are better and take twice the time, '

@@ -27,6 +27,11 @@ DEVIATION = Topic(
 DEPTH_RGB = Topic(
     'depth/rgb', 'sensor_msgs/msg/Image', 'The image that the depth belongs to, at the size of `depth/image`.'
 )
+MOVING = Topic(
+    'moving/mask',
+    'sensor_msgs/msg/Image',
+    'Probability, times 255, that what a pixel of `depth/image` shows moves by itself, mono8; if `find_moving` is set.',
+)
 DEPTH_CAMERA_POSE = Topic(
     'depth/camera_pose',
     'geometry_msgs/msg/PoseStamped',
@@ -107,7 +112,7 @@ _DEPTH_TOPICS = (DEPTH, DEPTH_CAMERA_INFO, DEVIATION, DEPTH_RGB, *DEPTH_POSES)
 _TO_LOOK_AT = (DEPTH_COLOURED, DEPTH_COLOURED_COMPRESSED, DEVIATION_COLOURED, DEVIATION_COLOURED_COMPRESSED, PATH)
 NODES = {
     'depth_node': NodeTopics(
-        (IMAGE, COMPRESSED, CAMERA_INFO, ODOM, *FROM_TF), (*_DEPTH_TOPICS, *_TO_LOOK_AT, *TO_TF, DIAGNOSTICS)
+        (IMAGE, COMPRESSED, CAMERA_INFO, ODOM, *FROM_TF), (*_DEPTH_TOPICS, MOVING, *_TO_LOOK_AT, *TO_TF, DIAGNOSTICS)
     ),
     'cloud_node': NodeTopics((*_DEPTH_TOPICS, ODOM, *FROM_TF), (POINTS, DIAGNOSTICS)),
     'obstacle_node': NodeTopics(

@@ -1,5 +1,6 @@
 """depth_node over DDS, with a model whose answer is known from the colour of the image."""
 
+import array
 import time
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from bench import value
 from diagnostic_msgs.msg import DiagnosticStatus
-from drone import DEPTH, FOCAL, GREEN, HEIGHT, PERIOD_NS, WIDTH, camera_info, image, odometry, stamp
+from drone import DEPTH, FOCAL, GREEN, HEIGHT, PERIOD_NS, RED, WIDTH, camera_info, image, odometry, stamp
 from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import Path
 from rclpy.parameter import Parameter
@@ -460,3 +461,33 @@ def test_the_way_is_told_in_the_frame_of_the_odometry(drone):
 def test_a_range_of_colours_that_is_upside_down_is_refused():
     with pytest.raises(ValueError, match='colour_range must have the nearer depth first'):
         DepthNode(parameter_overrides=[Parameter('colour_range', value=[20.0, 2.0])])
+
+
+def test_what_moves_is_told_and_has_no_depth(drone):
+    """The wall shifts by the ten pixels a step that its depth says; before it something falls."""
+    masks = drone.bench.collect(Image, 'moving/mask')
+    wall = cv2.resize(np.random.default_rng(0).integers(0, 256, (24, 160), np.uint8), (640, 96))
+    fallen = (slice(20, 40), slice(34, 56))   # in the last picture
+
+    def falling(left):
+        """Return the picture so many steps before the last."""
+        rgb = np.full((HEIGHT, WIDTH, 3), (RED, GREEN, 0), np.uint8)
+        rgb[..., 2] = wall[:HEIGHT, 300 + RED * left:300 + RED * left + WIDTH]
+        rows, columns = (slice(part.start - by * left, part.stop - by * left)
+                         for part, by in zip(fallen, (3, RED), strict=True))
+        if columns.start >= 0:
+            rgb[rows, columns, 2] = 255 - wall[60:80, 100:122]
+        return Image(height=HEIGHT, width=WIDTH, encoding='rgb8', step=3 * WIDTH,
+                     data=array.array('B', rgb.tobytes()), header=image(drone.time_ns).header)
+
+    drone.start(find_moving=True, check_odometry=False, alignment_rounds=0, rotation_noise=0.0)
+    for left in reversed(range(8)):
+        drone.frame(falling(left))
+        drone.bench.spin(0.15)
+    drone.bench.until(lambda: masks and masks[-1].header == drone.depths[-1].header)
+    mask, depth = pixels(masks[-1], np.uint8), pixels(drone.depths[-1])
+    assert masks[-1].encoding == 'mono8'
+    inside = tuple(slice(part.start + 3, part.stop - 3) for part in fallen)
+    assert np.mean(mask[inside] > 127) > 0.25 > 10 * np.mean(mask[:, :28] > 127)
+    np.testing.assert_array_equal(np.isnan(depth[mask > 127]), True)
+    assert np.isfinite(depth[mask < 127]).mean() > 0.9

@@ -32,6 +32,11 @@ def to_jpeg(rgb_hw3: np.ndarray, header: Header) -> CompressedImage:
     return CompressedImage(header=header, format='rgb8; jpeg compressed bgr8', data=octets(jpeg))
 
 
+def from_probability(probability_hw: np.ndarray, header: Header) -> Image:
+    """Return (H, W) float32, 0 to 1, as a mono8 image of 0 to 255."""
+    return _message(np.rint(255 * probability_hw).astype(np.uint8), header, 'mono8')
+
+
 def _message(pixels: np.ndarray, header: Header, encoding: str) -> Image:
     pixels = np.ascontiguousarray(pixels)
     message = Image(

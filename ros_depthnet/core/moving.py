@@ -1,0 +1,245 @@
+"""
+What moves by itself: where the images do not do what depth and motion of the camera predict of a still scene.
+
+Optical flow is compared with rigid flow `K (R Z(m) K^-1 m + t) - m` (Hariat, Manzanera and Filliat, WACV 2023),
+each with what it may be off: flow by what noise makes of it where the image shows little (the aperture problem
+included), rigid flow by the deviation of depth along the epipolar line and by odometry's noise. Flow goes astray
+too, so it must also explain the images better than the best depth does: their difference of photometric errors.
+How the two are weighed was fitted on rendered flights (docs/moving.md); the construction is our own.
+"""
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numba import njit
+from numba.extending import register_jitable
+
+from ros_depthnet.core.frames import Frame, Views
+from ros_depthnet.core.fusion import TRANSLATION_NOISE, DepthMap
+
+MOVES = 0.5                   # probability from which something counts as moving
+GAPS_S = 0.1, 0.4             # seconds to the frames compared with: fast things soon, slow ones surely
+_WINDOW = 9                   # pixels that one flow vector was found from
+_SMOOTHING = 2.0              # pixels, standard deviation of the window in which evidence is shared
+_MATCHING_NOISE = 0.15        # pixels, of flow where the image shows all one could wish
+_FLOW_NOISE = 0.02            # share of the rigid flow that flow may be off
+_LEAST_DEVIATION = 0.03       # of ln(depth)
+_NOWHERE = 100.0              # metres, where depth is not known
+_MOST_CORRECTION = 1.0        # of ln(depth), that flow is allowed to suggest
+_REACH = 3.0                  # deviations, likewise
+_GROSS = 20.0                 # grey levels: what differs by more differs
+_MOST = 8.0                   # log odds that are carried on
+_FORGETTING_S = 0.5           # seconds after which evidence counts for 1/e
+_WEIGHTS = np.float32((1.25, 0.45, 0.4, -4.5))   # of surprise, gain near, gain far, and nothing at all
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """
+    What of a view moves by itself.
+
+    log_odds_hw: (H, W) float32, of moving against still. flow_hw2: (H, W, 2) float32 pixels, to the newest of
+    the frames compared with.
+    """
+
+    log_odds_hw: np.ndarray
+    flow_hw2: np.ndarray
+
+    @property
+    def probability_hw(self) -> np.ndarray:
+        """The probability that what a pixel shows moves, (H, W) float32."""
+        return 1 / (1 + np.exp(-self.log_odds_hw))
+
+
+def companions(reference: Frame, earlier: Sequence[Frame], before: Frame | None = None) -> tuple[Frame, ...]:
+    """
+    Return the earlier frames, newest first, to compare a reference with: those nearest to GAPS_S.
+
+    before: the frame that was looked at before; it is preferred to others while it is near enough.
+    """
+    ages = {id(frame): (reference.stamp_ns - frame.stamp_ns) / 1e9 for frame in earlier}
+    usable = [frame for frame in earlier if 0 < ages[id(frame)] <= 2 * GAPS_S[-1]]
+    chosen = [min(usable, key=lambda frame: abs(ages[id(frame)] - gap)) for gap in GAPS_S if usable]   # noqa: B023
+    if before is not None and any(before is frame for frame in usable) and ages[id(before)] < np.mean(GAPS_S):
+        chosen[0] = before
+    return tuple(sorted(dict.fromkeys(chosen), key=lambda frame: -frame.stamp_ns))
+
+
+def motion_evidence(views: Views, depth_map: DepthMap, before: Motion | None) -> Motion:
+    """
+    Return what moves in a reference, by its sources (newest first) and by what was found in the newest of them.
+
+    depth_map: of the reference. before: of the newest source, None if nothing is known of it. Sources are
+    taken to differ from the reference by less than a second.
+    """
+    surprise_hw, gains, flow_hw2 = _compared(views, depth_map)
+    clues = [np.log1p(_shared(surprise_hw)), *(np.log1p(np.maximum(_shared(gain), 0)) for gain in gains)]
+    log_odds_hw = _WEIGHTS[-1] + sum(weight * clue for weight, clue in zip(_WEIGHTS, clues, strict=False))
+    if before is not None:
+        seconds = (views.reference.stamp_ns - views.sources[0].stamp_ns) / 1e9
+        log_odds_hw = log_odds_hw + np.float32(np.exp(-seconds / _FORGETTING_S)) * _carried(before, flow_hw2)
+    return Motion(np.clip(log_odds_hw, -_MOST, _MOST), flow_hw2)
+
+
+def _compared(views: Views, depth_map: DepthMap) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """
+    Return how surprising the flow is in a still scene, how much better than depth it explains each source, and it.
+
+    The surprise is what is left of the squared Mahalanobis distance of flow from rigid flow, over all sources,
+    once depth has been corrected as far as its deviation allows. What flow gains is the difference of mean
+    squared photometric errors, in variances of the images' noise.
+    """
+    camera, grey = views.camera, _grey(views.reference)
+    noise = _noise(grey)
+    uncertain = _flow_covariance(grey, noise)
+    inverse_hw = 1 / np.nan_to_num(depth_map.depth_hw, nan=_NOWHERE)
+    deviation_hw = np.maximum(np.nan_to_num(depth_map.deviation_hw, nan=1), np.float32(_LEAST_DEVIATION))
+    intrinsics = np.float32((camera.fx, camera.fy, camera.cx, camera.cy))
+    sums = np.zeros((3, *grey.shape), np.float32)
+    flows, images = [], []
+    for source, T_src_ref in zip(views.sources, views.T_srcs_ref.astype(np.float32), strict=True):
+        image = _grey(source)
+        image = cv2.convertScaleAbs(image, alpha=float(grey.mean()) / max(float(image.mean()), 1))
+        rigid = np.empty((*grey.shape, 2), np.float32)
+        _rigid_flow(inverse_hw, T_src_ref, intrinsics, rigid)
+        flow = _flow(grey, image, rigid)
+        _weigh(flow, inverse_hw, T_src_ref, intrinsics, *uncertain, sums)
+        flows.append(flow)
+        images.append(image)
+    squares, pull, information = sums
+    information = information + 1 / np.square(deviation_hw)
+    surprise_hw = squares - np.square(pull) / information
+    reach_hw = np.minimum(_REACH * deviation_hw, np.float32(_MOST_CORRECTION))
+    correction_hw = np.clip(pull / information, -reach_hw, reach_hw)
+    corrected_hw = inverse_hw * np.exp(correction_hw)
+    gains = []
+    for flow, image, T_src_ref in zip(flows, images, views.T_srcs_ref.astype(np.float32), strict=True):
+        errors = np.empty((*grey.shape, 3), np.float32)
+        _errors(grey, image, flow, inverse_hw, corrected_hw, T_src_ref, intrinsics, np.float32(_GROSS ** 2), errors)
+        as_said, corrected, flowing = cv2.split(cv2.blur(errors, (_WINDOW, _WINDOW)))
+        gains.append((np.minimum(as_said, corrected) - flowing) / np.float32(noise ** 2 + 4))
+    return surprise_hw, gains, flows[0]
+
+
+def _carried(before: Motion, flow_hw2: np.ndarray) -> np.ndarray:
+    """Return what was known of the places that the flow leads to, 0 outside."""
+    height, width = flow_hw2.shape[:2]
+    places = flow_hw2 + np.dstack(np.meshgrid(np.arange(width), np.arange(height))).astype(np.float32)
+    return cv2.remap(before.log_odds_hw, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+
+
+def _grey(frame: Frame) -> np.ndarray:
+    return cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
+
+
+def _flow(grey: np.ndarray, other: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Return DIS optical flow (Kroeger 2016) to another image, (H, W, 2) float32 pixels, sought from the expected."""
+    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis.setFinestScale(0)   # small things move
+    return dis.calc(grey, other, expected.copy())
+
+
+def _noise(grey: np.ndarray) -> float:
+    """Return the standard deviation of an image's noise, grey levels (Immerkaer 1996, the median of it)."""
+    second = cv2.filter2D(grey.astype(np.float32), -1, np.float32([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]))
+    return max(0.5, float(np.median(np.abs(second))) / 0.6745 / 6)
+
+
+def _flow_covariance(grey: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the covariance of flow that an image's noise causes: xx, xy and yy, (H, W) float32 pixels squared."""
+    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1)
+    x, y = (cv2.Scharr(smooth, cv2.CV_32F, axis, 1 - axis, scale=1 / 32) for axis in (1, 0))
+    # Smoothed noise has a slope as well, and makes neighbours alike.
+    per_pixel = _WINDOW ** 2 / 8 / (2 * (0.3 * noise) ** 2)
+    of_noise = np.float32((0.12 * noise) ** 2)
+    xx, xy, yy = (per_pixel * cv2.blur(each, (_WINDOW, _WINDOW)) for each in (x * x, x * y, y * y))
+    xx, yy = (np.maximum(each - per_pixel * of_noise, 0) + np.float32(1e-3) for each in (xx, yy))
+    determinant = np.maximum(xx * yy - xy * xy, np.float32(1e-6))
+    return yy / determinant, -xy / determinant, xx / determinant
+
+
+def _shared(values_hw: np.ndarray) -> np.ndarray:
+    return np.maximum(cv2.GaussianBlur(np.minimum(values_hw, 100), (0, 0), _SMOOTHING), 0)
+
+
+@register_jitable
+def _place(x, y, inverse, T, intrinsics):
+    """Return where a source shows what the reference has at x, y and an inverse depth: u, v, and 1 / z there."""
+    fx, fy, cx, cy = intrinsics
+    ray_x, ray_y = (np.float32(x) - cx) / fx, (np.float32(y) - cy) / fy
+    z = T[2, 0] * ray_x + T[2, 1] * ray_y + T[2, 2] + T[2, 3] * inverse
+    nearer = np.float32(1) / max(z, np.float32(0.05))
+    u = (T[0, 0] * ray_x + T[0, 1] * ray_y + T[0, 2] + T[0, 3] * inverse) * nearer * fx + cx
+    v = (T[1, 0] * ray_x + T[1, 1] * ray_y + T[1, 2] + T[1, 3] * inverse) * nearer * fy + cy
+    return u, v, nearer
+
+
+@njit(nogil=True, cache=True, error_model='numpy')
+def _rigid_flow(inverse_hw, T_src_ref, intrinsics, flow_hw2):
+    """Write the flow (H, W, 2) that a still scene would show."""
+    height, width = inverse_hw.shape
+    for y in range(height):
+        for x in range(width):
+            u, v, _ = _place(x, y, inverse_hw[y, x], T_src_ref, intrinsics)
+            flow_hw2[y, x, 0], flow_hw2[y, x, 1] = u - x, v - y
+
+
+@njit(nogil=True, cache=True, error_model='numpy')
+def _weigh(flow_hw2, inverse_hw, T_src_ref, intrinsics, xx_hw, xy_hw, yy_hw, sums):
+    """
+    Add to sums (3, H, W) the terms of a Gauss-Newton step in ln(inverse depth) that would explain the flow.
+
+    Squared distance of flow from rigid flow, its pull on ln(inverse depth), and the information about that.
+    """
+    height, width = inverse_hw.shape
+    fx, fy, cx, cy = intrinsics
+    T, focal = T_src_ref, intrinsics[0]
+    way = math.sqrt(T[0, 3] ** 2 + T[1, 3] ** 2 + T[2, 3] ** 2)
+    for y in range(height):
+        for x in range(width):
+            inverse = inverse_hw[y, x]
+            u, v, nearer = _place(x, y, inverse, T, intrinsics)
+            to_x, to_y = x + flow_hw2[y, x, 0], y + flow_hw2[y, x, 1]
+            inside = 0 <= u <= width - 1 and 0 <= v <= height - 1 and 0 <= to_x <= width - 1 and 0 <= to_y <= height - 1
+            if not inside:
+                continue
+            along_x = fx * (T[0, 3] - T[2, 3] * (u - cx) / fx) * inverse * nearer
+            along_y = fy * (T[1, 3] - T[2, 3] * (v - cy) / fy) * inverse * nearer
+            off_x, off_y = to_x - u, to_y - v
+            moved = (u - x) ** 2 + (v - y) ** 2
+            variance = np.float32(_MATCHING_NOISE ** 2) + np.float32(_FLOW_NOISE ** 2) * moved \
+                + (np.float32(TRANSLATION_NOISE) * focal * way * inverse) ** 2
+            xx, xy, yy = xx_hw[y, x] + variance, xy_hw[y, x], yy_hw[y, x] + variance
+            determinant = xx * yy - xy * xy
+            pull_x, pull_y = (yy * along_x - xy * along_y) / determinant, (xx * along_y - xy * along_x) / determinant
+            sums[0, y, x] += (yy * off_x * off_x - 2 * xy * off_x * off_y + xx * off_y * off_y) / determinant
+            sums[1, y, x] += pull_x * off_x + pull_y * off_y
+            sums[2, y, x] += pull_x * along_x + pull_y * along_y
+
+
+@register_jitable
+def _looked_up(image, u, v):
+    left, top = int(u), int(v)
+    du, dv = u - np.float32(left), v - np.float32(top)
+    upper = image[top, left] * (1 - du) + image[top, left + 1] * du
+    return upper * (1 - dv) + (image[top + 1, left] * (1 - du) + image[top + 1, left + 1] * du) * dv
+
+
+@njit(nogil=True, cache=True, error_model='numpy')
+def _errors(grey, image, flow_hw2, inverse_hw, corrected_hw, T_src_ref, intrinsics, gross, errors):
+    """Write squared differences, at most `gross`, (H, W, 3): by depth, by corrected depth, and by flow; 0 outside."""
+    height, width = inverse_hw.shape
+    for y in range(height):
+        for x in range(width):
+            errors[y, x] = 0
+            a, b, _ = _place(x, y, inverse_hw[y, x], T_src_ref, intrinsics)
+            c, d, _ = _place(x, y, corrected_hw[y, x], T_src_ref, intrinsics)
+            e, f = x + flow_hw2[y, x, 0], y + flow_hw2[y, x, 1]
+            if not (min(a, c, e) >= 0 and max(a, c, e) < width - 1 and min(b, d, f) >= 0 and max(b, d, f) < height - 1):
+                continue
+            here = np.float32(grey[y, x])
+            errors[y, x, 0] = min(np.square(_looked_up(image, a, b) - here), gross)
+            errors[y, x, 1] = min(np.square(_looked_up(image, c, d) - here), gross)
+            errors[y, x, 2] = min(np.square(_looked_up(image, e, f) - here), gross)
