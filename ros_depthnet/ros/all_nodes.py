@@ -9,6 +9,9 @@ from ros_depthnet.ros.managed import ManagedNode
 from ros_depthnet.ros.obstacle_node import ObstacleNode
 from ros_depthnet.ros.running import run_all
 
+# Seconds. A thread that comes back from OpenCV or the model waits so long for one that computes in Python.
+_TURN = 0.0005
+
 
 def create() -> list[ManagedNode]:
     """Return the three nodes, linked; parameters and life cycles are each one's own."""
@@ -18,6 +21,7 @@ def create() -> list[ManagedNode]:
 
 def main(args=None) -> None:
     """Run the nodes."""
+    sys.setswitchinterval(_TURN)
     sys.exit(run_all(create, args))
 
 
