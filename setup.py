@@ -61,6 +61,7 @@ setup(
             'ros-kilted-rosgraph-msgs',
             'ros-kilted-std-srvs',
         ],
+        'view': ['rerun-sdk>=0.24'],
         'gpu': ['onnxruntime-gpu>=1.16'],
         'train': [
             'torch>=2.4',

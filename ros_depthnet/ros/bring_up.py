@@ -17,6 +17,7 @@ from ros_depthnet.ros.parameters import TABLES, Parameter
 NODES = ('depth_node', 'cloud_node', 'obstacle_node')
 _DOWNWARD_RPY = (math.pi, 0.0, -math.pi / 2)   # the image's upper edge ahead
 _SWITCH = ('true', 'false')
+_RECORDED_TOO = ('/tf', '/tf_static', '/diagnostics', '/rosout', '/parameter_events')
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def arguments(defaults: Mapping[str, str] = MappingProxyType({})) -> tuple[Argum
         Argument('bag', '', 'Recorded flight to play, a rosbag2 or a posed-sequence folder; its end ends everything.'),
         Argument('rate', '1.0', 'Speed of the recorded flight.'),
         Argument('loop', 'false', 'Play the recorded flight again and again.', _SWITCH),
+        Argument('record', '', 'New folder to record into what a bug report and `depthnet adapt` need.'),
         Argument('one_process', 'false', 'Run depth, cloud and obstacles in one process, without copies between them.',
                  _SWITCH),
         Argument('rviz', 'false', 'Show everything in RViz.', _SWITCH),
@@ -104,6 +106,24 @@ def bring_up(given: Mapping[str, str]) -> BringUp:
         ((IMAGE.name, told['image']), (COMPRESSED.name, f'{told["image"]}/compressed'),
          (CAMERA_INFO.name, told['camera_info']), (ODOM.name, told['odom'])),
         parameters, told['fixed_frame'], sim_time)
+
+
+def recorder(given: Mapping[str, str], plan: BringUp, distribution: str) -> list[str]:
+    """
+    Return the command that records, into the folder `record`, what depth is made of and what the nodes said of it.
+
+    What they give is left out: it follows from that. Raises ValueError where the folder is there already.
+    """
+    if Path(given['record']).expanduser().exists():
+        raise ValueError(f'{given["record"]} is there already: record needs a new folder.')
+    topics = dict(plan.remappings)
+    compressed = plan.parameters['depth_node'].get('image_transport') == 'compressed'
+    image = topics[(COMPRESSED if compressed else IMAGE).name]
+    taken = [f'/{given["namespace"]}/{name}'.replace('//', '/') if not name.startswith('/') else name
+             for name in (image, topics[CAMERA_INFO.name], topics[ODOM.name])]
+    # Humble takes topics by position only, later distributions by option; by position they warn.
+    by_option = [] if distribution == 'humble' else ['--topics']
+    return ['ros2', 'bag', 'record', '-o', given['record'], *by_option, *taken, *_RECORDED_TOO]
 
 
 def read_preset(name: str) -> dict:

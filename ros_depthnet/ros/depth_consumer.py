@@ -24,8 +24,10 @@ from ros_depthnet.ros.pose_input import check_pose_source
 from ros_depthnet.ros.synchroniser import Synchroniser
 
 _PERIOD = 0.05  # seconds between looks at which depth has waited too long
-_TYPES = {topics.DEPTH: Image, topics.DEPTH_CAMERA_INFO: CameraInfo, topics.DEVIATION: Image,
-          topics.DEPTH_RGB: Image, topics.DEPTH_CAMERA_POSE: PoseStamped, topics.DEPTH_BODY_POSE: Odometry}
+DEPTH_TYPES = {
+    topics.DEPTH: Image, topics.DEPTH_CAMERA_INFO: CameraInfo, topics.DEVIATION: Image, topics.DEPTH_RGB: Image,
+    topics.DEPTH_CAMERA_POSE: PoseStamped, topics.DEPTH_BODY_POSE: Odometry}
+"""What depth_node publishes for each depth image, and the classes of the messages."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class _Job:
         """Return the frame; raises BadImage, NoCamera."""
         if isinstance(self.source, DepthFrame):
             return replace(self.source, pose=self.pose)
-        return _converted(self.source, self.pose)
+        return frame_of(self.source, self.pose)
 
 
 class DepthConsumer(ProcessingNode):
@@ -80,9 +82,9 @@ class DepthConsumer(ProcessingNode):
         self._synchroniser = Synchroniser(topics.DEPTH, self._required, self._on_complete_set, self._on_incomplete)
         self._depth_inputs = {}
         for topic in (topics.DEPTH, topics.DEPTH_CAMERA_INFO, *optional):
-            profile = qos.IMAGES if _TYPES[topic] is Image else qos.SMALL_MESSAGES
+            profile = qos.IMAGES if DEPTH_TYPES[topic] is Image else qos.SMALL_MESSAGES
             self._depth_inputs[topic] = self.subscribe(
-                topic, _TYPES[topic], lambda message, topic=topic: self._on_message(topic, message), profile,
+                topic, DEPTH_TYPES[topic], lambda message, topic=topic: self._on_message(topic, message), profile,
                 optional=topic in optional)
         self._poses = CameraPoses(options, self._mounting) if in_odom else None
         if in_odom:
@@ -130,7 +132,7 @@ class DepthConsumer(ProcessingNode):
     def _on_complete_set(self, stamp_ns: int, messages: dict) -> None:
         now = time.monotonic()
         try:
-            pose = _published_pose(messages)
+            pose = published_pose(messages)
         except InvalidPose as error:
             self.health.refused(Refusal(Drop.BAD_POSE, {'why': str(error)}))
             return
@@ -158,7 +160,7 @@ class DepthConsumer(ProcessingNode):
             self.health.dropped(Drop.BUSY)
 
 
-def _converted(messages: dict, pose: CameraPose | None) -> DepthFrame:
+def frame_of(messages: dict, pose: CameraPose | None) -> DepthFrame:
     """Return what the messages of one depth image hold; raises BadImage, NoCamera."""
     depth_hw = to_depth(messages[topics.DEPTH])
     camera = to_calibration(messages[topics.DEPTH_CAMERA_INFO]).pinhole
@@ -172,7 +174,7 @@ def _converted(messages: dict, pose: CameraPose | None) -> DepthFrame:
     return DepthFrame(messages[topics.DEPTH].header, depth_hw, deviation_hw, rgb, camera, pose)
 
 
-def _published_pose(messages: dict) -> CameraPose | None:
+def published_pose(messages: dict) -> CameraPose | None:
     """Return the pose that depth_node has published with its depth, None where it has not; raises InvalidPose."""
     if not messages.keys() >= set(topics.DEPTH_POSES):
         return None

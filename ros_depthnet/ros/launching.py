@@ -5,13 +5,13 @@ import os
 import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, Shutdown
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, LogInfo, OpaqueFunction, Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from ros_depthnet.resources import share_path
-from ros_depthnet.ros.bring_up import NODES, Argument, BringUp, bring_up, unknown_arguments
-from ros_depthnet.ros.peers import PEERS, PeerNode, arguments_of
+from ros_depthnet.ros.bring_up import NODES, Argument, BringUp, arguments, bring_up, recorder, unknown_arguments
+from ros_depthnet.ros.peers import PEERS, RECORD, PeerNode, arguments_of
 
 
 def drone(name: str = 'uav') -> LaunchDescription:
@@ -19,11 +19,18 @@ def drone(name: str = 'uav') -> LaunchDescription:
     known, peer = arguments_of(name), PEERS.get(name)
 
     def start(context: LaunchContext) -> list:
-        given = {argument.name: LaunchConfiguration(argument.name).perform(context) for argument in known}
+        given = {argument.name: argument.default for argument in arguments()}
+        given |= {argument.name: LaunchConfiguration(argument.name).perform(context) for argument in known}
         plan = bring_up(given)
-        notes = [LogInfo(msg=sentence) for sentence in unknown_arguments(context.argv, known)]
-        theirs = [_peer(node, given, plan) for node in peer.nodes(given, plan)] if peer else []
-        return [*notes, *_ours(given, plan), *theirs]
+        actions = [LogInfo(msg=sentence) for sentence in unknown_arguments(context.argv, known)]
+        if name != RECORD:
+            actions += _ours(given, plan)
+        if peer:
+            actions += [_peer(node, given, plan) for node in peer.nodes(given, plan)]
+        if given['record']:
+            command = recorder(given, plan, os.environ.get('ROS_DISTRO', ''))
+            actions.append(ExecuteProcess(cmd=command, output='screen'))
+        return actions
 
     return LaunchDescription([*map(_declared, known), OpaqueFunction(function=start)])
 

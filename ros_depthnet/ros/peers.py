@@ -110,9 +110,14 @@ PEERS = {
     ), _voxel_layer, _TF_AND_RAYS),
 }
 """By the name of their launch file."""
+RECORD = 'record'
+"""The name of the launch file that records and starts nothing else."""
+_OF_A_RECORDING = ('record', 'preset', 'image', 'camera_info', 'odom', 'image_transport', 'namespace')
 
 
 def arguments_of(name: str) -> list[Argument]:
     """Return the arguments of a launch file, by its name without .launch.py: a peer's first, then the drone's."""
+    if name == RECORD:
+        return [argument for argument in arguments({'record': 'flight'}) if argument.name in _OF_A_RECORDING]
     peer = PEERS.get(name)
     return [*peer.arguments, *arguments(peer.defaults)] if peer else list(arguments())

@@ -6,7 +6,7 @@ Needs no ROS.
 
 from ros_depthnet.ros.bring_up import Argument, arguments
 from ros_depthnet.ros.parameters import TABLES, as_yaml
-from ros_depthnet.ros.peers import PEERS
+from ros_depthnet.ros.peers import PEERS, RECORD, arguments_of
 from ros_depthnet.ros.topics import NODES
 
 _HEAD = """\
@@ -30,6 +30,8 @@ def markdown() -> str:
     """Return docs/reference.md."""
     lines = [_HEAD]
     lines += [_row(argument) for argument in arguments()]
+    lines += ['', f'## {RECORD}.launch.py', '', '| argument | default | |', '| --- | --- | --- |',
+              *map(_row, arguments_of(RECORD))]
     for name, peer in PEERS.items():
         own = [*peer.arguments, *(each for each in arguments(peer.defaults) if each.name in peer.defaults)]
         if not own:

@@ -50,6 +50,10 @@ def test_what_is_asked_for_is_started(given, more, monkeypatch):
     assert started('uav.launch.py', **given) == (['all_nodes'] if more is None else [*NODES, *more])
 
 
+def test_recording_beside_nodes_that_run_starts_none(tmp_path):
+    assert started('record.launch.py', record=str(tmp_path / 'new')) == []
+
+
 @pytest.mark.parametrize('name', PEERS)
 def test_a_peer_that_is_not_installed_is_one_sentence(name):
     with pytest.raises(ValueError, match='is not installed: install ros-'):

@@ -7,7 +7,7 @@ import yaml
 from ros_depthnet.core.mounting import mounting
 from ros_depthnet.flight.topics import CAMERA_INFO, IMAGE, ODOM
 from ros_depthnet.resources import share_path
-from ros_depthnet.ros.bring_up import arguments, bring_up, presets, unknown_arguments
+from ros_depthnet.ros.bring_up import arguments, bring_up, presets, recorder, unknown_arguments
 
 
 def plan(**given):
@@ -81,6 +81,19 @@ def test_a_bag_brings_its_own_time(tmp_path):
     found = plan(bag=str(tmp_path), rate='2')
     assert found.parameters['depth_node']['use_sim_time']
     assert found.parameters['replay_node'] == {'path': str(tmp_path), 'rate': 2.0, 'loop': False}
+
+
+def test_what_is_recorded_is_what_depth_is_made_of(tmp_path):
+    given = {argument.name: argument.default for argument in arguments()}
+    given.update(preset='mavros', namespace='uav1', image_transport='compressed', record=str(tmp_path / 'new'))
+    command = recorder(given, bring_up(given), 'jazzy')
+    said = ['/tf', '/tf_static', '/diagnostics', '/rosout', '/parameter_events']
+    assert command == ['ros2', 'bag', 'record', '-o', str(tmp_path / 'new'), '--topics',
+                       '/uav1/camera/image_raw/compressed', '/uav1/camera/camera_info',
+                       '/uav1/mavros/local_position/odom', *said]
+    assert '--topics' not in recorder(given, bring_up(given), 'humble')   # which has no such option
+    with pytest.raises(ValueError, match='is there already: record needs a new folder'):
+        recorder({**given, 'record': str(tmp_path)}, bring_up(given), 'jazzy')
 
 
 def test_a_preset_may_be_ones_own_file(tmp_path):

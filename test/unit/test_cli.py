@@ -216,3 +216,18 @@ def test_what_bench_flies_past_is_a_wall_at_ten_metres():
     frames = list(itertools.islice(past_a_wall(camera), 40))
     for source, reference in (frames[:2], frames[-2:]):
         assert np.median(dis(reference, source).depth_hw) == pytest.approx(10, rel=0.05)
+
+
+def test_view_without_the_viewer_says_what_to_install(tmp_path):
+    without = 'import sys; sys.modules["rerun"] = None; from ros_depthnet.cli.main import main; sys.exit(main())'
+    result = run_python('-c', without, 'view', str(tmp_path))
+    assert result.returncode == 1
+    assert result.stderr == "depthnet: the Python package rerun is missing: pip install 'ros_depthnet[view]'.\n"
+
+
+def test_view_writes_a_file_of_the_viewers(flight, tmp_path, capsys):
+    pytest.importorskip('rerun', reason='the viewer is the `view` extra')
+    model, file = red_is_parallax(tmp_path), tmp_path / 'flight.rrd'
+    assert cli.main(['view', str(flight), '--model', str(model), '--save', str(file)]) == 0
+    assert file.read_bytes()[:4] == b'RRF2'
+    assert f'5 depth maps; look at them with `rerun {file}`.' in capsys.readouterr().out

@@ -36,6 +36,18 @@ def from_boxes(boxes: list[Box], header: Header, previously: int) -> MarkerArray
     return MarkerArray(markers=markers)
 
 
+def to_boxes(message: MarkerArray) -> list[Box]:
+    """Return the obstacles of what `from_boxes` made; how many points each has is not told."""
+    added = {(marker.ns, marker.id): marker for marker in message.markers if marker.action == Marker.ADD}
+    boxes = []
+    for (name, number), marker in added.items():
+        if name == BOXES:
+            at, size = marker.pose.position, marker.scale
+            distance = float(added[DISTANCES, number].text.split()[0])
+            boxes.append(Box(np.array([at.x, at.y, at.z]), np.array([size.x, size.y, size.z]), distance, 0))
+    return boxes
+
+
 def _marker(header, namespace, number, kind, position, scale, colour, text='') -> Marker:
     x, y, z = (float(edge) for edge in scale)
     pose = Pose(position=to_point(position))
