@@ -9,7 +9,7 @@ from collections.abc import Sequence
 SUBCOMMANDS = {
     'demo': 'fly a recorded flight through the real ROS 2 nodes and show what they saw',
     'doctor': 'why there is no depth of a flight, recorded or live, or why it is wrong, and what mends it',
-    'process': 'depth, cloud and pictures of every frame of a flight, without ROS',
+    'process': 'depth, cloud and pictures of every frame of flights, without ROS',
     'view': 'show a flight, recorded or live, in a viewer',
     'evaluate': 'score every method on posed sequences with true depth',
     'bench': 'speed of the model and of classical methods, measured in one run',
@@ -21,7 +21,7 @@ SUBCOMMANDS = {
     'quantise': 'convolutions of a model in 8 bits, which CPUs run in half the time',
 }
 _EXTRAS = {**dict.fromkeys(('torch', 'onnx', 'onnxscript', 'mvtb_data', 'matplotlib'), 'train'),
-           'rerun': 'view',
+           'rerun': 'view', 'distributed': 'cluster',
            **dict.fromkeys(('rclpy', 'sensor_msgs', 'nav_msgs', 'visualization_msgs'), 'ros')}
 _INTERRUPTED, _BROKEN_PIPE = 130, 141   # what a shell reports for SIGINT and SIGPIPE
 

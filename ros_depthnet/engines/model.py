@@ -19,6 +19,11 @@ _INTERFACE = {
 _PROVIDERS_OF = {'int8': ('cpu',), 'float16': GPUS}
 
 
+def model_card(name_or_path: str | Path = 'default') -> ModelCard:
+    """Return the card of a model, named as for `load_model`; raises ModelError."""
+    return ModelCard.read(_card_path(str(name_or_path)))
+
+
 def load_model(name_or_path: str | Path = 'default', provider: str = 'auto', threads: int = 0,
                input_width: int | None = None, cache_dir: Path | None = None, precision: str = 'auto') -> Model:
     """
@@ -29,7 +34,7 @@ def load_model(name_or_path: str | Path = 'default', provider: str = 'auto', thr
     from; 'int8', which only CPUs do; 'auto', int8 on CPUs if the card has it, otherwise float32. On a GPU a parallaxnet
     is a WholeModel. Raises ModelError.
     """
-    card = ModelCard.read(_card_path(str(name_or_path)))
+    card = model_card(name_or_path)
     card.check_file()
     _check_precision(card, precision, provider)
     if provider == OPENVINO:

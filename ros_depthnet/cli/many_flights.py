@@ -1,0 +1,133 @@
+"""
+Many flights, each in a process of its own: on the cores of this computer, or on those of a Dask cluster.
+
+A process that dies, of memory say, takes no other flight along and is started again. What is finished says what
+it was made of, and is not made again.
+"""
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from ros_depthnet.evaluation.provenance import commit
+
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class FlightDone:
+    """What became of a flight: whether it is finished, and the sentence that says how."""
+
+    name: str
+    finished: bool
+    sentence: str
+
+
+def folders_of(flights: Iterable[Path], out: Path) -> dict[Path, Path]:
+    """Return where the results of each flight go: `out`/NAME; raises ValueError if two have one name."""
+    folders: dict[Path, Path] = {}
+    for flight in flights:
+        folder = out / flight.resolve().name
+        if folder in folders.values():
+            raise ValueError(f'Two flights are called {folder.name}: process them into folders of their own.')
+        folders[flight] = folder
+    return folders
+
+
+def recipe(flight: Path, arguments: argparse.Namespace) -> str:
+    """
+    Return a digest of all that decides what comes of a flight: its files, the model, the options, the code.
+
+    Recordings are large, so of their files name, size and time of change count; of the others what is in them.
+    """
+    from ros_depthnet.engines.model import model_card
+
+    card = model_card(arguments.model)
+    digest = hashlib.sha256(f'{commit()} {card} {_options(arguments)}'.encode())
+    for path in sorted(path for path in flight.rglob('*') if path.is_file()) if flight.is_dir() else [flight]:
+        status = path.stat()
+        digest.update(f'{path.relative_to(flight.parent)} {status.st_size} {status.st_mtime_ns}\n'.encode())
+    for path in filter(None, (card.file, card.int8_file, arguments.params, arguments.mask)):
+        digest.update(hashlib.sha256(Path(path).read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def is_finished(flight: Path, folder: Path, arguments: argparse.Namespace) -> bool:
+    """Tell whether a folder holds what would come of a flight now."""
+    try:
+        summary = json.loads((folder / 'summary.json').read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return False
+    return summary.get('recipe') == recipe(flight, arguments)
+
+
+def process_all(folders: dict[Path, Path], arguments: argparse.Namespace) -> Iterator[FlightDone]:
+    """Yield what becomes of each flight, as they end; what is finished already comes first."""
+    todo = {}
+    for flight, folder in folders.items():
+        if is_finished(flight, folder, arguments):
+            yield FlightDone(folder.name, True, 'finished before')
+        else:
+            todo[flight] = folder
+    jobs = arguments.jobs or 1
+    # A cluster's workers take as many flights at a time as they have threads.
+    threads = arguments.threads or (1 if arguments.cluster else max(1, (os.cpu_count() or 1) // jobs))
+    with _cluster(arguments.cluster) if arguments.cluster else ThreadPoolExecutor(jobs) as executor:
+        ends = [executor.submit(process_apart, folder.name, _command(flight, folder, arguments, threads))
+                for flight, folder in todo.items()]
+        try:
+            for end in as_completed(ends):
+                yield end.result()
+        finally:
+            for end in ends:
+                end.cancel()
+
+
+def process_apart(name: str, command: Sequence[str]) -> FlightDone:
+    """Run a flight's command, once more where a signal ended it."""
+    for _ in range(_ATTEMPTS):
+        ended = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+        if ended.returncode >= 0:
+            break
+    finished = ended.returncode == 0
+    said = (ended.stdout.splitlines()[-2:-1] if finished else ended.stderr.splitlines()[-1:]) or ['it said nothing']
+    if ended.returncode < 0:
+        said = [f'its process was ended by {signal.Signals(-ended.returncode).name} {_ATTEMPTS} times.']
+    return FlightDone(name, finished, said[0].removeprefix('depthnet: '))
+
+
+def _command(flight: Path, folder: Path, arguments: argparse.Namespace, threads: int) -> list[str]:
+    return [sys.executable, '-m', 'ros_depthnet.cli.main', 'process', str(flight.resolve()),
+            '--out', str(folder.resolve()), '--threads', str(threads), *_options(arguments)]
+
+
+def _options(arguments: argparse.Namespace) -> list[str]:
+    """Return the options that decide what comes of a flight, as they are written."""
+    model = str(Path(arguments.model).resolve()) if Path(arguments.model).suffix else arguments.model
+    options = ['--model', model, *(['--force'] if arguments.force else [])]
+    for name in ('params', 'mask'):
+        if path := getattr(arguments, name):
+            options += [f'--{name}', str(Path(path).resolve())]
+    for name in ('camera_xyz', 'camera_rpy'):
+        if numbers := getattr(arguments, name):
+            options += [f'--{name.replace("_", "-")}', *map(str, numbers)]
+    return options
+
+
+@contextlib.contextmanager
+def _cluster(address: str) -> Iterator[Executor]:
+    from distributed import Client
+    try:
+        client = Client(address, timeout='5s', set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ValueError(f'No Dask scheduler answers at {address}.') from error
+    with client:
+        yield client.get_executor(pure=False)
