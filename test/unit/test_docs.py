@@ -146,7 +146,8 @@ def test_the_quickstarts_own_commands_run(short_flight, tmp_path):
 def test_an_example_runs_on_a_flight_and_is_on_the_page(example, short_flight):
     lines = run(example, short_flight).splitlines()
     assert len(lines) >= 7
-    assert f'examples/{example.name}' in (ROOT / 'docs' / 'python.md').read_text(encoding='utf-8')
+    code = example.read_text(encoding='utf-8').strip()
+    assert f'```python\n{code}\n```' in (ROOT / 'docs' / 'python.md').read_text(encoding='utf-8')
 
 
 def test_depth_of_the_example_is_that_of_the_scene(short_flight):
@@ -184,8 +185,7 @@ def test_the_site_builds_without_a_dead_link_and_finds_one(tmp_path):
     result = built(ROOT, tmp_path / 'site')
     assert result.returncode == 0, result.stdout + result.stderr
     assert (tmp_path / 'site' / 'quickstart.html').is_file()
-    for part in ('docs', 'examples'):
-        shutil.copytree(ROOT / part, tmp_path / 'copy' / part, ignore=shutil.ignore_patterns('lab', 'images'))
+    shutil.copytree(ROOT / 'docs', tmp_path / 'copy' / 'docs', ignore=shutil.ignore_patterns('lab', 'images'))
     shutil.copy(ROOT / 'mkdocs.yml', tmp_path / 'copy')
     assert built(tmp_path / 'copy', tmp_path / 'other').returncode != 0   # the lab is gone
 
