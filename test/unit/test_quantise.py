@@ -84,7 +84,7 @@ def test_all_learned_convolutions_are_quantised_in_7_bits(quantised):
 @pytest.mark.parametrize('name, provider, precision, sentence', [
     ('parallaxnet_small', 'auto', 'int8', 'parallaxnet_small has no int8 file: make it with `depthnet quantise`, or '),
     ('parallaxnet', 'cuda', 'int8', 'int8 is for the provider cpu, not cuda: choose precision auto or float32.'),
-    ('parallaxnet', 'auto', 'int4', "The precision 'int4' is none of auto, float32, int8."),
+    ('parallaxnet', 'auto', 'int4', "The precision 'int4' is none of auto, float32, float16, int8."),
 ])  # fmt: skip
 def test_a_precision_that_is_not_to_be_had_is_one_sentence(name, provider, precision, sentence):
     with pytest.raises(ModelError) as error:
