@@ -64,30 +64,18 @@ def obstacle_distance_cm(depth_hw: np.ndarray, camera: Camera, T_level_cam: np.n
 
     T_level_cam: pose of the camera in a frame at the drone whose z is up and whose x is the way ahead. Of the
     options, `sectors` and `sector_angle` are not used. max_distance: farther is free, metres, at most 655.33.
-    A sector that is only partly in view is never called free.
     """
     # Turned left by half a sector, the frame has a sector's middle straight ahead and not a border.
     half = math.pi / SECTORS
     c, s = math.cos(half), math.sin(half)
     T_turned_level = pose([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]], (0, 0, 0))
     leftwards = sector_distances(depth_hw, camera, T_turned_level @ T_level_cam,
-                                 replace(options, sectors=SECTORS, sector_angle=2 * math.pi))
+                                 replace(options, sectors=SECTORS, sector_angle=2 * math.pi), max_distance)
     clockwise = leftwards[(SECTORS // 2 - 1 - np.arange(SECTORS)) % SECTORS]
 
     max_cm = min(round(max_distance * 100), _MOST_CM)
     whole_cm = np.clip(np.floor(clockwise * 100), TOO_CLOSE_CM, max_cm + 1)
-    hidden = (whole_cm > max_cm) & ~_wholly_in_view(camera, T_level_cam, options.nearest_rank)
-    unknown = np.isnan(clockwise) | hidden
-    return ObstacleDistance(np.where(unknown, UNKNOWN_CM, whole_cm).astype(np.uint16), max_cm)
-
-
-def _wholly_in_view(camera: Camera, T_level_cam: np.ndarray, fewest: int) -> np.ndarray:
-    """Return (72,) whether at least `fewest` pixels look at a sector, and as many at either neighbour."""
-    rays = camera.rays_hw3().reshape(-1, 3) @ T_level_cam[:2, :3].T.astype(np.float32)
-    degrees = np.degrees(np.arctan2(-rays[:, 1], rays[:, 0]))
-    sector = np.rint(degrees / INCREMENT_DEG).astype(np.int64) % SECTORS
-    seen = np.bincount(sector, minlength=SECTORS) >= fewest
-    return seen & np.roll(seen, 1) & np.roll(seen, -1)
+    return ObstacleDistance(np.where(np.isnan(clockwise), UNKNOWN_CM, whole_cm).astype(np.uint16), max_cm)
 
 
 def for_mavros(distance: ObstacleDistance) -> tuple[np.ndarray, float]:

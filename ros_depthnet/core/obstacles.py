@@ -126,13 +126,13 @@ def _cut(labels: np.ndarray, cells: np.ndarray, most: float) -> np.ndarray:
 
 
 def sector_distances(depth_hw: np.ndarray, camera: Camera, T_level_cam: np.ndarray,
-                     options: ObstacleOptions) -> np.ndarray:
+                     options: ObstacleOptions, farthest: float = math.inf) -> np.ndarray:
     """
     Return the nearest horizontal distance in each sector, (sectors,) float32 metres, from right to left.
 
     T_level_cam: pose of the camera in a frame at the drone whose z is up and whose x is the way ahead. +Inf
-    where the sector is seen and free, -Inf where something is too close to measure (REP-117), NaN where too
-    little is known to say.
+    where the sector is free up to `farthest` metres and all of it in view, -Inf where something is too close
+    to measure (REP-117), NaN where too little is known to say.
     """
     depth = depth_hw.ravel()
     finite = np.isfinite(depth)
@@ -153,6 +153,32 @@ def sector_distances(depth_hw: np.ndarray, camera: Camera, T_level_cam: np.ndarr
     rank = np.cumsum(looking) - looking + options.nearest_rank - 1
     known = np.bincount(np.sort(sector)[~np.isnan(distances)], minlength=options.sectors)
     nearest = np.append(distances, np.float32(np.nan))[np.minimum(rank, len(distances))]
+    nearest[nearest > farthest] = np.inf
     too_few_to_be_free = np.isposinf(nearest) & (known < options.min_free_share * looking)
-    unknown = (known < options.nearest_rank) | too_few_to_be_free
+    hidden = np.isposinf(nearest) & ~_wholly_in_view(camera, T_level_cam, options)
+    unknown = (known < options.nearest_rank) | too_few_to_be_free | hidden
     return np.where(unknown, np.float32(np.nan), nearest)
+
+
+def _wholly_in_view(camera: Camera, T_level_cam: np.ndarray, options: ObstacleOptions) -> np.ndarray:
+    """
+    Return (sectors,) whether the picture reaches from border to border of a sector, at the drone's own height.
+
+    What is far and in the way stands on the horizon: a camera that sees only the ground knows nothing of it.
+    """
+    borders = (np.arange(options.sectors + 1) / options.sectors - .5) * options.sector_angle
+    middles = (borders[1:] + borders[:-1]) / 2  # a sector of half a circle and more is wider than any picture
+    to_borders, to_middles = (_sees(camera, T_level_cam, azimuths) for azimuths in (borders, middles))
+    return to_borders[1:] & to_middles & to_borders[:-1]
+
+
+def _sees(camera: Camera, T_level_cam: np.ndarray, azimuths: np.ndarray) -> np.ndarray:
+    """Return whether the picture, to the outer edges of its pixels, shows level directions, radians leftwards."""
+    level = np.stack([np.cos(azimuths), np.sin(azimuths), np.zeros_like(azimuths)], axis=1)
+    x, y, z = (level @ T_level_cam[:3, :3]).T
+    ahead = z > 0
+    z = np.where(ahead, z, 1.0)
+    u, v = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy
+    rounding = 1e-6
+    return (ahead & (np.abs(u - (camera.width - 1) / 2) <= camera.width / 2 + rounding)
+            & (np.abs(v - (camera.height - 1) / 2) <= camera.height / 2 + rounding))

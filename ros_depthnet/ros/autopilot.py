@@ -3,12 +3,15 @@
 import time
 from types import SimpleNamespace
 
+from builtin_interfaces.msg import Time
 from sensor_msgs.msg import LaserScan
 from std_msgs.msg import Header
 
-from ros_depthnet.core.autopilot import ObstacleDistance, companion_state
+from ros_depthnet.core.autopilot import FRESH_S, ObstacleDistance, companion_state
+from ros_depthnet.flight.messages.stamp import NANOSECONDS, to_ns
 from ros_depthnet.ros import topics
 from ros_depthnet.ros.conversions.autopilot import to_companion_status, to_mavros_scan, to_px4
+from ros_depthnet.ros.diagnostics import Complaint
 from ros_depthnet.ros.managed import ProcessingNode
 
 try:
@@ -61,9 +64,19 @@ class AutopilotLink:
             frd = Header(stamp=header.stamp, frame_id=f'{header.frame_id}_frd')
             self._scan.publish(to_mavros_scan(distance, frd))
         elif self._px4:
+            self._check_age(header.stamp)
             self._px4.publish(to_px4(distance, header.stamp, Px4ObstacleDistance))
         if distance.knows_something:
             self._last_told = time.monotonic()
+
+    def _check_age(self, stamp: Time) -> None:
+        """Complain of distances that PX4 will take for forgotten: it counts their age from the image's stamp."""
+        age_s = (self._node.get_clock().now().nanoseconds - to_ns(stamp)) / NANOSECONDS
+        if not 0 <= age_s <= FRESH_S:
+            self._node.health.complain('autopilot', Complaint.error(
+                f'PX4 ignores the distances: their images are {age_s:.2f} s old, and {FRESH_S:.1f} s are allowed; '
+                'stamp images with the clock of this computer, or take a faster model (parallaxnet_small) or a '
+                'smaller input_width.'))
 
     def start(self) -> None:
         """Begin with the heartbeat."""

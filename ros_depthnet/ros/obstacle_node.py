@@ -110,7 +110,7 @@ class ObstacleNode(DepthConsumer):
         T_level_cam = inverse(places.T_out_level) @ places.T_out_cam
         header = Header(stamp=frame.header.stamp, frame_id=places.level_frame)
         if self._distances.wanted:
-            distances = sector_distances(depth_hw, frame.camera, T_level_cam, options)
+            distances = sector_distances(depth_hw, frame.camera, T_level_cam, options, settings.scan_range)
             scan = from_sectors(distances, options.sector_angle, settings.scan_range, header)
             self._distances.publish(scan)
         if self._autopilot.wanted:

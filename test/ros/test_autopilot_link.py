@@ -5,6 +5,8 @@ Neither mavros_msgs nor px4_msgs is to be had as a wheel. What is in their messa
 definitions; over DDS their place is taken by messages that every ROS has.
 """
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from autopilots import Px4, ardupilot, from_px4_msgs, mavros
@@ -12,6 +14,7 @@ from builtin_interfaces.msg import Time
 from depth_source import HEIGHT, WIDTH, DepthSource
 from geometry_msgs.msg import PointStamped, Quaternion
 from rclpy.parameter import Parameter
+from rclpy.time import Time as Moment
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import LaserScan
 from std_msgs.msg import Header, UInt16MultiArray
@@ -167,6 +170,25 @@ def test_px4_gets_the_same_over_its_own_topic(bench, source, monkeypatch):
     assert len(distances) == 72
     assert distances[0] == 1 and distances[1:].min() == pytest.approx(538, abs=20)
     assert np.argmin(distances[1:]) + 1 in (67, 68)  # to the left
+
+
+@pytest.mark.parametrize('age_s, ignored', [(0.2, False), (0.7, True), (-0.3, True)])
+def test_of_distances_that_px4_will_ignore_for_their_age_it_is_said(bench, source, monkeypatch, age_s, ignored):
+    monkeypatch.setattr(autopilot, 'Px4ObstacleDistance', Px4StandIn)
+    sent = bench.collect(UInt16MultiArray, 'fmu/in/obstacle_distance', 10)
+    node = bench.start(ObstacleNode, autopilot='px4')
+    now = node.get_clock().now().nanoseconds
+    monkeypatch.setattr(node, 'get_clock', lambda: SimpleNamespace(now=lambda: Moment(nanoseconds=now)))
+    source.await_listener()
+    for _ in range(50):
+        source.time_ns = now - round(age_s * 1e9) - 100_000_000
+        source.publish(depth_hw=lopsided())
+        bench.spin(0.1)
+        if sent:
+            break
+    status = node.health.status('', '', {}, [])
+    assert sent and ('PX4 ignores the distances' in status.message) == ignored
+    assert not ignored or f'{age_s:.2f} s old' in status.message
 
 
 def test_the_heartbeat_is_active_while_distances_are_told_and_critical_once_they_stop(

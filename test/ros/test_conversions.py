@@ -254,8 +254,9 @@ def test_obstacles_are_boxes_with_their_distances_and_the_gone_are_deleted():
 
 
 def test_a_beam_looks_through_the_middle_of_each_sector():
-    sent = scan.from_sectors(np.array([1, np.inf, np.nan, -np.inf, 60], np.float32), np.pi / 2, 50.0, HEADER)
-    np.testing.assert_array_equal(sent.ranges, [1, np.inf, np.nan, -np.inf, np.inf])
+    sent = scan.from_sectors(np.array([1, np.inf, np.nan, -np.inf, 40], np.float32), np.pi / 2, 50.0, HEADER)
+    np.testing.assert_array_equal(sent.ranges, [1, np.inf, np.nan, -np.inf, 40])
+    assert sent.range_max == 50.0
     angles = sent.angle_min + sent.angle_increment * np.arange(5)
     np.testing.assert_allclose(np.degrees(angles), [-36, -18, 0, 18, 36], atol=1e-4)
     assert sent.angle_max == pytest.approx(angles[-1])

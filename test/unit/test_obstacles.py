@@ -178,3 +178,46 @@ def test_distance_is_from_the_drone_not_the_camera():
 def test_impossible_options_are_refused(options):
     with pytest.raises(ValueError):
         ObstacleOptions(**options)
+
+
+def test_a_sector_of_which_the_picture_shows_a_part_is_not_called_free_but_what_is_seen_in_it_counts():
+    # The picture is 90 degrees wide, the 13 sectors 10 degrees each: the outer two at either side stick out of it.
+    wide = {'sectors': 13, 'sector_angle': np.radians(130)}
+    assert np.flatnonzero(np.isposinf(distances(empty(), **wide))).tolist() == list(range(2, 11))
+    depth = empty()
+    depth[:, :12] = 5  # at the left edge, in sector 10 and what is seen of 11
+    assert np.isfinite(distances(depth, **wide)[10:12]).any()
+
+
+def leaning(down, side=0.0):
+    """Return T_LEVEL_CAM of a camera pitched down, then rolled, degrees."""
+    down, side = np.radians([down, side])
+    about_x = [[1, 0, 0], [0, np.cos(down), np.sin(down)], [0, -np.sin(down), np.cos(down)]]
+    about_z = [[np.cos(side), -np.sin(side), 0], [np.sin(side), np.cos(side), 0], [0, 0, 1]]
+    leaned = T_LEVEL_CAM.copy()
+    leaned[:3, :3] = T_LEVEL_CAM[:3, :3] @ about_x @ about_z
+    return leaned
+
+
+def test_a_camera_that_sees_only_the_ground_calls_nothing_free():
+    # Half of the picture's height is 36.9 degrees: so far down the horizon is just in view, then no more.
+    def free(down, **lean):
+        return np.isposinf(sector_distances(empty(), CAMERA, leaning(down, **lean), ObstacleOptions())).sum()
+
+    assert free(0) == 18 and free(36) > 0
+    assert free(38) == 0 and free(90) == 0
+    assert free(-38) == 0
+
+
+def test_what_leaves_the_picture_because_it_leans_to_the_side_is_not_called_free():
+    result = sector_distances(empty(), CAMERA, leaning(0, side=60), ObstacleOptions())
+    across = np.degrees(np.arctan(95.5 / 128 / np.sin(np.radians(60))))  # where the horizon leaves the picture
+    assert np.isposinf(result).sum() == 2 * int(across // 5)
+
+
+def test_what_is_beyond_the_range_is_free_as_far_as_all_of_it_is_in_view():
+    wall = np.full((192, 256), 30, np.float32)
+    wide = ObstacleOptions(sectors=13, sector_angle=np.radians(130))
+    result = sector_distances(wall, CAMERA, T_LEVEL_CAM, wide, 25.0)
+    assert np.flatnonzero(np.isposinf(result)).tolist() == list(range(2, 11))
+    assert not np.isfinite(result).any()

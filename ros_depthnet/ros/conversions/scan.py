@@ -6,13 +6,12 @@ from std_msgs.msg import Header
 
 def from_sectors(distances: np.ndarray, angle: float, farthest: float, header: Header) -> LaserScan:
     """
-    Return one beam in the middle of each sector; REP-117 values stay, and beyond `farthest` is free (+Inf).
+    Return one beam in the middle of each sector; REP-117 values stay.
 
     distances: (sectors,) metres, from right to left over `angle` radians, centred on the x axis of the
-    header's frame, whose z is up.
+    header's frame, whose z is up. farthest: metres, up to where they are told.
     """
     increment = angle / len(distances)
-    ranges = np.where(distances > farthest, np.inf, distances).astype(np.float32)
     return LaserScan(
         header=header, angle_min=(increment - angle) / 2, angle_max=(angle - increment) / 2,
-        angle_increment=increment, range_min=0.0, range_max=float(farthest), ranges=ranges.tolist())
+        angle_increment=increment, range_min=0.0, range_max=float(farthest), ranges=distances.tolist())
