@@ -1,5 +1,6 @@
 """What strangers read: short, complete, without a dead link, and every printed command exists."""
 
+import functools
 import itertools
 import json
 import os
@@ -130,6 +131,7 @@ def short_flight(tmp_path_factory):
     return folder
 
 
+@functools.cache
 def run(*words):
     return subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, check=True, cwd=ROOT,
                           env={**os.environ, 'PYTHONPATH': str(ROOT)}).stdout
