@@ -12,10 +12,12 @@ from ros_depthnet.core.autopilot import obstacle_distance_cm
 from ros_depthnet.core.cloud import CloudOptions, make_cloud, trusted_depth
 from ros_depthnet.core.motion import inverse
 from ros_depthnet.core.mounting import levelled
+from ros_depthnet.core.obstacle_tracks import ObstacleTracks
 from ros_depthnet.core.obstacles import ObstacleOptions, cluster_obstacles, sector_distances
+from ros_depthnet.flight.messages.stamp import to_ns
 from ros_depthnet.ros import topics
 from ros_depthnet.ros.autopilot import AutopilotLink, check_autopilot
-from ros_depthnet.ros.conversions.markers import from_boxes
+from ros_depthnet.ros.conversions.markers import from_obstacles, shown_by
 from ros_depthnet.ros.conversions.scan import from_sectors
 from ros_depthnet.ros.depth_consumer import DepthConsumer
 from ros_depthnet.ros.depth_link import DepthFrame, DepthLink
@@ -39,7 +41,8 @@ class ObstacleNode(DepthConsumer):
         self._obstacles = self.advertise(topics.OBSTACLES, MarkerArray)
         self._distances = self.advertise(topics.OBSTACLE_DISTANCE, LaserScan)
         self._autopilot = AutopilotLink(self)
-        self._shown = 0
+        self._tracks = ObstacleTracks()
+        self._shown: set[tuple[str, int]] = set()
 
     def activate(self) -> None:
         """Work, and tell the autopilot so."""
@@ -98,9 +101,13 @@ class ObstacleNode(DepthConsumer):
                                max_relative_deviation=settings.max_relative_deviation)
         cloud = make_cloud(frame.depth_hw, frame.deviation_hw, None, frame.camera, places.T_out_cam, trusted)
         boxes = cluster_obstacles(cloud.points, places.T_out_body[:3, 3], places.T_out_level[:3, 2], options)
+        if not frame.pose:
+            self._tracks.reset()   # as seen by a moving camera everything moves
+        obstacles = self._tracks.update(to_ns(frame.header.stamp), boxes, places.T_out_body[:3, 3])
         header = Header(stamp=frame.header.stamp, frame_id=places.out_frame)
-        self._obstacles.publish(from_boxes(boxes, header, self._shown))
-        self._shown = len(boxes)
+        message = from_obstacles(obstacles, header, self._shown)
+        self._obstacles.publish(message)
+        self._shown = shown_by(message.markers)
 
     def _publish_distances(self, frame: DepthFrame, places: '_Places') -> None:
         options, settings = options_from(self.settings, ObstacleOptions), self.settings

@@ -63,7 +63,7 @@ POINTS = Topic(
 OBSTACLES = Topic(
     'obstacles',
     'visualization_msgs/msg/MarkerArray',
-    'A box and its distance for each obstacle, nearest first.',
+    'A box and its distance for each obstacle, nearest first, with an id that stays; an arrow for what moves.',
 )
 OBSTACLE_DISTANCE = Topic(
     'obstacle_distance',

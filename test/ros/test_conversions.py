@@ -14,6 +14,7 @@ from visualization_msgs.msg import Marker
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import BadImage
 from ros_depthnet.core.motion import InvalidPose
+from ros_depthnet.core.obstacle_tracks import Obstacle
 from ros_depthnet.core.obstacles import Box
 from ros_depthnet.flight.messages import camera_info as camera_infos
 from ros_depthnet.flight.messages import image as images
@@ -229,18 +230,20 @@ def test_a_cloud_survives_the_way_there_and_back(shape):
             np.testing.assert_array_equal(got_rgb.reshape(rgb.shape), rgb)
 
 
-def boxes(count):
-    return [Box(np.array([i + 1.0, 0, 0]), np.array([1.0, 0.0, 2.0]), i + 0.5, 40) for i in range(count)]
+def obstacle(number, distance=1.0, velocity=(0.0, 0.0, 0.0)):
+    box = Box(np.array([distance, 0, 0]), np.array([1.0, 0.0, 2.0]), distance, 40)
+    return Obstacle(number, box, np.array(velocity), np.full(3, 0.1), 0.5, 2.0)
 
 
 def test_obstacles_are_boxes_with_their_distances_and_the_gone_are_deleted():
-    sent = markers.from_boxes(boxes(2), HEADER, previously=3).markers
+    previous = {('boxes', 7), ('distances', 7), ('boxes', 3), ('distances', 3), ('velocities', 3)}
+    sent = markers.from_obstacles([obstacle(3, 0.5), obstacle(8, 1.5)], HEADER, previous).markers
     added = [marker for marker in sent if marker.action == Marker.ADD]
     assert [(marker.ns, marker.id) for marker in added] == [
-        ('boxes', 0),
-        ('distances', 0),
-        ('boxes', 1),
-        ('distances', 1),
+        ('boxes', 3),
+        ('distances', 3),
+        ('boxes', 8),
+        ('distances', 8),
     ]
     assert added[0].type == Marker.CUBE and 0 < added[0].color.a < 1
     assert (added[0].scale.x, added[0].scale.z) == (1.0, 2.0)
@@ -248,9 +251,19 @@ def test_obstacles_are_boxes_with_their_distances_and_the_gone_are_deleted():
     assert [marker.text for marker in added[1::2]] == ['0.5 m', '1.5 m']
     assert all(marker.pose.orientation.w == 1.0 for marker in added)
     assert {(marker.ns, marker.id) for marker in sent if marker.action == Marker.DELETE} == {
-        ('boxes', 2),
-        ('distances', 2),
+        ('boxes', 7),
+        ('distances', 7),
+        ('velocities', 3),
     }
+
+
+def test_what_moves_has_an_arrow_to_where_it_will_be_in_a_second_and_says_how():
+    sent = markers.from_obstacles([obstacle(0), obstacle(1, velocity=(0.0, 3.0, 0.0))], HEADER, set()).markers
+    (arrow,) = (marker for marker in sent if marker.ns == 'velocities')
+    assert (arrow.id, arrow.type) == (1, Marker.ARROW)
+    start, end = ((point.x, point.y, point.z) for point in arrow.points)
+    assert (start, end) == ((1.0, 0.0, 0.0), (1.0, 3.0, 0.0))
+    assert sent[3].text == '1.0 m, 3.0 +- 0.1 m/s, 2.0 m in 0.5 s'
 
 
 def test_a_beam_looks_through_the_middle_of_each_sector():

@@ -8,10 +8,11 @@ from drone import HEIGHT, STEP, WIDTH
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
+from ros_depthnet.core.obstacle_tracks import ObstacleTracks
 from ros_depthnet.core.obstacles import Box
 from ros_depthnet.flight.messages.image import to_depth
 from ros_depthnet.flight.messages.stamp import to_ns
-from ros_depthnet.ros.conversions.markers import from_boxes, to_boxes
+from ros_depthnet.ros.conversions.markers import from_obstacles, to_boxes
 from ros_depthnet.ros.live_view import show_live
 
 
@@ -28,8 +29,13 @@ class Seen:
         self.obstacles.append(boxes)
 
 
+def standing(boxes):
+    return ObstacleTracks().update(0, boxes, np.zeros(3))
+
+
 def test_depth_comes_with_its_image_deviation_and_pose(drone):
-    seen, drawn = Seen(), from_boxes([Box(np.array([4.0, 1.0, 0.0]), np.array([1.0, 2.0, 3.0]), 3.5, 40)], Header(), 0)
+    box = Box(np.array([4.0, 1.0, 0.0]), np.array([1.0, 2.0, 3.0]), 3.5, 40)
+    seen, drawn = Seen(), from_obstacles(standing([box]), Header(), set())
     markers = drone.bench.publisher(MarkerArray, 'obstacles')
     drone.start()
     listening = threading.Thread(target=show_live, args=(seen, '', 8.0, lambda text: None))
@@ -56,6 +62,6 @@ def test_no_depth_is_a_sentence(bench):
 
 def test_boxes_are_read_back_as_they_were_drawn():
     boxes = [Box(np.array([1.0, 2.0, 3.0]), np.array([1.0, 0.5, 2.0]), 2.2, 0), Box(np.zeros(3), np.ones(3), 7.1, 0)]
-    found = to_boxes(from_boxes(boxes, Header(), 5))
+    found = to_boxes(from_obstacles(standing(boxes), Header(), {('boxes', 9)}))
     assert [(*box.centre, *box.size, box.distance) for box in found] == [
         (*box.centre, *box.size, box.distance) for box in boxes]

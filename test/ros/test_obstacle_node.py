@@ -69,6 +69,26 @@ def test_obstacles_that_are_gone_are_deleted(bench, source):
     assert not cubes(gone)
 
 
+def test_what_crosses_is_said_to_and_what_stands_is_not(bench, source):
+    """A pole at 4 m moves to the right by 0.3 m every 0.1 s, another at 6 m stands."""
+    obstacles = bench.collect(MarkerArray, 'obstacles', 10)
+    bench.start(ObstacleNode, stride=1, min_height=-9.0, max_height=9.0, max_size=9.0)
+    source.await_listener()
+    for step in range(9):
+        depth_hw = poles({2: 6.0, 12 + round(4.5 * step): 4.0})
+        source.publish(depth_hw=depth_hw)
+        bench.spin(0.15)
+    bench.until(lambda: obstacles)
+    boxes = cubes(obstacles[-1])
+    (arrow,) = (marker for marker in obstacles[-1].markers if marker.ns == 'velocities')
+    assert arrow.id == boxes[0].id != boxes[1].id
+    start, end = arrow.points
+    assert end.y - start.y == pytest.approx(-3.0, abs=0.5)
+    assert abs(end.x - start.x) < 0.5
+    numbers = [[box.id for box in cubes(message)] for message in obstacles if len(cubes(message)) == 2]
+    assert len(numbers) > 5 and all(pair == numbers[0] for pair in numbers)
+
+
 def test_distances_per_direction_are_those_of_the_poles(bench, source):
     scans = bench.collect(LaserScan, 'obstacle_distance')
     bench.start(ObstacleNode, sectors=9)
