@@ -32,7 +32,7 @@ _REACH = 3.0                  # deviations, likewise
 _GROSS = 20.0                 # grey levels: what differs by more differs
 _MOST = 8.0                   # log odds that are carried on
 _FORGETTING_S = 0.5           # seconds after which evidence counts for 1/e
-_WEIGHTS = np.float32((1.25, 0.45, 0.4, -4.5))   # of surprise, gain near, gain far, and nothing at all
+_WEIGHTS = np.array((1.25, 0.45, 0.4, -4.5), np.float32)   # of surprise, gain near, gain far, and nothing at all
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +96,7 @@ def _compared(views: Views, depth_map: DepthMap) -> tuple[np.ndarray, list[np.nd
     uncertain = _flow_covariance(grey, noise)
     inverse_hw = 1 / np.nan_to_num(depth_map.depth_hw, nan=_NOWHERE)
     deviation_hw = np.maximum(np.nan_to_num(depth_map.deviation_hw, nan=1), np.float32(_LEAST_DEVIATION))
-    intrinsics = np.float32((camera.fx, camera.fy, camera.cx, camera.cy))
+    intrinsics = np.array((camera.fx, camera.fy, camera.cx, camera.cy), np.float32)
     sums = np.zeros((3, *grey.shape), np.float32)
     flows, images = [], []
     for source, T_src_ref in zip(views.sources, views.T_srcs_ref.astype(np.float32), strict=True):
@@ -143,7 +143,7 @@ def _flow(grey: np.ndarray, other: np.ndarray, expected: np.ndarray) -> np.ndarr
 
 def _noise(grey: np.ndarray) -> float:
     """Return the standard deviation of an image's noise, grey levels (Immerkaer 1996, the median of it)."""
-    second = cv2.filter2D(grey.astype(np.float32), -1, np.float32([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]))
+    second = cv2.filter2D(grey.astype(np.float32), -1, np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32))
     return max(0.5, float(np.median(np.abs(second))) / 0.6745 / 6)
 
 

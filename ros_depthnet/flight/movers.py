@@ -13,7 +13,7 @@ T_of = Callable[[Frame, Sequence[Frame]], dict[Frame, np.ndarray]]
 class Movers:
     """Looks at every frame that depth is known of, and carries on what it found in the one before."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Begin a flight."""
         self.reset()
 
