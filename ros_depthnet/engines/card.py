@@ -91,7 +91,7 @@ class ModelCard:
             raise ModelError(f'The model card {path} lacks {error.args[0]!r}.') from error
         except ModelError:
             raise
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ModelError(f'The model card {path} is malformed: {error}.') from error
 
     def check_file(self) -> None:
@@ -99,7 +99,11 @@ class ModelCard:
         for file, sha256 in ((self.file, self.sha256), (self.int8_file, self.int8_sha256)):
             if file is None:
                 continue
-            if not file.is_file():
-                raise ModelError(f'The model file {file} is missing.')
-            if sha256 and hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
+            try:
+                content = file.read_bytes()
+            except FileNotFoundError as error:
+                raise ModelError(f'The model file {file} is missing.') from error
+            except (OSError, ValueError) as error:
+                raise ModelError(f'The model file {file} cannot be read: {error}.') from error
+            if sha256 and hashlib.sha256(content).hexdigest() != sha256:
                 raise ModelError(f'The model file {file} is damaged or not that of its card (SHA-256).')

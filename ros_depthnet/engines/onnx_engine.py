@@ -75,8 +75,11 @@ class OnnxEngine:
                 self._session = self._in_parts(path) or self._start(str(path))
             except Exception as error:  # ONNX Runtime's exceptions have no common base
                 raise ModelError(f'{path} is no readable ONNX model: {first_line(error)}') from error
-        self.inputs = tuple(node.name for node in self._session.get_inputs())
-        self.outputs = tuple(node.name for node in self._session.get_outputs())
+        try:
+            self.inputs = tuple(node.name for node in self._session.get_inputs())
+            self.outputs = tuple(node.name for node in self._session.get_outputs())
+        except UnicodeDecodeError as error:
+            raise ModelError(f'{self._float32_path} is no readable ONNX model: its names are no text.') from error
         return provider
 
     def _start(self, model: bytes | str) -> onnxruntime.InferenceSession:

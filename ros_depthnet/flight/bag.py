@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mcap.exceptions import McapError
 from mcap.records import Channel, Message, Schema
 from mcap.stream_reader import StreamReader
 from rosbags.interfaces import MessageDefinitionFormat
-from rosbags.rosbag2 import Reader, ReaderError
-from rosbags.serde import SerdeError
-from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
+from rosbags.rosbag2 import Reader
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from ros_depthnet.flight.mounting import TransformTree
 from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM, Topic
@@ -24,11 +22,8 @@ PARAMETERS = {IMAGE: 'image_topic', COMPRESSED: 'compressed_topic', CAMERA_INFO:
               ODOM: 'odom_topic'}
 _SUFFIXES = ('.mcap', '.db3')
 
-# What the readers let through of a damaged file, and of a damaged message.
-_UNREADABLE = (ReaderError, McapError, OSError, sqlite3.Error, ValueError, KeyError, TypeError, AssertionError,
-               IndexError, EOFError, RecursionError, OverflowError, AttributeError, MemoryError)
-_UNDECODABLE = (SerdeError, TypesysError, ValueError, IndexError, KeyError, AssertionError, UnicodeError,
-                TypeError, OverflowError, MemoryError)
+# Of damaged files and messages the libraries let through whatever the damage leads to, down to apsw and struct.
+_DAMAGE = Exception
 
 
 class RecordingError(ValueError):
@@ -110,7 +105,7 @@ class Bag:
         """Return a record's message; None, and a report, where it is damaged."""
         try:
             return self._types.deserialize_cdr(record.cdr, record.type)
-        except _UNDECODABLE as error:
+        except _DAMAGE as error:
             why = str(error) or type(error).__name__
             self._report(f'A damaged message on {record.topic} is left out: {why}.')
             return None
@@ -148,7 +143,7 @@ class Bag:
         """Return what there is to read, by the bag's index where it has one."""
         try:
             return [_Indexed(self.path, self._learn)]
-        except _UNREADABLE as error:
+        except _DAMAGE as error:
             why = str(error).rstrip('.') or type(error).__name__
         files = [self.path] if self.path.is_file() else sorted(
             file for file in self.path.iterdir() if file.suffix in _SUFFIXES)
@@ -157,10 +152,10 @@ class Bag:
         for file in files:
             try:
                 found.append(_Indexed(file, self._learn))
-            except _UNREADABLE:
+            except _DAMAGE:
                 try:
                     found.append(readers[file.suffix](file, self._learn))
-                except (*_UNREADABLE, KeyError):
+                except _DAMAGE:
                     continue
         if not any(storage.counts for storage in found):
             raise RecordingError(f'The bag {self.path} cannot be read: {why}.')
@@ -175,7 +170,7 @@ class Bag:
         try:
             found = get_types_from_msg(definition, kind)
             self._types.register({name: what for name, what in found.items() if name not in self._types.types})
-        except _UNDECODABLE:
+        except _DAMAGE:
             self._report(f'The definition of {kind} in the bag cannot be understood.')
 
 
@@ -202,7 +197,7 @@ class _Indexed:
                 connections = [each for each in reader.connections if each.topic in names]
                 for connection, time_ns, cdr in reader.messages(connections) if connections else ():
                     yield Record(time_ns, connection.topic, connection.msgtype, bytes(cdr))
-        except _UNREADABLE as error:
+        except _DAMAGE as error:
             raise RecordingError(f'The bag {self._path} is damaged: {str(error) or type(error).__name__}.') from error
 
 
@@ -234,7 +229,7 @@ class _CutMcap:
                         channel = channels[record.channel_id]
                         if channel.schema_id in schemas:
                             yield channel, schemas[channel.schema_id], record
-            except _UNREADABLE:
+            except _DAMAGE:
                 return   # here it was cut
 
 

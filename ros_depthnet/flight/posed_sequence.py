@@ -1,5 +1,6 @@
 """Read and write posed sequences: folders of images, poses, (some) true depth and where things move."""
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from ros_depthnet.core.frames import Frame
 
 INDEX_NAME = 'sequence.json'
 _LARGEST_UNIT = np.iinfo(np.uint16).max
+_MOST = 9e9              # of any number; of seconds it is what 64 bits of nanoseconds hold
 _RIGID_TOLERANCE = 1e-2   # poses are often printed with few digits; what is off is made a rotation
 
 
@@ -210,8 +212,8 @@ class _Index:
 
     def number(self, key: str) -> float:
         number = self.value(key, (int, float), 'a number')
-        if not np.isfinite(number):
-            raise self.error(f'has {number} under "{self.prefix}{key}", which is not a finite number')
+        if not abs(number) <= _MOST:
+            raise self.error(f'has {number} under "{self.prefix}{key}", which is no number that makes sense')
         return float(number)
 
     def positive(self, key: str) -> float:
@@ -236,7 +238,11 @@ class _Index:
 def _camera(section: _Index) -> Camera:
     width, height = (int(section.positive(key)) for key in ('width', 'height'))
     fx, fy = (section.positive(key) for key in ('fx', 'fy'))
-    return Camera(width, height, fx, fy, section.number('cx'), section.number('cy'))
+    cx, cy = (section.number(key) for key in ('cx', 'cy'))
+    try:
+        return Camera(width, height, fx, fy, cx, cy)
+    except ValueError as error:
+        raise section.error(f'has no camera: {error}') from error
 
 
 def _frame(entry: _Index, folder: Path) -> SequenceFrame:
@@ -245,7 +251,7 @@ def _frame(entry: _Index, folder: Path) -> SequenceFrame:
         folder / entry.value(key, str, 'a file name') if entry.content.get(key) is not None else None
         for key in ('depth', 'moving'))
     for path in filter(None, (image_path, depth_path, moving_path)):
-        if not path.is_file():
+        if not os.path.isfile(path):  # unlike Path's, it takes names that no file can have
             raise entry.error(f'names {path}, which is not there')
     return SequenceFrame(image_path, round(entry.number('stamp') * 1e9), _pose(entry), depth_path, moving_path)
 
@@ -253,7 +259,7 @@ def _frame(entry: _Index, folder: Path) -> SequenceFrame:
 def _pose(entry: _Index) -> np.ndarray:
     try:
         T_world_cam = np.asarray(entry.content.get('T_world_cam'), np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         T_world_cam = np.empty(0)
     if T_world_cam.shape != (4, 4) or not np.isfinite(T_world_cam).all():
         raise entry.error(f'needs a 4x4 matrix of finite numbers under "{entry.prefix}T_world_cam"')

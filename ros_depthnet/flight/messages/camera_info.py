@@ -46,6 +46,17 @@ class Calibration:
 
 def to_calibration(message: Any) -> Calibration:
     """Return what a camera_info says; raises NoCamera."""
+    try:
+        return _calibration(message)
+    except NoCamera:
+        raise
+    except UnknownLens as error:
+        raise NoCamera(str(error)) from error
+    except ValueError as error:
+        raise NoCamera(f'The camera_info makes no sense: {error}') from error
+
+
+def _calibration(message: Any) -> Calibration:
     K, P = np.reshape(message.k, (3, 3)), np.reshape(message.p, (3, 4))
     R = np.reshape(message.r, (3, 3))
     K = K if K[0, 0] > 0 else P[:, :3]
@@ -57,15 +68,12 @@ def to_calibration(message: Any) -> Calibration:
         )
     pinhole, oddity = _published(message, matrix)
     D = tuple(float(coefficient) for coefficient in message.d)
-    turned = abs(np.linalg.det(R)) > .5 and not np.allclose(R, np.eye(3))
+    turned = np.isfinite(R).all() and abs(np.linalg.det(R)) > .5 and not np.allclose(R, np.eye(3))
     if not any(D) and not turned:
         return Calibration(pinhole, None, oddity)
     raw, _ = _published(message, K)
-    try:
-        lens = Lens(raw, message.distortion_model or 'plumb_bob', D or (0.0,) * 5,
-                    tuple(R.ravel() if turned else np.eye(3).ravel()))
-    except UnknownLens as error:
-        raise NoCamera(str(error)) from error
+    lens = Lens(raw, message.distortion_model or 'plumb_bob', D or (0.0,) * 5,
+                tuple(R.ravel() if turned else np.eye(3).ravel()))
     return Calibration(pinhole, lens, oddity)
 
 

@@ -64,13 +64,22 @@ class ImageReader:
         if encoding.dtype == 'u2':
             self._bits = max(self._bits, int(pixels.max()).bit_length())
             pixels = cv2.convertScaleAbs(pixels, alpha=255 / (2 ** self._bits - 1))
-        return pixels if encoding.to_rgb is None else cv2.cvtColor(pixels, encoding.to_rgb)
+        if encoding.to_rgb is None:
+            return pixels
+        try:
+            return cv2.cvtColor(pixels, encoding.to_rgb)
+        except cv2.error as error:  # two pixels share a colour, and one is left over
+            raise BadImage(f'The {message.encoding} image cannot be {message.width} x {message.height} '
+                           'pixels: set another size in the camera driver.') from error
 
 
 def _decompressed(message: Any) -> np.ndarray:
     """Return the pixels as they are stored: calibration and tf are of those, whatever EXIF tells viewers."""
     data = np.frombuffer(message.data, np.uint8)
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+    try:
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
+    except cv2.error:  # it claims to be larger than OpenCV reads at all
+        bgr = None
     if bgr is None:
         raise BadImage(
             f'The compressed image of {data.size} bytes (format {message.format!r}) cannot be decoded: '
@@ -136,4 +145,6 @@ def _pixels(message: Any, encoding: _Encoding) -> np.ndarray:
     pixels: np.ndarray = np.ndarray(shape, dtype, message.data, 0, strides)
     if encoding.channels == 1:
         pixels = pixels[..., 0]
+    if message.step % dtype.itemsize:  # OpenCV takes only whole pixels from row to row
+        pixels = pixels.copy()
     return pixels.astype(dtype.newbyteorder('='), copy=False)

@@ -1,0 +1,424 @@
+"""
+Every reader of what comes from outside, on inputs that nobody meant: only its documented errors may come out.
+
+`python test/unit/fuzz.py [--inputs N] [--seconds S] [READER ...]` runs many, each reader in a process of its
+own, so that a crash or a hang is a finding too.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import io
+import json
+import math
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import yaml
+
+from ros_depthnet.cli.main import SUBCOMMANDS, _parser
+from ros_depthnet.core.cloud import CloudOptions
+from ros_depthnet.core.frames import BadImage
+from ros_depthnet.core.measurer import EstimatorOptions
+from ros_depthnet.core.motion import InvalidPose
+from ros_depthnet.core.obstacles import ObstacleOptions
+from ros_depthnet.engines.card import ModelCard, ModelError
+from ros_depthnet.engines.model import load_model
+from ros_depthnet.evaluation.evaluate import Variant
+from ros_depthnet.evaluation.pose_noise import PoseNoise
+from ros_depthnet.flight.bag import Bag, RecordingError
+from ros_depthnet.flight.intake import IntakeOptions
+from ros_depthnet.flight.messages.camera_info import NoCamera, to_calibration
+from ros_depthnet.flight.messages.image import _COLOURS, _DEPTHS, ImageReader, to_depth
+from ros_depthnet.flight.messages.pose import READERS as POSES
+from ros_depthnet.flight.posed_sequence import PosedSequence, SequenceError
+from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM
+
+HANG_S = 20
+NUMBERS = (0, 1, -1, 2, 3, 7, 16, 255, 640, 2**31 - 1, 2**32 - 1, 0.5, -0.5, 1e-9, 1e9, 1e300, -1e300,
+           math.nan, math.inf, -math.inf)  # fmt: skip
+ODDITIES = (*NUMBERS, None, True, False, '', 'x', 'a' * 999, '\0', 'é', [], {}, [1], [[]], {'a': 1}, '../..', 10**400)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """
+    What is fuzzed: `prepare` a folder once; then `read` takes a random generator, and may raise `documented`.
+    """
+
+    read: Callable
+    documented: tuple[type[Exception], ...]
+    prepare: Callable = lambda folder: None
+
+
+def mutated(rng, data: bytes) -> bytes:
+    """Return bytes of which a few are others, or missing, or twice."""
+    data = bytearray(data)
+    for _ in range(int(rng.integers(1, 6))):
+        if not data:
+            break
+        first = int(rng.integers(len(data)))
+        length = int(min(rng.geometric(0.2), len(data) - first))
+        kind = rng.integers(5)
+        if kind == 0:
+            data[first] ^= 1 << int(rng.integers(8))
+        elif kind == 1:
+            data[first : first + length] = rng.bytes(length)
+        elif kind == 2:
+            del data[first : first + length]
+        elif kind == 3:
+            data[first:first] = data[first : first + length]
+        else:
+            del data[first:]
+    return bytes(data)
+
+
+def altered(rng, tree):
+    """Return a tree of dicts and lists in which one place is something else, or gone."""
+    places = list(_places(tree))
+    if not places:
+        return _odd(rng)
+    where, key = places[rng.integers(len(places))]
+    if rng.random() < 0.2:
+        del where[key]
+    else:
+        where[key] = _odd(rng)
+    return tree
+
+
+def _places(tree):
+    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in list(pairs):
+        yield tree, key
+        yield from _places(value)
+
+
+def _odd(rng):
+    return ODDITIES[rng.integers(len(ODDITIES))]
+
+
+def _number(rng) -> float:
+    return float(NUMBERS[rng.integers(len(NUMBERS))] if rng.random() < 0.5 else rng.normal(0, 10 ** rng.uniform(-2, 3)))
+
+
+def _message(rng, odd: float = 0.3, **usual) -> SimpleNamespace:
+    """Return a message whose whole numbers are now and then others that its fields can hold."""
+    for name, value in usual.items():
+        if type(value) is int and rng.random() < odd:
+            usual[name] = int(rng.integers(0, 2 ** int(rng.integers(1, 32))))
+    return SimpleNamespace(**usual)
+
+
+# Messages.
+
+
+def image(rng):
+    encodings = (*_COLOURS, *_DEPTHS, 'rgb16', '', 'x')
+    encoding = encodings[rng.integers(len(encodings))]
+    width, height, channels = int(rng.integers(0, 20)), int(rng.integers(0, 20)), int(rng.integers(1, 9))
+    data = np.frombuffer(rng.bytes(max(0, width * height * channels + int(rng.integers(-9, 9)))), np.uint8)
+    message = _message(rng, 0.1, width=width, height=height, step=width * channels, is_bigendian=0, encoding=encoding,
+                       data=data)
+    (to_depth if encoding in _DEPTHS else ImageReader().rgb)(message)
+
+
+def compressed(rng, made={}):  # noqa: B006  (made once)
+    if not made:
+        picture = np.random.default_rng(0).integers(0, 255, (24, 32, 3), np.uint8)
+        for suffix in ('.png', '.jpg', '.webp', '.tiff', '.bmp'):
+            made[suffix] = cv2.imencode(suffix, picture)[1].tobytes()
+    data = mutated(rng, made[sorted(made)[rng.integers(len(made))]])
+    ImageReader().rgb(SimpleNamespace(format='jpeg', data=np.frombuffer(data, np.uint8)))
+
+
+def camera_info(rng):
+    matrix = np.array([300.0, 0, 160, 0, 300, 120, 0, 0, 1])
+    fields_ = {'k': matrix, 'r': np.eye(3).ravel(), 'p': np.insert(matrix, [3, 6, 9], 0), 'd': np.zeros(5)}
+    for name, values in fields_.items():
+        if rng.random() < 0.5:
+            values = values.copy()
+            values[rng.integers(len(values))] = _number(rng)
+            fields_[name] = values
+    if rng.random() < 0.3:
+        fields_['d'] = np.array([_number(rng) for _ in range(int(rng.integers(0, 16)))])
+    models = ('plumb_bob', 'equidistant', 'rational_polynomial', '', 'fisheye', 'x')
+    roi = _message(rng, 0.1, x_offset=0, y_offset=0, width=0, height=0, do_rectify=False)
+    to_calibration(_message(rng, 0.1, width=320, height=240, binning_x=0, binning_y=0, roi=roi,
+                            distortion_model=models[rng.integers(len(models))], **fields_))  # fmt: skip
+
+
+def pose(rng):
+    def vector(names):
+        return SimpleNamespace(**{name: _number(rng) for name in names})
+
+    stamp = SimpleNamespace(sec=int(rng.integers(-(2**31), 2**31)), nanosec=int(rng.integers(0, 2**32)))
+    place = SimpleNamespace(position=vector('xyz'), orientation=vector('xyzw'))
+    with_covariance, twist = SimpleNamespace(pose=place), SimpleNamespace(twist=SimpleNamespace(linear=vector('xyz')))
+    message = SimpleNamespace(
+        header=SimpleNamespace(stamp=stamp, frame_id='odom'), child_frame_id='b', twist=twist,
+        timestamp=int(rng.integers(0, 2**63)), timestamp_sample=int(rng.integers(0, 2**63)),
+        pose_frame=int(rng.integers(0, 4)), q=[_number(rng) for _ in range(4)],
+        position=[_number(rng) for _ in range(3)], velocity=[_number(rng) for _ in range(3)],
+    )  # fmt: skip
+    kinds = sorted(POSES)
+    kind = kinds[rng.integers(len(kinds))]
+    message.pose = place if kind.endswith('PoseStamped') else with_covariance
+    found = POSES[kind](message)
+    assert np.isfinite(found.T_world_body).all()
+
+
+# Files.
+
+
+class _Files:
+    """A folder of a reader's own, with what is in it at first."""
+
+    folder: Path
+    content: dict[str, bytes]
+
+
+def _kept(prepare):
+    """Return a `prepare` that makes a folder once and remembers its files."""
+
+    def prepared(folder):
+        _Files.folder = folder
+        prepare(folder)
+        files = [path for path in folder.rglob('*') if path.is_file()]
+        _Files.content = {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+    return prepared
+
+
+def _spoilt(rng, *names: str) -> None:
+    """Spoil one of the files, and put the others back."""
+    chosen = names[rng.integers(len(names))]
+    for name in names:
+        content = _Files.content[name]
+        (_Files.folder / name).write_bytes(mutated(rng, content) if name == chosen else content)
+
+
+def _make_sequence(folder):
+    (folder / 'images').mkdir()
+    cv2.imwrite(str(folder / 'images/0.png'), np.full((8, 8, 3), 9, np.uint8))
+    frame = {'image': 'images/0.png', 'stamp': 0.0, 'T_world_cam': np.eye(4).tolist()}
+    content = {'name': 's', 'camera': {'width': 8, 'height': 8, 'fx': 8.0, 'fy': 8.0, 'cx': 3.5, 'cy': 3.5},
+               'depth_scale': 0.001, 'max_depth': 10.0, 'frames': [frame, {**frame, 'stamp': 1.0}], 'pairs': [[0, 1]]}
+    (folder / 'sequence.json').write_text(json.dumps(content))
+
+
+def sequence(rng):
+    if rng.random() < 0.3:
+        _spoilt(rng, 'sequence.json')
+    else:
+        tree = altered(rng, json.loads(_Files.content['sequence.json']))
+        (_Files.folder / 'sequence.json').write_text(json.dumps(tree))
+    found = PosedSequence.load(_Files.folder)
+    for number in range(len(found.frames)):
+        found.frame(number)
+
+
+def _make_model(folder):
+    from tiny_models import red_is_parallax
+
+    red_is_parallax(folder)
+
+
+def card(rng):
+    path, content = _Files.folder / 'red_is_parallax.yaml', _Files.content['red_is_parallax.yaml']
+    if rng.random() < 0.2:
+        path.write_bytes(mutated(rng, content))
+    else:
+        path.write_text(json.dumps(altered(rng, yaml.safe_load(content))))  # JSON is YAML, and quicker
+    ModelCard.read(path).check_file()
+
+
+def network(rng):
+    data = mutated(rng, _Files.content['red_is_parallax.onnx'])
+    (_Files.folder / 'red_is_parallax.onnx').write_bytes(data)
+    written = yaml.safe_load(_Files.content['red_is_parallax.yaml'])
+    written['sha256'] = hashlib.sha256(data).hexdigest()
+    (_Files.folder / 'red_is_parallax.yaml').write_text(json.dumps(written))
+    load_model(_Files.folder / 'red_is_parallax.onnx', 'cpu')
+
+
+def _make_bag(storage):
+    def make(folder):
+        from rosbags.rosbag2 import StoragePlugin
+        from test_bag import messages, write
+
+        write(folder / 'bag', messages(), StoragePlugin[storage])
+
+    return make
+
+
+def bag(rng):
+    names = sorted(_Files.content)
+    _spoilt(rng, *names)
+    lost = []
+    found = Bag(_Files.folder / 'bag', lost.append)
+    found.require(CAMERA_INFO, ODOM)
+    reader = ImageReader()
+    for record, topic in found.events():
+        message = found.message(record)
+        if message is None:
+            continue
+        with contextlib.suppress(BadImage, NoCamera, InvalidPose):
+            if topic in (IMAGE, COMPRESSED):
+                reader.rgb(message)
+            elif topic == CAMERA_INFO:
+                to_calibration(message)
+            else:
+                POSES[found.type(topic)](message)
+
+
+# What people type.
+
+
+def options(rng):
+    kinds = IntakeOptions, EstimatorOptions, CloudOptions, ObstacleOptions
+    kind = kinds[rng.integers(len(kinds))]
+    chosen = [field for field in fields(kind) if rng.random() < 0.2]
+    values = {}
+    for field in chosen:
+        default = getattr(kind(), field.name)
+        value = _number(rng)
+        values[field.name] = (
+            bool(rng.integers(2)) if isinstance(default, bool)
+            else int(np.clip(value, -(2**31), 2**31)) if isinstance(default, int) and math.isfinite(value)
+            else str(_odd(rng)) if isinstance(default, str) else value
+        )  # fmt: skip
+    kind(**values)
+
+
+WORDS = ('--out', '--model', '--flight', '--methods', '--protocol', '--options', '--widths', '--threads', '--seconds',
+         '--steps', '--size', '--seed', '--json', '--debug', '--version', '--help', '-h', '--', '-1', '0', '1', 'nan',
+         '1e9', 'a,b', '1,2', ',', '=', 'x=y', 'default', '/nowhere', '', ' ', '\0', 'é', '--precision',
+         'int8')  # fmt: skip
+
+
+def command_line(rng):
+    names = (*SUBCOMMANDS, 'nonsense')
+    argv = [names[rng.integers(len(names))], *(WORDS[rng.integers(len(WORDS))] for _ in range(rng.integers(6)))]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            _parser(argv).parse_args(argv)
+        except SystemExit as end:
+            assert end.code in (0, 2)
+
+
+def small_texts(rng):
+    text = ''.join('0123456789.,=-+einfatrusl_ \0é'[i] for i in rng.integers(0, 29, rng.integers(0, 12)))
+    names = [field.name for field in fields(EstimatorOptions)]
+    if rng.random() < 0.5:
+        Variant.parse(f'{names[rng.integers(len(names))]}={text}')
+    else:
+        PoseNoise.parse(text)
+
+
+READERS = {
+    'image': Reader(image, (BadImage,)),
+    'compressed image': Reader(compressed, (BadImage,)),
+    'camera_info': Reader(camera_info, (NoCamera,)),
+    'poses': Reader(pose, (InvalidPose,)),
+    'posed sequence': Reader(sequence, (SequenceError,), _kept(_make_sequence)),
+    'model card': Reader(card, (ModelError,), _kept(_make_model)),
+    'network': Reader(network, (ModelError,), _kept(_make_model)),
+    'bag, MCAP': Reader(bag, (RecordingError,), _kept(_make_bag('MCAP'))),
+    'bag, sqlite3': Reader(bag, (RecordingError,), _kept(_make_bag('SQLITE3'))),
+    'parameters': Reader(options, (ValueError,)),
+    'command line': Reader(command_line, ()),
+    'options as text': Reader(small_texts, (ValueError,)),
+}
+
+
+class Undocumented(AssertionError):
+    """A reader raised what it should not have; the text says with which seed."""
+
+
+def fuzz(name: str, inputs: int, folder: Path, first: int = 0, seconds: float = math.inf) -> Counter:
+    """
+    Give a reader so many inputs, those of the seeds from `first`; returns how often each documented error came.
+
+    '' counts the inputs that were taken. Raises Undocumented, also for what takes longer than HANG_S.
+    """
+    reader, counts, end = READERS[name], Counter(), time.monotonic() + seconds
+
+    def hangs(*_):
+        raise Undocumented(f'hangs for {HANG_S} s')
+
+    signal.signal(signal.SIGALRM, hangs)
+    reader.prepare(folder)
+    for seed in range(first, first + inputs):
+        if time.monotonic() > end:
+            break
+        signal.alarm(HANG_S)
+        try:
+            reader.read(np.random.default_rng(seed))
+            counts[''] += 1
+        except reader.documented as error:
+            assert str(error).strip(), f'{name}: seed {seed} is refused without a word'
+            counts[type(error).__name__] += 1
+        except Exception as error:
+            raise Undocumented(f'{name}: seed {seed}: {type(error).__name__}: {error}') from error
+        finally:
+            signal.alarm(0)
+    return counts
+
+
+def _in_a_process(name: str, inputs: int, seconds: float, said) -> None:
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 2)  # image decoders complain there of each damaged picture
+    folder = Path(tempfile.mkdtemp())
+    try:
+        said.send(fuzz(name, inputs, folder, seconds=seconds))
+    except Undocumented as finding:
+        said.send(str(finding))
+    finally:
+        shutil.rmtree(folder)
+
+
+def main() -> int:
+    """Run, print a line for each reader, and return 1 if anything was found."""
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[1])
+    parser.add_argument('readers', nargs='*', metavar='READER', help=', '.join(READERS))
+    parser.add_argument('--inputs', type=int, default=200_000, help='for each reader (200000)')
+    parser.add_argument('--seconds', type=float, default=600, help='for each reader, at most (600)')
+    arguments = parser.parse_args()
+    found = 0
+    for name in arguments.readers or READERS:
+        ours, theirs = multiprocessing.Pipe(False)
+        process = multiprocessing.get_context('fork').Process(
+            target=_in_a_process, args=(name, arguments.inputs, arguments.seconds, theirs))
+        start = time.monotonic()
+        process.start()
+        theirs.close()
+        try:
+            outcome = ours.recv()
+        except EOFError:
+            process.join()
+            outcome = f'the process died of {signal.Signals(-process.exitcode).name}'
+        process.join()
+        if isinstance(outcome, str):
+            found += 1
+        else:
+            taken = outcome.pop('', 0)
+            refused = ', '.join(f'{count} {error}' for error, count in outcome.items())
+            outcome = f'{taken + sum(outcome.values())} inputs, {taken} taken' + (f', {refused}' if refused else '')
+        print(f'{name:18} {time.monotonic() - start:6.0f} s  {outcome}', flush=True)
+    return bool(found)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""A few inputs for every reader; `make fuzz` gives each two hundred thousand."""
+
+import json
+import zlib
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from fuzz import READERS, Undocumented, fuzz, mutated
+
+from ros_depthnet.core.frames import BadImage
+from ros_depthnet.engines.card import ModelError
+from ros_depthnet.engines.model import load_model
+from ros_depthnet.flight.messages.camera_info import NoCamera, to_calibration
+from ros_depthnet.flight.messages.image import ImageReader
+from ros_depthnet.flight.posed_sequence import PosedSequence, SequenceError
+
+SLOW = 'network', 'bag, MCAP', 'bag, sqlite3'
+
+
+@pytest.mark.parametrize('name', READERS)
+def test_only_documented_errors_come_out(name, tmp_path):
+    counts = fuzz(name, 40 if name in SLOW else 200, tmp_path)
+    assert sum(counts.values()) == (40 if name in SLOW else 200)
+    assert counts[''], 'nothing was taken: the inputs are too wild to find anything'
+    assert len(counts) > 1 or not READERS[name].documented, 'nothing was refused: the inputs are too tame'
+
+
+# What two hundred thousand inputs have found, each as small as can be.
+
+
+def picture(encoding, width, height, step):
+    data = np.zeros(step * height, np.uint8)
+    return SimpleNamespace(encoding=encoding, width=width, height=height, step=step, is_bigendian=0, data=data)
+
+
+def test_a_yuv_image_whose_last_pixel_has_no_partner_is_refused():
+    with pytest.raises(BadImage, match='cannot be 5 x 4 pixels: set another size'):
+        ImageReader().rgb(picture('yuv422', 5, 4, 10))
+    assert ImageReader().rgb(picture('yuv422', 6, 4, 12)).shape == (4, 6, 3)
+
+
+def test_rows_of_half_pixels_are_read():
+    assert ImageReader().rgb(picture('mono16', 5, 4, 11)).shape == (4, 5, 3)
+
+
+def test_a_picture_that_claims_to_be_a_million_wide_is_refused():
+    png = bytearray(cv2.imencode('.png', np.zeros((4, 4, 3), np.uint8))[1].tobytes())
+    png[16:20] = (2**24).to_bytes(4, 'big')
+    png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, 'big')
+    with pytest.raises(BadImage, match='cannot be decoded'):
+        ImageReader().rgb(SimpleNamespace(format='png', data=np.frombuffer(bytes(png), np.uint8)))
+
+
+def test_a_camera_that_binning_leaves_nothing_of_is_refused():
+    K = np.array([300.0, 0, 160, 0, 300, 120, 0, 0, 1])
+    roi = SimpleNamespace(x_offset=0, y_offset=0, width=0, height=0)
+    message = SimpleNamespace(width=320, height=240, k=K, p=np.zeros(12), r=np.eye(3).ravel(), d=(), roi=roi,
+                              distortion_model='', binning_x=999, binning_y=1)  # fmt: skip
+    with pytest.raises(NoCamera, match='makes no sense: The camera image is empty'):
+        to_calibration(message)
+
+
+@pytest.mark.parametrize('change, sentence', [
+    ({'depth_scale': 10**400}, 'no number that makes sense'),
+    ({'frames': [{'image': 'a' * 999, 'stamp': 0.0, 'T_world_cam': np.eye(4).tolist()}]}, 'which is not there'),
+    ({'camera': {'width': 0.5, 'height': 8, 'fx': 8, 'fy': 8, 'cx': 0, 'cy': 0}}, 'The camera image is empty'),
+])  # fmt: skip
+def test_numbers_and_names_that_no_machine_holds_are_refused(tmp_path, change, sentence):
+    READERS['posed sequence'].prepare(tmp_path)
+    content = json.loads((tmp_path / 'sequence.json').read_text()) | change
+    (tmp_path / 'sequence.json').write_text(json.dumps(content))
+    with pytest.raises(SequenceError, match=sentence):
+        PosedSequence.load(tmp_path)
+
+
+@pytest.mark.parametrize('change, sentence', [
+    ({'file': 'a' * 999}, 'cannot be read: .*too long'),
+    ({'parallax_range': [1, 10**400]}, 'is malformed'),
+])  # fmt: skip
+def test_a_card_with_such_is_refused(tmp_path, change, sentence):
+    READERS['model card'].prepare(tmp_path)
+    path = tmp_path / 'red_is_parallax.yaml'
+    path.write_text(json.dumps(yaml.safe_load(path.read_text()) | change))
+    with pytest.raises(ModelError, match=sentence):
+        load_model(path)
+
+
+def test_a_network_whose_inputs_are_called_by_no_text_is_refused(tmp_path):
+    READERS['network'].prepare(tmp_path)
+    path = tmp_path / 'red_is_parallax.onnx'
+    path.write_bytes(path.read_bytes().replace(b'displacements', b'displac\xd1ments'))
+    card = path.with_suffix('.yaml')
+    card.write_text(json.dumps(yaml.safe_load(card.read_text()) | {'sha256': ''}))
+    with pytest.raises(ModelError, match='no readable ONNX model'):
+        load_model(path)
+
+
+def test_an_error_that_is_not_documented_is_a_finding(tmp_path, monkeypatch):
+    def reads(rng):
+        raise KeyError('x')
+
+    monkeypatch.setitem(READERS, 'broken', type(READERS['image'])(reads, (ValueError,)))
+    with pytest.raises(Undocumented, match="broken: seed 0: KeyError: 'x'"):
+        fuzz('broken', 1, tmp_path)
+
+
+def test_mutants_differ_and_are_the_same_for_a_seed():
+    data = bytes(range(200))
+    found = {mutated(np.random.default_rng(seed), data) for seed in range(50)}
+    assert len(found) > 40
+    assert mutated(np.random.default_rng(3), data) == mutated(np.random.default_rng(3), data)
