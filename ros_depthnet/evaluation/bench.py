@@ -1,7 +1,6 @@
 """Speed as ratios: what is compared takes turns in one run, so a busy machine slows all alike."""
 import itertools
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,8 @@ from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import Measurer
 from ros_depthnet.engines.model import load_model
-from ros_depthnet.evaluation.methods import dis, sweep
+from ros_depthnet.evaluation.methods import dis, sgbm, sweep
+from ros_depthnet.evaluation.turns import Contender, taken_in_turns
 from ros_depthnet.flight.session import Session
 
 _ASPECT = 3 / 4
@@ -26,7 +26,7 @@ class Speed:
     """
     How fast a method is; `sources` is 0 for those that take a pair or choose for themselves.
 
-    ms: median of one call, milliseconds. times_dis: how many calls of DIS, at the same size and number of
+    ms, p95_ms: median and 95 % of calls, milliseconds. times_dis: how many calls of DIS, at the same size and number of
     threads, fit in one.
     """
 
@@ -36,12 +36,15 @@ class Speed:
     threads: int
     sources: int
     ms: float
+    p95_ms: float
     frames_per_s: float
     times_dis: float
 
 
 @dataclass(frozen=True, eq=False)
-class _Contender:
+class _Entry:
+    """A method at a size; `sources` as in Speed."""
+
     method: str
     size: tuple[int, int]
     threads: int
@@ -52,32 +55,23 @@ class _Contender:
 def bench(model_name: str, widths: Sequence[int], threads: Sequence[int], sources: Sequence[int],
           seconds: float, progress: Callable[[str], None]) -> Iterator[Speed]:
     """
-    Measure the estimator with a model, DIS and the plane sweep on rendered texture at each width.
+    Measure the estimator with a model, DIS, SGBM and the plane sweep on rendered texture at each width.
 
     The estimator is given images twice as wide and high, and resizes them itself: with fixed sources, and in
     flight, where it takes the next image, chooses its sources and further frames, and remembers. seconds: for
     each contender. Raises ModelError for a width that the model doesn't take.
     """
-    contenders = [contender for count in threads for width in widths
-                  for contender in _contenders(model_name, width, count, sources)]
-    times = [[] for _ in contenders]
-    until = time.monotonic() + seconds * len(contenders)
-    turn = 0
-    while turn < 3 or time.monotonic() < until:
-        for spent, contender in zip(times, contenders, strict=True):
-            progress(f'turn {turn + 1}: {contender.method} at {contender.size[0]} pixels')
-            cv2.setNumThreads(contender.threads)
-            started = time.perf_counter()
-            contender.call()
-            spent.append(time.perf_counter() - started)
-        turn += 1
-    # The first turn allocates and warms caches.
-    medians = [1e3 * float(np.median(spent[1:])) for spent in times]
-    of_dis = {(contender.size, contender.threads): ms
-              for contender, ms in zip(contenders, medians, strict=True) if contender.method == 'dis'}
-    for contender, ms in zip(contenders, medians, strict=True):
-        yield Speed(contender.method, *contender.size, contender.threads, contender.sources, round(ms, 3),
-                    round(1e3 / ms, 2), round(ms / of_dis[contender.size, contender.threads], 3))
+    entries = [entry for count in threads for width in widths
+               for entry in _entries(model_name, width, count, sources)]
+    taken = taken_in_turns([Contender(f'{entry.method} at {entry.size[0]} pixels', entry.threads, entry.call)
+                            for entry in entries], seconds, progress)
+    percentiles = [np.percentile(times, (50, 95)) for times in taken]
+    of_dis = {(entry.size, entry.threads): median
+              for entry, (median, _) in zip(entries, percentiles, strict=True) if entry.method == 'dis'}
+    for entry, (median, p95) in zip(entries, percentiles, strict=True):
+        yield Speed(entry.method, *entry.size, entry.threads, entry.sources, round(float(median), 3),
+                    round(float(p95), 3), round(float(1e3 / median), 2),
+                    round(float(median / of_dis[entry.size, entry.threads]), 3))
 
 
 def default_threads() -> tuple[int, ...]:
@@ -86,7 +80,7 @@ def default_threads() -> tuple[int, ...]:
     return tuple(dict.fromkeys((1, cores)))
 
 
-def _contenders(model_name: str, width: int, threads: int, sources: Iterable[int]) -> Iterator[_Contender]:
+def _entries(model_name: str, width: int, threads: int, sources: Iterable[int]) -> Iterator[_Entry]:
     model = load_model(model_name, threads=threads, input_width=width)
     rough = Camera(width, round(width * _ASPECT), width, width, width / 2, width * _ASPECT / 2)
     camera = rough.resized(*model.input_size(rough))
@@ -98,12 +92,13 @@ def _contenders(model_name: str, width: int, threads: int, sources: Iterable[int
     for frame in itertools.islice(frames, flown.options.buffer_size):
         flown.hold(frame)
     pair = [frame.resized(*size) for frame in (reference, earlier[0])]
-    yield _Contender('dis', size, threads, 0, lambda: dis(*pair))
-    yield _Contender('sweep', size, threads, 0, lambda: sweep(*pair))
+    yield _Entry('dis', size, threads, 0, lambda: dis(*pair))
+    yield _Entry('sgbm', size, threads, 0, lambda: sgbm(*pair))
+    yield _Entry('sweep', size, threads, 0, lambda: sweep(*pair))
     for count in sources:
-        yield _Contender(model.card.name, size, threads, count,
-                         lambda chosen=earlier[:count]: estimator.estimate(reference, chosen))
-    yield _Contender(f'{model.card.name} in flight', size, threads, 0, lambda: flown.add(next(frames)))
+        yield _Entry(model.card.name, size, threads, count,
+                     lambda chosen=earlier[:count]: estimator.estimate(reference, chosen))
+    yield _Entry(f'{model.card.name} in flight', size, threads, 0, lambda: flown.add(next(frames)))
 
 
 def past_a_wall(camera: Camera) -> Iterator[Frame]:

@@ -1,6 +1,10 @@
-"""Which state of the code a number comes from."""
+"""Which state of the code, and which machine, a number comes from."""
 import importlib.metadata
+import os
+import platform
+import re
 import subprocess
+from pathlib import Path
 
 from ros_depthnet.resources import share_path
 
@@ -18,3 +22,12 @@ def commit() -> str:
         return f'version {importlib.metadata.version("ros_depthnet")}'
     except importlib.metadata.PackageNotFoundError:
         return 'unknown'
+
+
+def machine() -> str:
+    """Return the processor's name and how many cores there are."""
+    try:
+        named = re.search(r'^model name\s*: (.*)$', Path('/proc/cpuinfo').read_text(), re.MULTILINE)
+    except OSError:
+        named = None
+    return f'{named[1] if named else platform.machine()}, {os.cpu_count()} cores'

@@ -204,11 +204,15 @@ def test_process_takes_out_what_an_earlier_run_left(flight, tmp_path):
 def test_bench_compares_within_one_run(tmp_path):
     model, numbers = str(red_is_parallax(tmp_path)), tmp_path / 'bench.json'
     assert cli.main(['bench', '--model', model, '--widths', '64', '--threads', '1', '--sources', '1',
-                     '--seconds', '0.05', '--json', str(numbers)]) == 0
-    rows = {row['method']: row for row in json.loads(numbers.read_text())['rows']}
+                     '--seconds', '0.05', '--cameras', '160x120', '--json', str(numbers)]) == 0
+    content = json.loads(numbers.read_text())
+    rows = {row['method']: row for row in content['rows']}
     assert rows['dis']['times_dis'] == 1
     assert rows['sweep']['times_dis'] == pytest.approx(rows['sweep']['ms'] / rows['dis']['ms'], rel=0.01)
-    assert set(rows) == {'dis', 'sweep', 'red_is_parallax', 'red_is_parallax in flight'}
+    assert set(rows) == {'dis', 'sgbm', 'sweep', 'red_is_parallax', 'red_is_parallax in flight'}
+    assert {row['camera'] for row in content['stages']} == {'160x120'}
+    assert content['network']['work'].keys() == {'multiply_adds', 'weight_bytes', 'tensor_bytes'}
+    assert 'cores' in content['machine'] and content['commit']
 
 
 def test_what_bench_flies_past_is_a_wall_at_ten_metres():
