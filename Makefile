@@ -1,4 +1,4 @@
-# Two commands on a bare machine (Debian or Ubuntu with Python 3.10 to 3.12 and make): `make demo` and `make test`.
+# Two commands on a bare machine (Debian or Ubuntu with Python 3.10 to 3.13 and make): `make demo` and `make test`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
