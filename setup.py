@@ -63,6 +63,7 @@ setup(
         ],
         'view': ['rerun-sdk>=0.24'],
         'gpu': ['onnxruntime-gpu>=1.16'],
+        'openvino': ['openvino>=2024.0'],
         'train': [
             'torch>=2.4',
             'onnxscript>=0.5',

@@ -45,7 +45,7 @@ _PRESETTABLE = {
     'fixed_frame': ('odom', 'Frame that RViz shows everything in, the one of the poses.'),
     'use_sim_time': ('', 'Take the time from /clock: true or false. Empty: only with a bag.'),
     'model': ('', 'A shipped model by name, or the path of an .onnx file. Empty: the parameter model.'),
-    'provider': ('', 'What runs the model: auto, cpu, cuda or tensorrt. Empty: the parameter provider.'),
+    'provider': ('', 'What runs the model: auto, cpu, cuda, tensorrt or openvino. Empty: the parameter provider.'),
     'image_transport': ('', 'Take raw or compressed images. Empty: the parameter image_transport.'),
     'cloud_frame': ('', 'Frame of the cloud: odom, or camera, from where mapping casts its rays. Empty: the parameter '
                         'output_frame of cloud_node.'),
