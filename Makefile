@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 FLIGHT ?=
 SOURCES := setup.py setup.cfg pyproject.toml requirements.txt
 
-.PHONY: demo test lint fuzz bench docs clean
+.PHONY: demo test lint format fuzz bench docs clean
 
 demo: $(VENV)/.ready
 	$(BIN)/depthnet demo $(if $(FLIGHT),--flight $(FLIGHT)) --out out/demo
@@ -17,6 +17,10 @@ test: $(VENV)/.ready-test lint
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+format: $(VENV)/.ready-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 # Two hundred thousand inputs for every reader of what comes from outside, ten minutes each at most.
 fuzz: $(VENV)/.ready-test
