@@ -16,8 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this subcommand."""
     parser.add_argument('sets', nargs='+', metavar='SET', type=Path, help='folder with a sequence.json')
     parser.add_argument('--methods', metavar='a,b,...',
-                        help='constant, dis, sgbm, sweep, default, a shipped model, or the path of a model '
-                             '(default: all but paths)')
+                        help='constant, dis, epipolar, sgbm, sweep, default, a shipped model, or the path of a '
+                             'model (default: all but paths)')
     parser.add_argument('--protocol', choices=('pairs', 'stream', 'both'), default='pairs',
                         help='the given pairs, or the estimator flying along and choosing its own sources '
                              '(default: pairs)')

@@ -15,6 +15,11 @@ Method = Callable[[Frame, Frame], DepthAndDeviation]   # (reference, source) -> 
 _SIDEWAYS = np.sin(np.radians(15))   # largest share of the displacement along the optical axis
 
 
+_LEVELS = 4              # of the pyramid in which pixels are followed along their epipolar lines
+_LEAST_PARALLAX = 0.05   # pixels
+_LEAST_CONTRAST = 2.0    # grey levels per pixel along the line: less is noise
+
+
 class NotApplicable(Exception):
     """This method has nothing to say about this pair; the message says why."""
 
@@ -93,6 +98,66 @@ def sgbm(reference: Frame, source: Frame) -> DepthAndDeviation:
     with np.errstate(divide='ignore'):
         depth = focal * baseline / at_pixels / rays_rect[..., 2]
     return _with_geometric_deviation(np.where(at_pixels > 0, depth, np.nan), pair)
+
+
+def epipolar(reference: Frame, source: Frame) -> DepthAndDeviation:
+    """
+    Follow pixels along their epipolar lines from coarse to fine, and answer where there is contrast along them.
+
+    In the manner of Garrigues and Manzanera 2017 (semi-dense epipolar flow); the details are our own: on the
+    coarsest of four levels every pixel of parallax is tried, on the finer ones what pixels and their neighbours
+    found, half a pixel and a pixel to either side; absolute differences over 7x7 pixels decide.
+    """
+    pair = _grey_pair(reference, source)
+    baseline, parallax = float(np.linalg.norm(pair.displacement)), None
+    for halvings in reversed(range(_LEVELS)):
+        size = tuple(max(16, length >> halvings) for length in pair.reference.shape[::-1])
+        level = _Pair(*(cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (
+            pair.reference, pair.source)), pair.displacement, pair.camera.resized(*size))
+        if parallax is None:
+            tried = [np.full(size[::-1], each, np.float32) for each in np.arange(0.25, size[0] / 3)]
+        else:
+            grown = cv2.resize(parallax, size) * np.float32(size[0] / parallax.shape[1])
+            around = [np.roll(grown, shift, axis) for axis in (0, 1) for shift in (-4, 4)]
+            tried = [grown, *around, *(grown + np.float32(step) for step in (-1, -.5, .5, 1))]
+        parallax = _best_of(level, tried)
+    below, at, above = (_mismatch(pair, parallax + np.float32(step)) for step in (-.5, 0, .5))
+    curvature = below - 2 * at + above
+    with np.errstate(divide='ignore', invalid='ignore'):
+        parallax = parallax + np.where(curvature > 0, np.clip((below - above) / curvature / 4, -.5, .5), 0)
+        depth = np.where(_contrast_along(pair) > _LEAST_CONTRAST, pair.camera.fx * baseline / parallax, np.nan)
+    return _with_geometric_deviation(np.where(depth > 0, depth, np.nan), pair)
+
+
+def _best_of(pair: _Pair, tried: Iterable[np.ndarray]) -> np.ndarray:
+    """Return, by pixel, the parallax (H, W) of those tried at which the source looks most alike."""
+    best, least = None, None
+    for parallax in tried:
+        parallax = np.maximum(parallax, np.float32(_LEAST_PARALLAX))
+        mismatch = _mismatch(pair, parallax)
+        if best is None:
+            best, least = parallax, mismatch
+        better = mismatch < least
+        best, least = np.where(better, parallax, best), np.where(better, mismatch, least)
+    return best
+
+
+def _mismatch(pair: _Pair, parallax_hw: np.ndarray) -> np.ndarray:
+    """Return the mean absolute difference (H, W), grey levels, over windows, if pixels have these parallaxes."""
+    depth_hw = pair.camera.fx * np.linalg.norm(pair.displacement) / np.maximum(parallax_hw, _LEAST_PARALLAX)
+    places = pair.camera.project(pair.camera.rays_hw3() * depth_hw[..., None] + pair.displacement)
+    seen = cv2.remap(pair.source, np.nan_to_num(places, nan=-1e4).astype(np.float32), None, cv2.INTER_LINEAR,
+                     borderMode=cv2.BORDER_CONSTANT)
+    return cv2.blur(cv2.absdiff(pair.reference, seen).astype(np.float32), (7, 7))
+
+
+def _contrast_along(pair: _Pair) -> np.ndarray:
+    """Return the mean slope (H, W) of the reference along its epipolar lines, grey levels per pixel, over windows."""
+    grey = cv2.GaussianBlur(pair.reference.astype(np.float32), (0, 0), 1)
+    slopes = np.stack([cv2.Scharr(grey, cv2.CV_32F, x, 1 - x, scale=1 / 32) for x in (1, 0)], -1)
+    line = pair.displacement[:2] - pair.displacement[2] * pair.camera.rays_hw3()[..., :2]
+    line = line / np.maximum(np.linalg.norm(line, axis=-1, keepdims=True), 1e-9)
+    return cv2.blur(np.abs((slopes * line).sum(-1)).astype(np.float32), (7, 7))
 
 
 def _grey_pair(reference: Frame, source: Frame) -> _Pair:
@@ -217,4 +282,4 @@ def _pixels(camera: Camera) -> np.ndarray:
     return np.stack(np.meshgrid(np.arange(camera.width), np.arange(camera.height)), -1).astype(np.float64)
 
 
-CLASSICAL: dict[str, Method] = {'dis': dis, 'sgbm': sgbm, 'sweep': sweep}
+CLASSICAL: dict[str, Method] = {'dis': dis, 'epipolar': epipolar, 'sgbm': sgbm, 'sweep': sweep}

@@ -1,4 +1,6 @@
 """The classical methods on a plane whose depth is known exactly, and on the published reference values."""
+import dataclasses
+
 import cv2
 import numpy as np
 import plane_world as world
@@ -30,6 +32,23 @@ def test_dis_triangulates_the_plane(source):
 @pytest.mark.parametrize('source', [SIDEWAYS, UP, FORWARD, BACKWARD])
 def test_sweep_finds_the_plane(source):
     assert np.median(relative_errors(methods.sweep, source)) < 0.03
+
+
+@pytest.mark.parametrize('source', [SIDEWAYS, UP, FORWARD, BACKWARD])
+def test_epipolar_flow_finds_the_plane_where_there_is_contrast(source):
+    errors = relative_errors(methods.epipolar, source)
+    assert np.nanmedian(errors) < 0.03
+    assert np.isfinite(errors).mean() > 0.5
+
+
+def test_epipolar_flow_says_nothing_of_what_is_plain_along_the_motion():
+    def striped(T, seconds):
+        frame = world.frame(T, seconds)
+        rows = np.broadcast_to(frame.image[:, 80:81], frame.image.shape)   # alike all along x
+        return dataclasses.replace(frame, image=np.ascontiguousarray(rows))
+    along_x = world.pose([0.4, 0, 0])
+    estimate = methods.epipolar(striped(world.pose([0, 0, 0]), 0), striped(along_x, 0.1))
+    assert np.isnan(estimate.depth_hw).all()
 
 
 @pytest.mark.parametrize('source', [SIDEWAYS, UP, world.pose([-0.4, 0.02, 0])])
