@@ -16,6 +16,9 @@ import yaml
 
 from ros_depthnet.cli import main as cli
 from ros_depthnet.core.reasons import Drop
+from ros_depthnet.evaluation.evaluate import COMMON_SCORES
+from ros_depthnet.evaluation.methods import CLASSICAL
+from ros_depthnet.evaluation.metrics import Scores
 from ros_depthnet.evaluation.processing import FOLDERS
 from ros_depthnet.flight.posed_sequence import PosedSequence
 from ros_depthnet.resources import share_path
@@ -168,6 +171,13 @@ def test_the_reference_page_shows_every_argument_topic_and_parameter():
 def test_every_reason_to_drop_a_frame_is_explained():
     page = (ROOT / 'docs' / 'troubleshooting.md').read_text(encoding='utf-8')
     assert not [reason.value for reason in Drop if f'`{reason.value}`' not in page]
+
+
+def test_every_method_and_score_is_explained():
+    page = (ROOT / 'docs' / 'benchmarks.md').read_text(encoding='utf-8')
+    common = (f'{name}_common' for name in COMMON_SCORES)
+    names = ('constant', *CLASSICAL, *Scores.__dataclass_fields__, 'flicker', *common)
+    assert not [name for name in names if f'`{name}`' not in page]
 
 
 def test_links_of_the_pages_at_the_root_lead_somewhere():
