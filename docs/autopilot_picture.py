@@ -44,8 +44,7 @@ def flight_frame(index: int):
     depth = np.where(depth >= flight['max_depth'], np.float32(np.inf), depth)
     T_world_cam = np.array(entry['T_world_cam'])
     T_world_body = T_world_cam @ inverse(mounting((0, 0, 0), FORWARD_RPY))
-    return rgb, np.where(depth == 0, np.float32(np.nan), depth), camera, (
-        inverse(levelled(T_world_body)) @ T_world_cam)
+    return rgb, np.where(depth == 0, np.float32(np.nan), depth), camera, (inverse(levelled(T_world_body)) @ T_world_cam)
 
 
 def place(right_deg, metres) -> np.ndarray:
@@ -94,8 +93,7 @@ def from_above(told: ObstacleDistance, points_level: np.ndarray) -> np.ndarray:
     return picture
 
 
-def from_aboard(rgb: np.ndarray, camera: Camera, T_level_cam: np.ndarray,
-                told: ObstacleDistance) -> np.ndarray:
+def from_aboard(rgb: np.ndarray, camera: Camera, T_level_cam: np.ndarray, told: ObstacleDistance) -> np.ndarray:
     """Draw borders of sectors at eye level, and what is told of each, over the image."""
     scale = 2 * SIZE / 3 / rgb.shape[0]
     picture = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -133,8 +131,7 @@ def legend(width: int) -> np.ndarray:
         y = 24 + 35 * row
         cv2.rectangle(picture, (16, y - 10), (46, y + 10), colour, -1)
         cv2.putText(picture, words, (60, y + 5), FONT, 0.5, BLACK, 1, cv2.LINE_AA)
-    cv2.putText(picture, 'Degrees count clockwise from straight ahead.', (16, y + 36), FONT, 0.5, BLACK, 1,
-                cv2.LINE_AA)
+    cv2.putText(picture, 'Degrees count clockwise from straight ahead.', (16, y + 36), FONT, 0.5, BLACK, 1, cv2.LINE_AA)
     return picture
 
 

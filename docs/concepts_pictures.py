@@ -42,11 +42,22 @@ def parallax() -> None:
     moved = camera.project(camera.rays_hw3()[tuple(grid)] * depths[:, None] + t)
     figure, axes = plt.subplots(figsize=(6.4, 4.8))
     axes.imshow(reference.image, alpha=0.6)
-    arrows = axes.quiver(*grid[::-1], *(moved - grid[::-1].T).T, np.log10(depths), angles='xy', scale_units='xy',
-                         scale=1, cmap='turbo_r', width=0.003)
+    arrows = axes.quiver(
+        *grid[::-1],
+        *(moved - grid[::-1].T).T,
+        np.log10(depths),
+        angles='xy',
+        scale_units='xy',
+        scale=1,
+        cmap='turbo_r',
+        width=0.003,
+    )
     axes.plot(*motion.foe(camera, t), 'o', mfc='none', mec='k', ms=14, mew=2)
-    axes.set(title=f'{np.linalg.norm(t):.2f} m flown: near things shift, the focus of expansion (circle) does not',
-             xticks=[], yticks=[])
+    axes.set(
+        title=f'{np.linalg.norm(t):.2f} m flown: near things shift, the focus of expansion (circle) does not',
+        xticks=[],
+        yticks=[],
+    )
     bar = figure.colorbar(arrows, shrink=0.7, ticks=np.log10([3, 5, 10, 20, 50]), label='true depth, metres')
     bar.ax.set_yticklabels(['3', '5', '10', '20', '50'])
     figure.savefig(IMAGES / 'parallax.png')

@@ -103,11 +103,23 @@ def measured(name, provider, precision, size, arguments, sets):
         measurer = Measurer(each, options)
         estimates, times = timed(measurer, frames, arguments.turns)
         off = np.abs(np.log(estimates[-1].depth_hw / expected))
-        stages = {stage: float(np.median([one.milliseconds[stage] for one in estimates]))
-                  for stage in estimates[-1].milliseconds}
-        yield Row(provider, each.engine.precision, way, f'{size[0]}x{size[1]}', start, float(np.median(times)),
-                  float(np.percentile(times, 95)), float(np.nanmean(off)), float(np.nanpercentile(off, 99)), stages,
-                  {one.name: score(measurer, one) for one in sets})
+        stages = {
+            stage: float(np.median([one.milliseconds[stage] for one in estimates]))
+            for stage in estimates[-1].milliseconds
+        }
+        yield Row(
+            provider,
+            each.engine.precision,
+            way,
+            f'{size[0]}x{size[1]}',
+            start,
+            float(np.median(times)),
+            float(np.percentile(times, 95)),
+            float(np.nanmean(off)),
+            float(np.nanpercentile(off, 99)),
+            stages,
+            {one.name: score(measurer, one) for one in sets},
+        )
 
 
 def main():
@@ -125,11 +137,17 @@ def main():
     print(LINE.format(*HEAD))
     for (provider, precision), size in itertools.product(combinations, SIZES):
         try:
-            for row in measured(arguments.model, provider, precision, size, arguments,
-                                sets if size == (640, 480) else ()):
+            for row in measured(
+                arguments.model, provider, precision, size, arguments, sets if size == (640, 480) else ()
+            ):
                 rows.append(row)
-                numbers = (f'{row.start_s:.1f}', f'{row.median:.1f}', f'{row.p95:.1f}',
-                           f'{row.off:.6f}', f'{row.off_p99:.4f}')
+                numbers = (
+                    f'{row.start_s:.1f}',
+                    f'{row.median:.1f}',
+                    f'{row.p95:.1f}',
+                    f'{row.off:.6f}',
+                    f'{row.off_p99:.4f}',
+                )
                 stages = ', '.join(f'{stage} {ms:.1f}' for stage, ms in row.stages.items())
                 print(LINE.format(row.provider, row.precision, row.way, row.camera, *numbers, stages), flush=True)
                 for name, scores in row.scores.items():
@@ -141,8 +159,9 @@ def main():
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         about = {'commit': commit(), 'onnxruntime': onnxruntime.__version__, 'machine': platform.processor()}
-        arguments.json.write_text(json.dumps({**about, 'rows': [asdict(row) for row in rows], 'refused': refused},
-                                             indent=1) + '\n')
+        arguments.json.write_text(
+            json.dumps({**about, 'rows': [asdict(row) for row in rows], 'refused': refused}, indent=1) + '\n'
+        )
 
 
 if __name__ == '__main__':

@@ -101,9 +101,7 @@ def middlebury(source, sets):
     teddy = scene('Teddy', 'im2.png', 'im6.png', 'disp2.png', 'disp6.png', 4)
     write_disparities(sets / 'teddy', [teddy], 675.0, 0.06)
     for name, folders in (('art', 'Art Books Dolls Moebius'), ('laundry', 'Laundry Reindeer')):
-        scenes = [
-            scene(folder, 'view1.png', 'view5.png', 'disp1.png', 'disp5.png', 3) for folder in folders.split()
-        ]
+        scenes = [scene(folder, 'view1.png', 'view5.png', 'disp1.png', 'disp5.png', 3) for folder in folders.split()]
         write_disparities(sets / name, scenes, float(scenes[0][2].shape[1]), 0.1)
         if name == 'art':
             for exposure, gain in (('darker', 0.5), ('brighter', 2.0)):
@@ -122,9 +120,7 @@ def aloe(source, sets):
     """Middlebury 2006 (CVPR 2007) at half its size; OpenCV, `samples/data` (Debian's opencv-doc)."""
     disparity = units(source / 'aloeGT.png', 2)[::2, ::2]
     size = disparity.shape[::-1]
-    left, right = (
-        cv2.resize(image(source / f'aloe{side}.jpg'), size, interpolation=cv2.INTER_AREA) for side in 'LR'
-    )
+    left, right = (cv2.resize(image(source / f'aloe{side}.jpg'), size, interpolation=cv2.INTER_AREA) for side in 'LR')
     write_disparities(sets / 'aloe', [(left, right, disparity, None)], float(size[0]), 0.1)
 
 

@@ -14,7 +14,11 @@ from ros_depthnet.ros.bring_up import NODES, arguments, bring_up, unknown_argume
 
 _LIFECYCLE = 'change_state', 'get_state', 'get_available_states', 'get_available_transitions', 'get_transition_graph'
 _PARAMETERS = (
-    'describe_parameters', 'get_parameters', 'get_parameter_types', 'list_parameters', 'set_parameters',
+    'describe_parameters',
+    'get_parameters',
+    'get_parameter_types',
+    'list_parameters',
+    'set_parameters',
     'set_parameters_atomically',
 )
 _DESCRIPTIONS = ('get_type_description',)  # since Jazzy

@@ -30,14 +30,28 @@ def markdown() -> str:
     """Return docs/reference.md."""
     lines = [_HEAD]
     lines += [_row(argument) for argument in arguments()]
-    lines += ['', f'## {RECORD}.launch.py', '', '| argument | default | |', '| --- | --- | --- |',
-              *map(_row, arguments_of(RECORD))]
+    lines += [
+        '',
+        f'## {RECORD}.launch.py',
+        '',
+        '| argument | default | |',
+        '| --- | --- | --- |',
+        *map(_row, arguments_of(RECORD)),
+    ]
     for name, peer in PEERS.items():
         own = [*peer.arguments, *(each for each in arguments(peer.defaults) if each.name in peer.defaults)]
         if not own:
             continue
-        lines += ['', f'## {name}.launch.py', '', 'The same, and:', '',
-                  '| argument | default | |', '| --- | --- | --- |', *map(_row, own)]
+        lines += [
+            '',
+            f'## {name}.launch.py',
+            '',
+            'The same, and:',
+            '',
+            '| argument | default | |',
+            '| --- | --- | --- |',
+            *map(_row, own),
+        ]
     lines += ['']
     for node, topics in NODES.items():
         lines += [f'## {node}', '', '| | topic | type | |', '| --- | --- | --- | --- |']

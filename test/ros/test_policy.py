@@ -16,11 +16,16 @@ def allowed(text, node):
     namespace = profile.get('ns').rstrip('/')
 
     def absolute(name):
-        return name.replace('~', f'{namespace}/{node}') if name[0] == '~' else (
-            name if name[0] == '/' else f'{namespace}/{name}')
+        return (
+            name.replace('~', f'{namespace}/{node}')
+            if name[0] == '~'
+            else (name if name[0] == '/' else f'{namespace}/{name}')
+        )
 
-    return {(kind, what): {absolute(each.text) for rules in profile.findall(f'{kind}s[@{what}]') for each in rules}
-            for kind, what in (('topic', 'publish'), ('topic', 'subscribe'), ('service', 'reply'))}
+    return {
+        (kind, what): {absolute(each.text) for rules in profile.findall(f'{kind}s[@{what}]') for each in rules}
+        for kind, what in (('topic', 'publish'), ('topic', 'subscribe'), ('service', 'reply'))
+    }
 
 
 @pytest.mark.parametrize('name', LISTENED)
@@ -39,7 +44,8 @@ def test_a_running_node_is_allowed_what_it_does(bench, model, name):
 def test_arguments_of_the_launch_file_move_names_and_namespace():
     rules = allowed(policy(['preset:=mavros', 'namespace:=uav1', 'image:=/front/image_rect']), 'depth_node')
     assert {'/front/image_rect', '/front/image_rect/compressed', '/uav1/mavros/local_position/odom'} <= rules[
-        'topic', 'subscribe']
+        'topic', 'subscribe'
+    ]
     assert '/uav1/depth/image' in rules['topic', 'publish'] and '/diagnostics' in rules['topic', 'publish']
     assert '/uav1/depth_node/change_state' in rules['service', 'reply']
     assert '/uav1/depth/image' not in rules['topic', 'subscribe']

@@ -45,9 +45,7 @@ def commands(page):
 
 
 OTHERS = 'colcon', 'source', 'export'
-PRINTED = [
-    (page.name, words) for page in (*OF_THE_ROOT, *PAGES) for words in commands(page) if words[0] not in OTHERS
-]
+PRINTED = [(page.name, words) for page in (*OF_THE_ROOT, *PAGES) for words in commands(page) if words[0] not in OTHERS]
 
 
 def test_the_readme_is_short_and_starts_with_a_picture_and_three_commands():
@@ -111,8 +109,15 @@ def test_a_printed_command_is_one_that_exists(page, words):
 
 @pytest.mark.parametrize(
     'words',
-    ['make nothing', 'depthnet evaluate --protocol pear a', 'ros2 launch d uav.launch.py imag:=/a', 'pip install nunpy',
-     'ros2 param set /depth_node max_range -1', 'ros2 param set /depth_node model a', 'ros2 topic hz /depth/imag'],
+    [
+        'make nothing',
+        'depthnet evaluate --protocol pear a',
+        'ros2 launch d uav.launch.py imag:=/a',
+        'pip install nunpy',
+        'ros2 param set /depth_node max_range -1',
+        'ros2 param set /depth_node model a',
+        'ros2 topic hz /depth/imag',
+    ],
 )
 def test_one_that_does_not_is_found_out(words):
     with pytest.raises((AssertionError, SystemExit, ValueError)):
@@ -136,8 +141,14 @@ def short_flight(tmp_path_factory):
 
 @functools.cache
 def run(*words):
-    return subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, check=True, cwd=ROOT,
-                          env={**os.environ, 'PYTHONPATH': str(ROOT)}).stdout
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    ).stdout
 
 
 def test_the_quickstarts_own_commands_run(short_flight, tmp_path):
@@ -199,7 +210,7 @@ def test_the_site_builds_without_a_dead_link_and_finds_one(tmp_path):
     assert (tmp_path / 'site' / 'quickstart.html').is_file()
     shutil.copytree(ROOT / 'docs', tmp_path / 'copy' / 'docs', ignore=shutil.ignore_patterns('lab', 'images'))
     shutil.copy(ROOT / 'mkdocs.yml', tmp_path / 'copy')
-    assert built(tmp_path / 'copy', tmp_path / 'other').returncode != 0   # the lab is gone
+    assert built(tmp_path / 'copy', tmp_path / 'other').returncode != 0  # the lab is gone
 
 
 def test_the_public_names_are_on_the_page_and_load():
