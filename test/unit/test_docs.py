@@ -217,8 +217,9 @@ def test_the_public_names_are_on_the_page_and_load():
     import ros_depthnet
 
     page = (ROOT / 'docs' / 'python.md').read_text(encoding='utf-8')
-    for name in ros_depthnet.__all__:
-        assert getattr(ros_depthnet, name).__doc__ and f'`{name}`' in page
+    rows = re.findall(r'^\| (`.*?) \|', page, re.MULTILINE)
+    assert sorted(name for row in rows for name in re.findall(r'`(\w+)`', row)) == ros_depthnet.__all__
+    assert all(getattr(ros_depthnet, name).__doc__ for name in ros_depthnet.__all__)
     with pytest.raises(AttributeError, match='names no'):
         ros_depthnet.nothing  # noqa: B018
     loaded = run('-c', 'import sys, ros_depthnet; print("numpy" in sys.modules, "Session" in dir(ros_depthnet))')
