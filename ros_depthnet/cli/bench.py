@@ -2,7 +2,9 @@
 import argparse
 import dataclasses
 import json
+import math
 import re
+import tempfile
 from pathlib import Path
 
 from ros_depthnet.cli.progress import Progress
@@ -21,6 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--cameras', type=_sizes, metavar='WxH,...', default=((320, 240), (640, 480), (1280, 720)),
                         help='sizes of camera images whose stages are told (default: 320x240,640x480,1280x720)')
     parser.add_argument('--seconds', type=float, default=1.0, help='for each row (default: 1)')
+    parser.add_argument('--graph', action='store_true',
+                        help='the nodes over DDS too, with the first size of camera images (minutes)')
+    parser.add_argument('--rates', type=_numbers, metavar='Hz,Hz,...', default=(10.0, 30.0, 60.0),
+                        help='rates of images at which the nodes are looked at (default: 10,30,60)')
     parser.add_argument('--json', metavar='FILE', type=Path, help='write the numbers there')
 
 
@@ -28,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure, print, and write what was asked for."""
     from ros_depthnet.evaluation.bench import bench, default_threads
     from ros_depthnet.evaluation.provenance import commit, machine
-    from ros_depthnet.evaluation.stages import stages
+    from ros_depthnet.evaluation.stages import WHOLE, stages
 
     threads = arguments.threads or default_threads()
     with Progress() as progress:
@@ -46,19 +52,50 @@ def run(arguments: argparse.Namespace) -> None:
           f'{max(threads)} threads do in float32 matrix products ({cost.matrix_rate / 1e9:.0f} G/s); '
           f'{cost.work.weight_bytes / 1e6:.1f} MB of weights, {cost.work.tensor_bytes / 1e6:.0f} MB through '
           f'convolutions; an image in flight takes {cost.overhead:.2f} times the network alone.')
+    content = {'rows': [vars(speed) for speed in speeds], 'stages': [vars(stage) for stage in times],
+               'network': dataclasses.asdict(cost)}
+    if arguments.graph:
+        whole = next(stage for stage in times if stage.stage == WHOLE)
+        content['graph'] = _graph(arguments, 1e3 / whole.median_ms)
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        content = {'rows': [vars(speed) for speed in speeds], 'stages': [vars(stage) for stage in times],
-                   'network': dataclasses.asdict(cost), 'model': arguments.model, 'machine': machine(),
-                   'commit': commit()}
+        content |= {'model': arguments.model, 'machine': machine(), 'commit': commit()}
         arguments.json.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
         print(f'Numbers: {arguments.json}')
+
+
+def _graph(arguments: argparse.Namespace, bare_hz: float) -> dict[str, object]:
+    """Measure the nodes, and print that beside the rate of the estimator alone."""
+    from ros_depthnet.ros.graph_bench import MISSING, graph_speed
+    from ros_depthnet.ros.isolation import isolate
+
+    isolate()
+    with tempfile.TemporaryDirectory(prefix='depthnet_bench_') as logs, Progress() as progress:
+        found = graph_speed(arguments.cameras[0], arguments.rates, 2 * arguments.seconds, Path(logs), progress,
+                            {'model': arguments.model})
+    rows = [*([found.at_highest] if found.at_highest else []), *found.at_rates]
+    print(aligned([['\nimages/s', 'missing', 'depth/s', 'latency ms', 'p95', 'jitter', 'cores'], *(
+        [f'{rated.rate_hz:.1f}', f'{rated.missing:.0%}', f'{rated.depth_hz:.1f}', f'{rated.latency_p50_ms:.0f}',
+         f'{rated.latency_p95_ms:.0f}', f'{rated.jitter_ms:.0f}', f'{sum(rated.cpu.values()):.2f}']
+        for rated in rows)], words=0))
+    memory = ', '.join(f'{name} {megabytes:.0f}' for name, megabytes in found.memory_mb.items())
+    print(f'The nodes take {found.highest_hz:.1f} images of {found.camera} a second with at most {MISSING:.0%} '
+          f'missing, the estimator alone {bare_hz:.1f}. First depth {found.first_depth_s:.1f} s after the start; '
+          f'memory in MB: {memory}.')
+    return {**dataclasses.asdict(found), 'bare_hz': round(bare_hz, 2)}
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:
     numbers = tuple(int(part) for part in text.split(','))
     if min(numbers) < 1:
         raise argparse.ArgumentTypeError(f'{text} must be positive whole numbers')
+    return numbers
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    numbers = tuple(float(part) for part in text.split(','))
+    if not all(0 < number < math.inf for number in numbers):
+        raise argparse.ArgumentTypeError(f'{text} must be positive numbers')
     return numbers
 
 

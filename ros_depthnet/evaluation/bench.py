@@ -17,7 +17,7 @@ from ros_depthnet.evaluation.turns import Contender, taken_in_turns
 from ros_depthnet.flight.session import Session
 
 _ASPECT = 3 / 4
-_DISTANCE = 10.0   # metres to the wall
+WALL_DISTANCE = 10.0   # metres
 _SHIFT = 8         # pixels from image to image
 
 
@@ -103,10 +103,15 @@ def _entries(model_name: str, width: int, threads: int, sources: Iterable[int]) 
 
 def past_a_wall(camera: Camera) -> Iterator[Frame]:
     """Yield what a drone sees that flies past a wall without end."""
-    rng = np.random.default_rng(0)
-    noise = rng.integers(0, 256, (camera.height // 4 + 2, camera.width // 2 + 2, 3), np.uint8)
-    texture = cv2.resize(noise, (2 * camera.width, camera.height), interpolation=cv2.INTER_CUBIC)
+    texture = wall_texture(camera)
     for number in itertools.count():
         columns = (number * _SHIFT + np.arange(camera.width)) % texture.shape[1]
-        position = number * _SHIFT * _DISTANCE / camera.fx, 0.0, 0.0
+        position = number * _SHIFT * WALL_DISTANCE / camera.fx, 0.0, 0.0
         yield Frame(number * 100_000_000, texture[:, columns], camera, motion.pose(np.eye(3), position))
+
+
+def wall_texture(camera: Camera) -> np.ndarray:
+    """Return a wall at WALL_DISTANCE as a camera sees it in passing, (H, 2 W, 3) uint8; it goes on at the start."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (camera.height // 4 + 2, camera.width // 2 + 2, 3), np.uint8)
+    return cv2.resize(noise, (2 * camera.width, camera.height), interpolation=cv2.INTER_CUBIC)

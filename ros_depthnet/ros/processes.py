@@ -93,21 +93,22 @@ class Flight:
     when somebody wants its output. `finished` tells when it has been played.
     """
 
-    def __init__(self, recording: str | Path, parameters: Mapping[str, Mapping[str, object]] | None = None,
+    def __init__(self, recording: str | Path | None, parameters: Mapping[str, Mapping[str, object]] | None = None,
                  namespace: str = '', folder: str | Path | None = None,
                  processing_nodes: tuple[str, ...] = PROCESSING_NODES):
         """
-        Prepare to fly; nothing is started yet.
+        Prepare to fly; nothing is started yet. recording: None where another plays the camera.
 
         parameters: by node name, where they are not the defaults. folder: for logs and parameter files; a
         temporary one unless given.
         """
-        names = (*processing_nodes, 'replay_node')
+        names = (*processing_nodes, 'replay_node') if recording else processing_nodes
         self._parameters = {name: dict((parameters or {}).get(name, {})) for name in names}
         for name in processing_nodes:
             # No tf is played, so where tf2_ros is installed there is nothing to wait for.
             self._parameters[name].setdefault('camera_mounting', 'parameters')
-        self._parameters['replay_node']['path'] = str(Path(recording).resolve())
+        if recording:
+            self._parameters['replay_node']['path'] = str(Path(recording).resolve())
         self._namespace = '/' + namespace.strip('/')
         self._given_folder = folder
         self.processes: dict[str, NodeProcess] = {}
