@@ -6,6 +6,7 @@ Everything is done in ln(depth), where the errors of depth from motion are alike
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numba import njit
 
@@ -103,6 +104,20 @@ def carried(old: DepthMap, camera: Camera, T_new_old: np.ndarray, seconds: float
     inverse, variance, age = sums[1:] / np.where(known_hw, sums[0], 1)
     with np.errstate(divide='ignore'):
         return DepthMap(1 / inverse, np.sqrt(variance), age + np.float32(seconds)).where(known_hw)
+
+
+def hidden(depth_map: DepthMap, camera: Camera, T_src_ref: np.ndarray) -> np.ndarray:
+    """Return, (H, W) bool, what of a map another view of this camera does not see for something nearer in the map."""
+    known_hw = np.isfinite(depth_map.depth_hw)
+    places_hw = np.empty((3, *known_hw.shape), np.float32)
+    nearest_hw = np.full(known_hw.shape, np.inf, np.float32)
+    intrinsics = np.float32((camera.fx, camera.fy, camera.cx, camera.cy))
+    _move(depth_map.depth_hw, known_hw, T_src_ref.astype(np.float32), intrinsics, places_hw, nearest_hw)
+    x_hw, y_hw, z_hw = np.nan_to_num(places_hw, nan=-1)
+    # Points fall on some pixels only.
+    nearest_hw = cv2.remap(cv2.erode(nearest_hw, np.ones((3, 3))), x_hw, y_hw, cv2.INTER_NEAREST,
+                           borderMode=cv2.BORDER_CONSTANT, borderValue=float('inf'))
+    return z_hw > SAME_SURFACE * nearest_hw
 
 
 @njit(nogil=True, cache=True, error_model='numpy')

@@ -17,7 +17,7 @@ from numba import njit
 from numba.extending import register_jitable
 
 from ros_depthnet.core.frames import Frame, Views
-from ros_depthnet.core.fusion import TRANSLATION_NOISE, DepthMap
+from ros_depthnet.core.fusion import TRANSLATION_NOISE, DepthMap, hidden
 
 MOVES = 0.5                   # probability from which something counts as moving
 GAPS_S = 0.1, 0.4             # seconds to the frames compared with: fast things soon, slow ones surely
@@ -30,9 +30,13 @@ _NOWHERE = 100.0              # metres, where depth is not known
 _MOST_CORRECTION = 1.0        # of ln(depth), that flow is allowed to suggest
 _REACH = 3.0                  # deviations, likewise
 _GROSS = 20.0                 # grey levels: what differs by more differs
+_OTHER_NOISE = 2.0            # grey levels, beside the images' noise
+_MOST_LEFT = 50.0             # variances
+_FILLING = 8                  # pixels to each side, within which
+_EVEN = 8.0                   # grey levels of difference are one thing
 _MOST = 8.0                   # log odds that are carried on
-_FORGETTING_S = 0.5           # seconds after which evidence counts for 1/e
-_WEIGHTS = np.array((1.25, 0.45, 0.4, -4.5), np.float32)   # of surprise, gain near, gain far, and nothing at all
+_FORGETTING_S = 0.1           # seconds after which evidence counts for 1/e
+_WEIGHTS = np.float32((0.37, 1.13, 0.19, -0.75, 0.57, -4.8))   # of surprise, gains, what is left, and nothing at all
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,22 +78,25 @@ def motion_evidence(views: Views, depth_map: DepthMap, before: Motion | None) ->
     depth_map: of the reference. before: of the newest source, None if nothing is known of it. Sources are
     taken to differ from the reference by less than a second.
     """
-    surprise_hw, gains, flow_hw2 = _compared(views, depth_map)
-    clues = [np.log1p(_shared(surprise_hw)), *(np.log1p(np.maximum(_shared(gain), 0)) for gain in gains)]
-    log_odds_hw = _WEIGHTS[-1] + sum(weight * clue for weight, clue in zip(_WEIGHTS, clues, strict=False))
+    surprise_hw, gains, lefts, flow_hw2 = _compared(views, depth_map)
+    clues = [surprise_hw, *gains, *lefts]
+    log_odds_hw = _WEIGHTS[-1] + sum(weight * np.log1p(_shared(clue))
+                                     for weight, clue in zip(_WEIGHTS, clues, strict=False))
+    log_odds_hw = _filled(log_odds_hw, _grey(views.reference))
     if before is not None:
         seconds = (views.reference.stamp_ns - views.sources[0].stamp_ns) / 1e9
         log_odds_hw = log_odds_hw + np.float32(np.exp(-seconds / _FORGETTING_S)) * _carried(before, flow_hw2)
     return Motion(np.clip(log_odds_hw, -_MOST, _MOST), flow_hw2)
 
 
-def _compared(views: Views, depth_map: DepthMap) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+def _compared(views: Views, depth_map: DepthMap) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray], np.ndarray]:
     """
-    Return how surprising the flow is in a still scene, how much better than depth it explains each source, and it.
+    Return how surprising flow is in a still scene, what it gains over depth and leaves in each source, and it.
 
     The surprise is what is left of the squared Mahalanobis distance of flow from rigid flow, over all sources,
     once depth has been corrected as far as its deviation allows. What flow gains is the difference of mean
-    squared photometric errors, in variances of the images' noise.
+    squared photometric errors, in variances of the images' noise; what a source does not see for something
+    nearer gains nothing. What it leaves is its own error, likewise. Of a source that there is not there is nothing.
     """
     camera, grey = views.camera, _grey(views.reference)
     noise = _noise(grey)
@@ -114,13 +121,16 @@ def _compared(views: Views, depth_map: DepthMap) -> tuple[np.ndarray, list[np.nd
     reach_hw = np.minimum(_REACH * deviation_hw, np.float32(_MOST_CORRECTION))
     correction_hw = np.clip(pull / information, -reach_hw, reach_hw)
     corrected_hw = inverse_hw * np.exp(correction_hw)
-    gains = []
+    gains, lefts, nothing = [], [], np.zeros_like(surprise_hw)
     for flow, image, T_src_ref in zip(flows, images, views.T_srcs_ref.astype(np.float32), strict=True):
         errors = np.empty((*grey.shape, 3), np.float32)
         _errors(grey, image, flow, inverse_hw, corrected_hw, T_src_ref, intrinsics, np.float32(_GROSS ** 2), errors)
         as_said, corrected, flowing = cv2.split(cv2.blur(errors, (_WINDOW, _WINDOW)))
-        gains.append((np.minimum(as_said, corrected) - flowing) / np.float32(noise ** 2 + 4))
-    return surprise_hw, gains, flows[0]
+        unit = np.float32(noise ** 2 + _OTHER_NOISE ** 2)
+        gains.append((np.minimum(as_said, corrected) - flowing) / unit * ~hidden(depth_map, camera, T_src_ref))
+        lefts.append(np.minimum(flowing / unit, _MOST_LEFT))
+    missing = [nothing] * (len(GAPS_S) - len(flows))
+    return surprise_hw, gains + missing, lefts + missing, flows[0]
 
 
 def _carried(before: Motion, flow_hw2: np.ndarray) -> np.ndarray:
@@ -160,8 +170,18 @@ def _flow_covariance(grey: np.ndarray, noise: float) -> tuple[np.ndarray, np.nda
     return yy / determinant, -xy / determinant, xx / determinant
 
 
+def _filled(values_hw: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    """Return values spread over what is of one brightness (guided filter, He 2010): plain things have edges only."""
+    def mean(image):
+        return cv2.blur(image, (2 * _FILLING + 1, 2 * _FILLING + 1))
+    guide = grey.astype(np.float32)
+    at, of = mean(guide), mean(values_hw)
+    slope = (mean(guide * values_hw) - at * of) / (mean(guide * guide) - at * at + np.float32(_EVEN ** 2))
+    return mean(slope) * guide + mean(of - slope * at)
+
+
 def _shared(values_hw: np.ndarray) -> np.ndarray:
-    return np.maximum(cv2.GaussianBlur(np.minimum(values_hw, 100), (0, 0), _SMOOTHING), 0)
+    return np.maximum(cv2.GaussianBlur(np.minimum(values_hw, np.float32(100)), (0, 0), _SMOOTHING), 0)
 
 
 @register_jitable

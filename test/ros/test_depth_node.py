@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from bench import value
 from diagnostic_msgs.msg import DiagnosticStatus
-from drone import DEPTH, FOCAL, GREEN, HEIGHT, PERIOD_NS, RED, WIDTH, camera_info, image, odometry, stamp
+from drone import DEPTH, FOCAL, GREEN, HEIGHT, PERIOD_NS, WIDTH, camera_info, image, odometry, stamp
 from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import Path
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from tiny_models import displacement_is_parallax
 
 from ros_depthnet.evaluation.pictures import depth_picture
 from ros_depthnet.ros.depth_node import DepthNode
@@ -463,31 +464,32 @@ def test_a_range_of_colours_that_is_upside_down_is_refused():
         DepthNode(parameter_overrides=[Parameter('colour_range', value=[20.0, 2.0])])
 
 
-def test_what_moves_is_told_and_has_no_depth(drone):
-    """The wall shifts by the ten pixels a step that its depth says; before it something falls."""
+def test_what_moves_is_told_and_has_no_depth(drone, tmp_path):
+    """The model says how far the drone flew over red: 5.1 m, as far as the wall that shifts by 15 pixels a step."""
+    width, height, last, rng = 160, 120, 7, np.random.default_rng(0)
+    drone.model, drone.says = displacement_is_parallax(tmp_path), lambda time_ns, y: odometry(time_ns, -y)
     masks = drone.bench.collect(Image, 'moving/mask')
-    wall = cv2.resize(np.random.default_rng(0).integers(0, 256, (24, 160), np.uint8), (640, 96))
-    fallen = (slice(20, 40), slice(34, 56))   # in the last picture
+    wall = cv2.GaussianBlur(rng.integers(0, 256, (200, 400), np.uint8), (0, 0), 2)
+    wall = cv2.normalize(wall, None, 0, 255, cv2.NORM_MINMAX).astype(float)
 
-    def falling(left):
-        """Return the picture so many steps before the last."""
-        rgb = np.full((HEIGHT, WIDTH, 3), (RED, GREEN, 0), np.uint8)
-        rgb[..., 2] = wall[:HEIGHT, 300 + RED * left:300 + RED * left + WIDTH]
-        rows, columns = (slice(part.start - by * left, part.stop - by * left)
-                         for part, by in zip(fallen, (3, RED), strict=True))
-        if columns.start >= 0:
-            rgb[rows, columns, 2] = 255 - wall[60:80, 100:122]
-        return Image(height=HEIGHT, width=WIDTH, encoding='rgb8', step=3 * WIDTH,
+    def falling(step):
+        seen = wall[:height, 15 * step:15 * step + width].copy()
+        top = 70 - 4 * (last - step)
+        seen[top:top + 40, 60:110] = wall[150:190, 300:350]
+        rgb = np.full((height, width, 3), 25, np.uint8)
+        rgb[..., 1:] = np.clip(seen + rng.normal(0, 5, seen.shape), 0, 255)[..., None]
+        return Image(height=height, width=width, encoding='rgb8', step=3 * width,
                      data=array.array('B', rgb.tobytes()), header=image(drone.time_ns).header)
 
-    drone.start(find_moving=True, check_odometry=False, alignment_rounds=0, rotation_noise=0.0)
-    for left in reversed(range(8)):
-        drone.frame(falling(left))
+    drone.start(find_moving=True, check_odometry=False, find_mask=False, alignment_rounds=0, rotation_noise=0.0,
+                max_relative_deviation=10.0, buffer_size=2, input_width=width)
+    drone.infos.publish(camera_info(width, height, 150.0))
+    for step in range(last + 1):
+        drone.frame(falling(step))
         drone.bench.spin(0.15)
     drone.bench.until(lambda: masks and masks[-1].header == drone.depths[-1].header)
     mask, depth = pixels(masks[-1], np.uint8), pixels(drone.depths[-1])
     assert masks[-1].encoding == 'mono8'
-    inside = tuple(slice(part.start + 3, part.stop - 3) for part in fallen)
-    assert np.mean(mask[inside] > 127) > 0.25 > 10 * np.mean(mask[:, :28] > 127)
+    assert np.mean(mask[76:104, 66:104] > 127) > 0.9
     np.testing.assert_array_equal(np.isnan(depth[mask > 127]), True)
-    assert np.isfinite(depth[mask < 127]).mean() > 0.9
+    assert np.isfinite(depth[:112, 130:]).mean() > 0.9
