@@ -191,6 +191,17 @@ def test_every_method_and_score_is_explained():
     assert not [name for name in names if f'`{name}`' not in page]
 
 
+LAB = ROOT / 'docs' / 'lab'
+
+
+@pytest.mark.parametrize('page', sorted(set(LAB.glob('*.md')) - {LAB / 'index.md'}), ids=lambda page: page.stem)
+def test_an_experiment_is_dated_asks_answers_and_is_listed(page):
+    text = page.read_text(encoding='utf-8')
+    assert re.match(r'20\d\d-\d\d-\d\d-', page.stem)
+    assert text.index('**Question.**') < text.index('**Command.**') < text.index('**Verdict.**')
+    assert f'({page.name})' in (LAB / 'index.md').read_text(encoding='utf-8')
+
+
 def test_links_of_the_pages_at_the_root_lead_somewhere():
     for page in OF_THE_ROOT:
         for target in re.findall(r'\]\(([^)#]+)', page.read_text(encoding='utf-8')):
