@@ -33,6 +33,14 @@ class Lens:
         if self.model not in MODELS:
             raise UnknownLens(f'The lens model {self.model!r} of camera_info is unknown; known are '
                               f'{", ".join(MODELS)}. Rectify the images beforehand, as image_proc does.')
+        if not np.isfinite([*self.D, *self.R]).all() or any(self.D[self._numbers[-1]:]):
+            raise UnknownLens(f'The distortion coefficients of camera_info, {self.D}, are not all numbers, or more '
+                              f'than the {self._numbers[-1]} of {self.model}: calibrate the camera.')
+
+    @property
+    def _numbers(self) -> tuple[int, ...]:
+        """How many coefficients OpenCV takes of the model."""
+        return (4,) if self.model in FISHEYE else (4, 5, 8, 12, 14)
 
     def straightened(self, image: np.ndarray, pinhole: Camera) -> np.ndarray:
         """Return the image (H, W, ...) of the raw camera as the pinhole camera sees it, black beyond its edge."""
@@ -42,6 +50,6 @@ class Lens:
     def _maps(self, pinhole: Camera) -> tuple[np.ndarray, np.ndarray]:
         size, D, R = (pinhole.width, pinhole.height), np.array(self.D), np.reshape(self.R, (3, 3))
         undistort = cv2.fisheye if self.model in FISHEYE else cv2
-        if undistort is cv2.fisheye:
-            D = np.resize(D, 4)
+        D = D[:self._numbers[-1]]
+        D = np.pad(D, (0, next(number for number in self._numbers if number >= len(D)) - len(D)))
         return undistort.initUndistortRectifyMap(self.raw.K, D, R, pinhole.K, size, cv2.CV_16SC2)

@@ -4,6 +4,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ros_depthnet.flight.pictures import read_picture
+
 _HALF = 128
 
 
@@ -17,7 +19,7 @@ def read_mask(path: str | Path) -> np.ndarray:
 
     (H, W) bool, True where no scene is seen. Any size of the image's aspect will do. Raises MaskError.
     """
-    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    picture = read_picture(path, cv2.IMREAD_GRAYSCALE)
     if picture is None:
         raise MaskError(f'The mask {path} is no readable picture: give a PNG as large as the image, white where the '
                         'scene is seen and black where not.')

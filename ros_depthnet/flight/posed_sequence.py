@@ -12,6 +12,7 @@ import numpy as np
 
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
+from ros_depthnet.flight.pictures import read_picture
 
 INDEX_NAME = 'sequence.json'
 _LARGEST_UNIT = np.iinfo(np.uint16).max
@@ -101,7 +102,7 @@ class PosedSequence:
                      T_world_cam=frame.T_world_cam)
 
     def _read(self, path: Path, mode: int) -> np.ndarray:
-        image = cv2.imread(str(path), mode)
+        image = read_picture(path, mode)
         if image is None:
             raise SequenceError(f'{path} cannot be read as an image.')
         height, width = image.shape[:2]

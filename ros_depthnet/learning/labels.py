@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import math
 import os
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,8 +164,8 @@ def _read(path: Path) -> tuple[Frame, fusion.DepthMap]:
     try:
         with np.load(path) as file:
             stamp_ns, image, camera, T_world_cam, depth_hw, deviation_hw = (file[name] for name in _FIELDS)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        width, height, *intrinsics = camera
+        frame = Frame(int(stamp_ns), image, Camera(int(width), int(height), *map(float, intrinsics)), T_world_cam)
+        return frame, fusion.DepthMap.fresh(depth_hw, deviation_hw.astype(np.float32))
+    except Exception as error:  # what numpy and zipfile raise of damaged bytes has no common base
         raise ValueError(f'{path} is damaged: delete it, and label the flight again.') from error
-    width, height, *intrinsics = camera
-    frame = Frame(int(stamp_ns), image, Camera(int(width), int(height), *map(float, intrinsics)), T_world_cam)
-    return frame, fusion.DepthMap.fresh(depth_hw, deviation_hw.astype(np.float32))

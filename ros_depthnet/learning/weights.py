@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from pathlib import Path
 
 import onnx
@@ -29,7 +28,9 @@ def restore(network: torch.nn.Module, checkpoint: Path, device='cpu') -> dict:
     try:
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         network.load_state_dict(state['network'])
-    except (EOFError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # what unpickling raises of damaged bytes has no common base
         raise ValueError(
             f'{checkpoint} is damaged, or no checkpoint of the network of this recipe.'
         ) from error

@@ -26,6 +26,7 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import torch
 import yaml
 
 from ros_depthnet.cli.main import SUBCOMMANDS, _parser
@@ -40,11 +41,15 @@ from ros_depthnet.evaluation.evaluate import Variant
 from ros_depthnet.evaluation.pose_noise import PoseNoise
 from ros_depthnet.flight.bag import Bag, RecordingError
 from ros_depthnet.flight.intake import IntakeOptions
+from ros_depthnet.flight.masks import MaskError, read_mask
 from ros_depthnet.flight.messages.camera_info import NoCamera, to_calibration
 from ros_depthnet.flight.messages.image import _COLOURS, _DEPTHS, ImageReader, to_depth
 from ros_depthnet.flight.messages.pose import READERS as POSES
 from ros_depthnet.flight.posed_sequence import PosedSequence, SequenceError
 from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM
+from ros_depthnet.flight.transforms import TransformPoses
+from ros_depthnet.learning.labels import _FIELDS, _read
+from ros_depthnet.learning.weights import take
 
 HANG_S = 20
 NUMBERS = (0, 1, -1, 2, 3, 7, 16, 255, 640, 2**31 - 1, 2**32 - 1, 0.5, -0.5, 1e-9, 1e9, 1e300, -1e300,
@@ -155,8 +160,12 @@ def camera_info(rng):
         fields_['d'] = np.array([_number(rng) for _ in range(int(rng.integers(0, 16)))])
     models = ('plumb_bob', 'equidistant', 'rational_polynomial', '', 'fisheye', 'x')
     roi = _message(rng, 0.1, x_offset=0, y_offset=0, width=0, height=0, do_rectify=False)
-    to_calibration(_message(rng, 0.1, width=320, height=240, binning_x=0, binning_y=0, roi=roi,
-                            distortion_model=models[rng.integers(len(models))], **fields_))  # fmt: skip
+    small = {'width': 32, 'height': 24} if rng.random() < 0.1 else {'width': 320, 'height': 240}
+    calibration = to_calibration(_message(rng, 0.1, **small, binning_x=0, binning_y=0, roi=roi,
+                                          distortion_model=models[rng.integers(len(models))], **fields_))  # fmt: skip
+    raw, pinhole = calibration.lens.raw if calibration.lens else calibration.pinhole, calibration.pinhole
+    if max(raw.width * raw.height, pinhole.width * pinhole.height) < 2000:
+        calibration.rectified(np.zeros((raw.height, raw.width, 3), np.uint8))
 
 
 def pose(rng):
@@ -177,6 +186,22 @@ def pose(rng):
     message.pose = place if kind.endswith('PoseStamped') else with_covariance
     found = POSES[kind](message)
     assert np.isfinite(found.T_world_body).all()
+
+
+def transforms(rng):
+    def vector(names):
+        return SimpleNamespace(**{name: _number(rng) for name in names})
+
+    frames = 'odom', 'base_link', 'optical', '', '/odom', 'a' * 999
+    tree = TransformPoses(*rng.choice(frames, 2))
+    for _ in range(int(rng.integers(1, 6))):
+        stamp = SimpleNamespace(sec=int(rng.integers(0, 3)), nanosec=int(rng.integers(0, 2**32)))
+        parent, child = rng.choice(frames, 2)
+        transform = SimpleNamespace(
+            header=SimpleNamespace(stamp=stamp, frame_id=parent), child_frame_id=child,
+            transform=SimpleNamespace(translation=vector('xyz'), rotation=vector('xyzw')))  # fmt: skip
+        (tree.read if rng.random() < 0.7 else tree.read_static)(SimpleNamespace(transforms=[transform]))
+        assert tree.missing
 
 
 # Files.
@@ -283,6 +308,34 @@ def bag(rng):
                 POSES[found.type(topic)](message)
 
 
+def _make_mask(folder):
+    cv2.imwrite(str(folder / 'mask.png'), np.eye(12, dtype=np.uint8) * 255)
+
+
+def mask(rng):
+    _spoilt(rng, 'mask.png')
+    read_mask(_Files.folder / 'mask.png')
+
+
+def _make_label(folder):
+    values = 5, np.zeros((2, 3, 3), np.uint8), np.array([3, 2, 3.0, 3.0, 1.0, 0.5]), np.eye(4), np.ones((2, 3))
+    np.savez(folder / 'label.npz', **dict(zip(_FIELDS, (*values, np.ones((2, 3))))))
+
+
+def label(rng):
+    _spoilt(rng, 'label.npz')
+    _read(_Files.folder / 'label.npz')
+
+
+def _make_checkpoint(folder):
+    torch.save({'network': torch.nn.Linear(2, 2).state_dict()}, folder / 'network.pt')
+
+
+def checkpoint(rng):
+    _spoilt(rng, 'network.pt')
+    take(torch.nn.Linear(2, 2), _Files.folder / 'network.pt')
+
+
 # What people type.
 
 
@@ -332,11 +385,15 @@ READERS = {
     'compressed image': Reader(compressed, (BadImage,)),
     'camera_info': Reader(camera_info, (NoCamera,)),
     'poses': Reader(pose, (InvalidPose,)),
+    'transforms': Reader(transforms, (InvalidPose,)),
     'posed sequence': Reader(sequence, (SequenceError,), _kept(_make_sequence)),
     'model card': Reader(card, (ModelError,), _kept(_make_model)),
     'network': Reader(network, (ModelError,), _kept(_make_model)),
     'bag, MCAP': Reader(bag, (RecordingError,), _kept(_make_bag('MCAP'))),
     'bag, sqlite3': Reader(bag, (RecordingError,), _kept(_make_bag('SQLITE3'))),
+    'mask': Reader(mask, (MaskError,), _kept(_make_mask)),
+    'label': Reader(label, (ValueError,), _kept(_make_label)),
+    'checkpoint': Reader(checkpoint, (ValueError,), _kept(_make_checkpoint)),
     'parameters': Reader(options, (ValueError,)),
     'command line': Reader(command_line, ()),
     'options as text': Reader(small_texts, (ValueError,)),

@@ -1,6 +1,7 @@
 """A few inputs for every reader; `make fuzz` gives each two hundred thousand."""
 
 import json
+import time
 import zlib
 from types import SimpleNamespace
 
@@ -10,7 +11,9 @@ import pytest
 import yaml
 from fuzz import READERS, Undocumented, fuzz, mutated
 
+from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import BadImage
+from ros_depthnet.core.lens import Lens
 from ros_depthnet.engines.card import ModelError
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.flight.messages.camera_info import NoCamera, to_calibration
@@ -52,6 +55,34 @@ def test_a_picture_that_claims_to_be_a_million_wide_is_refused():
     png[29:33] = zlib.crc32(png[12:29]).to_bytes(4, 'big')
     with pytest.raises(BadImage, match='cannot be decoded'):
         ImageReader().rgb(SimpleNamespace(format='png', data=np.frombuffer(bytes(png), np.uint8)))
+
+
+def compressed(data):
+    return SimpleNamespace(format='png', data=np.frombuffer(data, np.uint8))
+
+
+def test_a_png_whose_chunk_claims_gigabytes_is_refused_at_once():
+    whole = cv2.imencode('.png', np.zeros((12, 12, 3), np.uint8))[1].tobytes()
+    ImageReader().rgb(compressed(whole))
+    start = time.monotonic()
+    with pytest.raises(BadImage, match='cannot be decoded'):
+        ImageReader().rgb(compressed(whole[:33] + b'\xff\xff\xff\xff' + whole[37:]))
+    assert time.monotonic() - start < 0.5   # OpenCV took 17 s
+
+
+def test_a_png_with_something_after_its_end_is_read():
+    whole = cv2.imencode('.png', np.full((12, 12, 3), 7, np.uint8))[1].tobytes()
+    assert (ImageReader().rgb(compressed(whole + b'appended by somebody')) == 7).all()
+
+
+@pytest.mark.parametrize('model, told, meant', [
+    ('plumb_bob', (-.2,), (-.2, 0, 0, 0)), ('plumb_bob', (-.2, .1, 0, 0, 0, 0), (-.2, .1, 0, 0, 0)),
+    ('equidistant', (.1,), (.1, 0, 0, 0)), ('equidistant', (.1, .01, 0, 0, 0), (.1, .01, 0, 0))])
+def test_coefficients_that_are_not_told_are_zero(model, told, meant):
+    camera, image = Camera(64, 48, 40, 40, 31.5, 23.5), np.random.default_rng(0).integers(0, 255, (48, 64), np.uint8)
+    straight = [Lens(camera, model, D, tuple(np.eye(3).ravel())).straightened(image, camera) for D in (told, meant)]
+    np.testing.assert_array_equal(*straight)
+    assert (straight[0] != image).any()
 
 
 def test_a_camera_that_binning_leaves_nothing_of_is_refused():

@@ -72,7 +72,7 @@ def _calibration(message: Any) -> Calibration:
     if not any(D) and not turned:
         return Calibration(pinhole, None, oddity)
     raw, _ = _published(message, K)
-    lens = Lens(raw, message.distortion_model or 'plumb_bob', D or (0.0,) * 5,
+    lens = Lens(raw, message.distortion_model or 'plumb_bob', D,
                 tuple(R.ravel() if turned else np.eye(3).ravel()))
     return Calibration(pinhole, lens, oddity)
 

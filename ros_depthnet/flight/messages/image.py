@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from ros_depthnet.core.frames import BadImage
+from ros_depthnet.flight.pictures import decode_picture
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,7 @@ class ImageReader:
 def _decompressed(message: Any) -> np.ndarray:
     """Return the pixels as they are stored: calibration and tf are of those, whatever EXIF tells viewers."""
     data = np.frombuffer(message.data, np.uint8)
-    try:
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
-    except cv2.error:  # it claims to be larger than OpenCV reads at all
-        bgr = None
+    bgr = decode_picture(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if bgr is None:
         raise BadImage(
             f'The compressed image of {data.size} bytes (format {message.format!r}) cannot be decoded: '
