@@ -111,7 +111,7 @@ def hidden(depth_map: DepthMap, camera: Camera, T_src_ref: np.ndarray) -> np.nda
     known_hw = np.isfinite(depth_map.depth_hw)
     places_hw = np.empty((3, *known_hw.shape), np.float32)
     nearest_hw = np.full(known_hw.shape, np.inf, np.float32)
-    intrinsics = np.float32((camera.fx, camera.fy, camera.cx, camera.cy))
+    intrinsics = np.array((camera.fx, camera.fy, camera.cx, camera.cy), np.float32)
     _move(depth_map.depth_hw, known_hw, T_src_ref.astype(np.float32), intrinsics, places_hw, nearest_hw)
     x_hw, y_hw, z_hw = np.nan_to_num(places_hw, nan=-1)
     # Points fall on some pixels only.

@@ -36,7 +36,8 @@ _FILLING = 8                  # pixels to each side, within which
 _EVEN = 8.0                   # grey levels of difference are one thing
 _MOST = 8.0                   # log odds that are carried on
 _FORGETTING_S = 0.1           # seconds after which evidence counts for 1/e
-_WEIGHTS = np.float32((0.37, 1.13, 0.19, -0.75, 0.57, -4.8))   # of surprise, gains, what is left, and nothing at all
+# Of surprise, gains, what is left, and nothing at all.
+_WEIGHTS = np.array((0.37, 1.13, 0.19, -0.75, 0.57, -4.8), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +123,8 @@ def _compared(views: Views, depth_map: DepthMap) -> tuple[np.ndarray, list[np.nd
     correction_hw = np.clip(pull / information, -reach_hw, reach_hw)
     corrected_hw = inverse_hw * np.exp(correction_hw)
     gains, lefts, nothing = [], [], np.zeros_like(surprise_hw)
-    for flow, image, T_src_ref in zip(flows, images, views.T_srcs_ref.astype(np.float32), strict=True):
+    motions = [T_src_ref.astype(np.float32) for T_src_ref in views.T_srcs_ref]
+    for flow, image, T_src_ref in zip(flows, images, motions, strict=True):
         errors = np.empty((*grey.shape, 3), np.float32)
         _errors(grey, image, flow, inverse_hw, corrected_hw, T_src_ref, intrinsics, np.float32(_GROSS ** 2), errors)
         as_said, corrected, flowing = cv2.split(cv2.blur(errors, (_WINDOW, _WINDOW)))
