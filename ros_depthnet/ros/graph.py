@@ -114,8 +114,9 @@ def mismatches(node: Node, topics: Iterable[str]) -> list[Complaint]:
                     override = (f', or set qos_overrides.{topic}.subscription of {listener} to what it does offer'
                                 if name in NODES else '')
                     complaints.append(Complaint(
-                        f'{listener} hears nothing of {publisher.node_name} on {topic}, as their quality of service '
-                        f'does not match ({reason}): have {publisher.node_name} offer what is asked for{override}.'))
+                        f'{listener} hears nothing of {publisher.node_name} on {topic}, as their quality of '
+                        f'service does not match ({reason}): '
+                        f'have {publisher.node_name} offer what is asked for{override}.'))
     return complaints
 
 
