@@ -73,7 +73,7 @@ def test_what_rooms_without_ros_log_is_in_the_nodes_log(bench, spawn, model):
     process = spawn('depth_node', f'model:={model}')
     bench.status('depth_node', lambda status: value(status, 'state') == 'active')
     process.send_signal(signal.SIGINT)
-    assert '[depth_node]: red_is_parallax.onnx runs on cpu.' in process.communicate(timeout=10)[1]
+    assert '[depth_node]: red_is_parallax.onnx runs on cpu in float32.' in process.communicate(timeout=10)[1]
 
 
 def test_vga_images_reach_a_best_effort_subscriber(bench, spawn, tmp_path):
