@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 FLIGHT ?=
 SOURCES := setup.py setup.cfg pyproject.toml requirements.txt
 
-.PHONY: demo test lint format fuzz bench docs clean
+.PHONY: demo test lint format fuzz faults soak bench docs clean
 
 demo: $(VENV)/.ready
 	$(BIN)/depthnet demo $(if $(FLIGHT),--flight $(FLIGHT)) --out out/demo
@@ -25,6 +25,13 @@ format: $(VENV)/.ready-test
 # Two hundred thousand inputs for every reader of what comes from outside, ten minutes each at most.
 fuzz: $(VENV)/.ready-test
 	$(BIN)/python test/unit/fuzz.py
+
+# Every fault of a flight over DDS, into the table of docs/reliability.md; and twenty minutes in which nothing may grow.
+faults: $(VENV)/.ready-test
+	$(BIN)/python test/ros/faults.py --write
+
+soak: $(VENV)/.ready-test
+	$(BIN)/python test/ros/soak.py
 
 bench: $(VENV)/.ready
 	$(BIN)/depthnet bench
