@@ -80,7 +80,8 @@ def tests_of(module: Path) -> list[str]:
     imports = re.compile(rf'(from {parent}\.{name} import|import {parent}\.{name}\b|from {parent} import .*\b{name}\b)')
     found = [path.relative_to(_ROOT) for path in (_ROOT / 'test').rglob('test_*.py')
              if imports.search(path.read_text(encoding='utf-8'))]
-    return [str(path) for path in sorted(found, key=lambda path: (name not in path.stem, 'unit' not in path.parts, path))]
+    found.sort(key=lambda path: (name not in path.stem, 'unit' not in path.parts, path))
+    return [str(path) for path in found]
 
 
 def survives(mutant: Mutant, tree: Path) -> bool:
