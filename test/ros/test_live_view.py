@@ -38,7 +38,7 @@ def test_depth_comes_with_its_image_deviation_and_pose(drone):
     seen, drawn = Seen(), from_obstacles(standing([box]), Header(), set())
     markers = drone.bench.publisher(MarkerArray, 'obstacles')
     drone.start()
-    listening = threading.Thread(target=show_live, args=(seen, '', 8.0, lambda text: None))
+    listening = threading.Thread(target=show_live, args=(seen, '', 5.0, lambda text: None))
     listening.start()
     for _ in range(60):
         drone.frame()
