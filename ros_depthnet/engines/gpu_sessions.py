@@ -24,6 +24,7 @@ from ros_depthnet.engines.providers import PROVIDERS, first_line, session_option
 _SIGN_OF_LIFE = 10.0   # seconds
 _KEY = 'key.json'
 _ON, _OFF = '1', '0'
+_DEVICE = 'cuda'   # of TensorRT too
 _GRAPH_OPTIONS = ('enable_cuda_graph', 'trt_cuda_graph_enable')
 _RUNS_TO_REPLAY = 3    # allocating, recording, replaying
 
@@ -80,16 +81,13 @@ class GpuSessions:
                 return self._tried(model, without, inputs)
 
     def _tried(self, model: onnx.ModelProto, options: Mapping[str, str], inputs: Mapping[str, np.ndarray]) -> _Bound:
-        bound = _Bound(self._start(model, options),
-                       'cpu' if PROVIDERS[self._provider] == PROVIDERS['cpu'] else 'cuda')
+        bound = _Bound(self._start(model, options))
         for _ in range(_RUNS_TO_REPLAY):
             bound.run(inputs)
         return bound
 
     def _options(self, model: onnx.ModelProto) -> dict[str, str]:
         """Return the provider's options for a model of fixed shapes."""
-        if PROVIDERS[self._provider] == PROVIDERS['cpu']:
-            return {}
         if self._provider == 'cuda':
             return {'enable_cuda_graph': _ON, 'use_tf32': _OFF}
         options = {'trt_cuda_graph_enable': _ON, 'trt_fp16_enable': _ON if self._precision == 'float16' else _OFF}
@@ -107,7 +105,7 @@ class GpuSessions:
             # Its own fallback would go on with another provider in the middle of a flight.
             session = onnxruntime.InferenceSession(
                 model.SerializeToString(), session_options(), enable_fallback=0,
-                providers=list(dict.fromkeys([name, *others, PROVIDERS['cpu']])),
+                providers=[name, *others, PROVIDERS['cpu']],
                 provider_options=None if not options else [dict(options), *({} for _ in others), {}])
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             raise ModelError(f'{self._path} does not start on {self._provider}: {first_line(error)}') from error
@@ -132,14 +130,14 @@ class _Bound:
     whole graph by one launch, as its inputs lie where they lay.
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, device: str):
-        """Bind a session whose shapes are all fixed. device: 'cuda', or 'cpu' where a test has no other."""
-        self._session, self._device = session, device
+    def __init__(self, session: onnxruntime.InferenceSession):
+        """Bind a session whose shapes are all fixed."""
+        self._session = session
         self._binding = session.io_binding()
         self._inputs: dict[str, tuple[np.ndarray, onnxruntime.OrtValue]] = {}
         self._outputs: list[onnxruntime.OrtValue] = []
         for output in session.get_outputs():
-            value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(output.shape, np.float32, device)
+            value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(output.shape, np.float32, _DEVICE)
             self._binding.bind_ortvalue_output(output.name, value)
             self._outputs.append(value)
 
@@ -153,7 +151,7 @@ class _Bound:
     def _bring(self, name: str, array: np.ndarray) -> None:
         last, value = self._inputs.get(name, (None, None))
         if value is None:
-            value = onnxruntime.OrtValue.ortvalue_from_numpy(array.copy(), self._device)
+            value = onnxruntime.OrtValue.ortvalue_from_numpy(array.copy(), _DEVICE)
             self._binding.bind_ortvalue_input(name, value)
         elif array is not last or array.flags.writeable:
             value.update_inplace(array)
