@@ -44,7 +44,7 @@ def commands(page):
                 yield words
 
 
-OTHERS = 'colcon', 'source', 'export'
+OTHERS = 'colcon', 'source', 'export', 'rosdep'
 PRINTED = [(page.name, words) for page in (*OF_THE_ROOT, *PAGES) for words in commands(page) if words[0] not in OTHERS]
 
 
