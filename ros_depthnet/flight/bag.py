@@ -142,7 +142,7 @@ class Bag:
     def _open(self) -> list['_Storage']:
         """Return what there is to read, by the bag's index where it has one."""
         try:
-            return [_Indexed(self.path, self._learn)]
+            return [_Indexed(self.path, self._learn, self._report)]
         except _DAMAGE as error:
             why = str(error).rstrip('.') or type(error).__name__
         files = [self.path] if self.path.is_file() else sorted(
@@ -151,7 +151,7 @@ class Bag:
         readers: dict[str, Callable[..., _Storage]] = {'.mcap': _CutMcap, '.db3': _CutSqlite}
         for file in files:
             try:
-                found.append(_Indexed(file, self._learn))
+                found.append(_Indexed(file, self._learn, self._report))
             except _DAMAGE:
                 try:
                     found.append(readers[file.suffix](file, self._learn))
@@ -179,10 +179,10 @@ def _is_static(name: str) -> bool:
 
 
 class _Indexed:
-    """A bag that rosbags reads."""
+    """A bag that rosbags reads, up to where it is damaged."""
 
-    def __init__(self, path: Path, learn: Callable[[str, str], None]):
-        self._path = path
+    def __init__(self, path: Path, learn: Callable[[str, str], None], report: Callable[[str], None]):
+        self._path, self._report = path, report
         with Reader(path) as reader:
             self.counts: Counter[tuple[str, str]] = Counter()
             for connection in reader.connections:
@@ -192,13 +192,17 @@ class _Indexed:
                     learn(connection.msgtype, definition.data)
 
     def records(self, names: frozenset[str]) -> Iterator[Record]:
+        time_ns = None
         try:
             with Reader(self._path) as reader:
                 connections = [each for each in reader.connections if each.topic in names]
                 for connection, time_ns, cdr in reader.messages(connections) if connections else ():
                     yield Record(time_ns, connection.topic, connection.msgtype, bytes(cdr))
         except _DAMAGE as error:
-            raise RecordingError(f'The bag {self._path} is damaged: {str(error) or type(error).__name__}.') from error
+            what = f'The bag {self._path} is damaged ({str(error) or type(error).__name__})'
+            if time_ns is None:
+                raise RecordingError(f'{what}.') from error
+            self._report(f'{what}: what was recorded after {time_ns / 1e9:.3f} s is lost.')
 
 
 class _CutMcap:

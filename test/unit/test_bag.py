@@ -153,6 +153,19 @@ def test_a_damaged_message_costs_itself_alone(tmp_path):
     assert 'damaged message on /camera/image_raw' in said[0]
 
 
+def test_a_bag_damaged_in_the_middle_is_read_up_to_there_and_what_is_lost_is_said(tmp_path):
+    path = write(tmp_path / 'bag', messages(scale=16))
+    (file,) = path.glob('*.db3')
+    data = bytearray(file.read_bytes())
+    page = len(data) // 4096 * 2 // 3 * 4096
+    data[page:page + 8 * 4096] = bytes(8 * 4096)
+    whole, _ = read(path)
+    file.write_bytes(data)
+    frames, said = read(path)
+    assert 2 <= len(frames) < len(whole) == FRAMES
+    assert any('is damaged' in sentence and 'is lost' in sentence for sentence in said)
+
+
 def test_topics_that_are_missing_or_not_clear_are_named(tmp_path):
     without = write(tmp_path / 'without', messages(poses=False))
     with pytest.raises(RecordingError, match='nav_msgs/msg/Odometry or .*depth from motion needs'):
