@@ -128,3 +128,14 @@ def test_depth_edges_are_doubted_when_carried():
     deviation = carried(scene, CAMERA, np.eye(4), 0).deviation_hw[24]
     assert deviation[31] == pytest.approx(np.hypot(.05, fusion.PIXEL_NOISE * np.log(4)), rel=1e-3)
     assert deviation[20] == pytest.approx(.05, rel=1e-3)
+
+
+def test_what_something_nearer_covers_in_the_other_view_is_hidden():
+    """A post at 3 m before a wall at 12 m; .5 m to the right it shifts by 10 pixels, the wall by 2.5."""
+    depth_hw = np.full((48, 64), 12, np.float32)
+    depth_hw[:, 30:36] = 3
+    T_src_ref = motion.pose(np.eye(3), (-.5, 0, 0))
+    hidden_hw = fusion.hidden(DepthMap.fresh(depth_hw, np.full_like(depth_hw, .05)), CAMERA, T_src_ref)
+    # The post comes to 20..25 in the source, which is where the wall shows at 22.5 to 27.5 in the reference.
+    assert hidden_hw[:, 23:28].all()
+    assert not hidden_hw[:, :21].any() and not hidden_hw[:, 30:].any()

@@ -31,6 +31,13 @@ def test_numbers_stay_with_things_that_pass_each_other():
     assert numbers == [[0, 1]] * 20
 
 
+def test_each_box_goes_to_the_thing_it_fits_best_whatever_their_order():
+    tracks = ObstacleTracks()
+    tracks.update(0, [box((5, 0, 0)), box((5, .6, 0))], STILL)
+    later = tracks.update(STEP_NS, [box((5, .4, 0)), box((5, .05, 0))], STILL)
+    assert [each.number for each in later] == [1, 0]
+
+
 def test_velocity_comes_with_a_deviation_that_covers_its_error():
     last = followed([line((6, -3, 1), (.5, 3, 0))], 15, noise=.05)[-1][0]
     assert (np.abs(last.velocity - (.5, 3, 0)) < 2 * last.deviation).all()
