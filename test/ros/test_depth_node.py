@@ -487,6 +487,7 @@ def test_what_moves_is_told_and_has_no_depth(drone, tmp_path):
     for step in range(last + 1):
         drone.frame(falling(step))
         drone.bench.spin(0.15)
+        drone.bench.until(lambda step=step: len(drone.depths) >= step - 1)   # the calibration may miss the first
     drone.bench.until(lambda: masks and masks[-1].header == drone.depths[-1].header)
     mask, depth = pixels(masks[-1], np.uint8), pixels(drone.depths[-1])
     assert masks[-1].encoding == 'mono8'

@@ -77,7 +77,7 @@ def test_evidence_is_carried_with_the_image():
     again = motion_evidence(views, known(depth_hw, .05), Motion(before, alone.flow_hw2))
     gained = again.log_odds_hw - alone.log_odds_hw
     inside = inner(alone.log_odds_hw) < 5   # more is cut off
-    np.testing.assert_allclose(inner(gained)[inside], 3 * np.exp(-1), atol=.05)
+    np.testing.assert_allclose(inner(gained)[inside], 3 * np.exp(-.1 / .2), atol=.05)
     assert np.abs(gained[:40]).max() == 0
 
 
