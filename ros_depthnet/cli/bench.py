@@ -27,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='the nodes over DDS too, with the first size of camera images (minutes)')
     parser.add_argument('--rates', type=_numbers, metavar='Hz,Hz,...', default=(10.0, 30.0, 60.0),
                         help='rates of images at which the nodes are looked at (default: 10,30,60)')
+    parser.add_argument('--peers', action='store_true',
+                        help='networks of other kinds too, with random weights, for their time (needs torch)')
     parser.add_argument('--json', metavar='FILE', type=Path, help='write the numbers there')
 
 
@@ -57,11 +59,26 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.graph:
         whole = next(stage for stage in times if stage.stage == WHOLE)
         content['graph'] = _graph(arguments, 1e3 / whole.median_ms)
+    if arguments.peers:
+        content['peers'] = _peers(arguments, max(threads))
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         content |= {'model': arguments.model, 'machine': machine(), 'commit': commit()}
         arguments.json.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
         print(f'Numbers: {arguments.json}')
+
+
+def _peers(arguments: argparse.Namespace, threads: int) -> list[dict[str, object]]:
+    """Measure networks of other kinds beside the model in flight, and print that."""
+    from ros_depthnet.learning.peers import peer_speeds
+
+    with tempfile.TemporaryDirectory(prefix='depthnet_bench_') as folder, Progress() as progress:
+        found = peer_speeds(arguments.model, threads, arguments.seconds, Path(folder), progress)
+    print(aligned([['\nnetwork', 'size', 'ms', 'times ours'], *(
+        [peer.method, f'{peer.size[0]}x{peer.size[1]}', f'{peer.ms:.1f}', f'{peer.times_ours:.2f}']
+        for peer in found)], words=2))
+    print(f'times ours: how many images of {found[0].method} in flight fit in one.')
+    return [vars(peer) for peer in found]
 
 
 def _graph(arguments: argparse.Namespace, bare_hz: float) -> dict[str, object]:

@@ -11,7 +11,7 @@ from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import Measurer
-from ros_depthnet.engines.model import load_model
+from ros_depthnet.engines.model import Model, load_model
 from ros_depthnet.evaluation.methods import dis, sgbm, sweep
 from ros_depthnet.evaluation.turns import Contender, taken_in_turns
 from ros_depthnet.flight.session import Session
@@ -85,12 +85,10 @@ def _entries(model_name: str, width: int, threads: int, sources: Iterable[int]) 
     rough = Camera(width, round(width * _ASPECT), width, width, width / 2, width * _ASPECT / 2)
     camera = rough.resized(*model.input_size(rough))
     size = camera.width, camera.height
-    frames = past_a_wall(camera.resized(2 * camera.width, 2 * camera.height))
-    *earlier, reference = itertools.islice(frames, 1 + max(sources))
+    larger = camera.resized(2 * camera.width, 2 * camera.height)
+    *earlier, reference = itertools.islice(past_a_wall(larger), 1 + max(sources))
     earlier.reverse()
-    estimator, flown = Measurer(model), Session(model)
-    for frame in itertools.islice(frames, flown.options.buffer_size):
-        flown.hold(frame)
+    estimator = Measurer(model)
     pair = [frame.resized(*size) for frame in (reference, earlier[0])]
     yield _Entry('dis', size, threads, 0, lambda: dis(*pair))
     yield _Entry('sgbm', size, threads, 0, lambda: sgbm(*pair))
@@ -98,7 +96,15 @@ def _entries(model_name: str, width: int, threads: int, sources: Iterable[int]) 
     for count in sources:
         yield _Entry(model.card.name, size, threads, count,
                      lambda chosen=earlier[:count]: estimator.estimate(reference, chosen))
-    yield _Entry(f'{model.card.name} in flight', size, threads, 0, lambda: flown.add(next(frames)))
+    yield _Entry(f'{model.card.name} in flight', size, threads, 0, in_flight(model, larger))
+
+
+def in_flight(model: Model, images: Camera) -> Callable[[], object]:
+    """Return what takes the next image of a flight past a wall at each call, frames to compare it with being held."""
+    frames, session = past_a_wall(images), Session(model)
+    for frame in itertools.islice(frames, session.options.buffer_size):
+        session.hold(frame)
+    return lambda: session.add(next(frames))
 
 
 def past_a_wall(camera: Camera) -> Iterator[Frame]:
