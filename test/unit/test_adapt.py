@@ -28,6 +28,7 @@ from ros_depthnet.learning.networks.parallaxnet import (  # noqa: E402
     to_q,
 )
 from ros_depthnet.learning.parallax_task import loss_terms, stack  # noqa: E402
+from ros_depthnet.learning.still_box.textures import TextureAtlas  # noqa: E402
 
 UNSPOILT = AugmentOptions(exposure=0, noise=0, blur=0, grey=0, rotation_noise=0, direction_noise=0)
 MODEL = 'parallaxnet_small'
@@ -167,6 +168,8 @@ def hurry(monkeypatch, **options):
     """Make what `depthnet adapt` renders and learns from small."""
     hurried = functools.partial(adapting.AdaptOptions, crop=(96, 64), **options)
     monkeypatch.setattr(adapting, 'AdaptOptions', hurried)
+    monkeypatch.setattr(adapting, 'shared_atlas', lambda device: TextureAtlas(procedural=8, photo_tiles=0))
+    monkeypatch.setattr(adapting, '_SHARES', (1.0, 0.5))
 
 
 def adapt(path, out, *options):
