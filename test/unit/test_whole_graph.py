@@ -143,17 +143,17 @@ def test_tensorrt_takes_every_operator(name):
         assert refused(with_shapes(whole_graph(precise), shapes)) == []
 
 
-def test_the_shipped_parts_are_what_the_code_exports(tmp_path):
-    pytest.importorskip('torch')
-    from ros_depthnet.learning.whole.graph import export_parts, part_examples
+def test_the_shipped_parts_compute_what_the_code_does():
+    torch = pytest.importorskip('torch')
+    from ros_depthnet.learning.whole.graph import After, Before, part_examples
 
-    export_parts(tmp_path)
-    for name, inputs in part_examples().items():
-        new, shipped = (OnnxEngine(folder / f'{name}.onnx', 'cpu').run(inputs)
-                        for folder in (tmp_path, share_path('models', 'whole')))
-        assert new.keys() == shipped.keys()
-        for output, values in new.items():
-            np.testing.assert_allclose(shipped[output], values, rtol=1e-4, atol=1e-5)
+    for module, (name, inputs) in zip((Before(), After()), part_examples().items(), strict=True):
+        shipped = OnnxEngine(share_path('models', 'whole', f'{name}.onnx'), 'cpu').run(inputs)
+        with torch.inference_mode():
+            answers = module(**{key: torch.from_numpy(value) for key, value in inputs.items()})
+        assert tuple(shipped) == module.outputs
+        for output, expected in zip(shipped.values(), answers, strict=True):
+            np.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_another_operator_set_is_refused(tmp_path):
