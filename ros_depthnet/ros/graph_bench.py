@@ -18,8 +18,9 @@ from nav_msgs.msg import Odometry
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
+from visualization_msgs.msg import MarkerArray
 
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
@@ -167,6 +168,8 @@ class _Peer:
         self._infos = node.create_publisher(CameraInfo, topics.CAMERA_INFO.name, qos.LATCHED)
         self._odometry = node.create_publisher(Odometry, topics.ODOM.name, 10)
         node.create_subscription(Image, topics.DEPTH.name, self._on_depth, qos.reliable(10))
+        for kind, topic in ((PointCloud2, topics.POINTS), (MarkerArray, topics.OBSTACLES)):
+            node.create_subscription(kind, topic.name, lambda message: None, qos.reliable(10))   # or nobody works
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(node)
         self._threads = [threading.Thread(target=target, daemon=True) for target in (self._listen, self._fly)]
