@@ -451,6 +451,15 @@ def faults() -> list[Fault]:
     ]
 
 
+def write(outcome: Outcome) -> None:
+    """Put a row into the page's table, instead of an older one of the same fault."""
+    before, rest = _PAGE.read_text(encoding='utf-8').split(_BEGIN)
+    old, after = rest.split(_END)
+    rows = {row.split(' | ')[0]: row for row in [*old.splitlines(), outcome.row()]}
+    kept = [rows[name] for name in (f'| {fault.name}' for fault in faults()) if name in rows]
+    _PAGE.write_text('\n'.join([before + _BEGIN, *_HEAD, *kept, _END + after]), encoding='utf-8')
+
+
 def main() -> int:
     """Fly all faults; return 1 where depth was wrong, did not come back, or the node ended."""
     parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
@@ -465,15 +474,11 @@ def main() -> int:
                 if not options.only or fault.name in options.only:
                     outcomes.append(judge(flight, fault))
                     print(outcomes[-1].row(), flush=True)
+                    if options.write:
+                        write(outcomes[-1])
         finally:
             ended = flight.close()
     print(f'depth_node ended with {ended}.')
-    if options.write:
-        before, rest = _PAGE.read_text(encoding='utf-8').split(_BEGIN)
-        old, after = rest.split(_END)
-        rows = {row.split(' | ')[0]: row for row in [*old.splitlines(), *(outcome.row() for outcome in outcomes)]}
-        kept = [rows[name] for name in (f'| {fault.name}' for fault in faults()) if name in rows]
-        _PAGE.write_text('\n'.join([before + _BEGIN, *_HEAD, *kept, _END + after]), encoding='utf-8')
     return int(ended != 0 or any(outcome.wrong or outcome.recovery_s is None for outcome in outcomes))
 
 
