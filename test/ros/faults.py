@@ -263,12 +263,13 @@ def judge(flight: Flight, fault: Fault) -> Outcome:
     fault.act(flight)
     end = time.monotonic() + fault.seconds
     outcome.sent = flight.fly(fault, lambda: time.monotonic() > end)
+    flight.spin(1.0)
+    outcome.said = list(flight.said)   # before the silence of counting is complained of
     flight.settle()
     then_published, then_dropped = flight.counts()
     if then_published < published or sum(then_dropped.values()) < sum(dropped.values()):   # it has begun anew
         published, dropped = 0, Counter()
     outcome.published, outcome.dropped = then_published - published, then_dropped - dropped
-    outcome.said = list(flight.said)
     healed = time.monotonic()
     back_ns = time.time_ns()
 
