@@ -37,7 +37,7 @@ _EVEN = 8.0                   # grey levels of difference are one thing
 _MOST = 8.0                   # log odds that are carried on
 _FORGETTING_S = 0.2           # seconds after which evidence counts for 1/e
 # Of surprise, gains, what is left, and nothing at all.
-_WEIGHTS = np.array((0.37, 1.13, 0.19, -0.75, 0.57, -4.8), np.float32)
+_WEIGHTS = np.array((0.37, 1.13, 0.19, -0.75, 0.57, -3.8), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
