@@ -16,6 +16,7 @@ test: $(VENV)/.ready-test lint
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 format: $(VENV)/.ready-test

@@ -73,8 +73,15 @@ setup(
         ],
         'cluster': ['distributed>=2024.1'],
         'docs': ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5'],
-        'test': ['pytest>=7', 'ruff>=0.6', 'mypy>=1.13', 'types-PyYAML', 'distributed>=2024.1', 'mkdocs>=1.6,<2',
-                 'mkdocs-material>=9.5'],
+        'test': [
+            'pytest>=7',
+            'ruff>=0.6',
+            'mypy>=1.13',
+            'types-PyYAML',
+            'distributed>=2024.1',
+            'mkdocs>=1.6,<2',
+            'mkdocs-material>=9.5',
+        ],
     },
     entry_points={
         'console_scripts': [

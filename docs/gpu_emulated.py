@@ -54,8 +54,12 @@ def main():
     arguments = parser.parse_args()
     steps = load_model(arguments.model, 'cpu', precision='float32')
     with tempfile.TemporaryDirectory() as folder:
-        models = {'steps': steps, 'one graph': at_once(steps, Path(folder)),
-                  'float32': in_torch(steps.card, False), 'float16': in_torch(steps.card, True)}
+        models = {
+            'steps': steps,
+            'one graph': at_once(steps, Path(folder)),
+            'float32': in_torch(steps.card, False),
+            'float16': in_torch(steps.card, True),
+        }
         for sequence in load_sets(arguments.sets):
             compare({name: Measurer(model) for name, model in models.items()}, sequence, arguments.every)
 
@@ -76,10 +80,16 @@ def compare(measurers, sequence, every):
             errors[name].append(error[np.isfinite(error)])
     for name, of in (('one graph', 'steps'), ('float16', 'float32')):
         apart = np.concatenate(off[name])
-        scores = ', '.join(f'{each} {np.concatenate(errors[each]).mean():.4f} / '
-                           f'{(np.concatenate(errors[each]) < np.log(1.25)).mean():.4f}' for each in (of, name))
-        print(f'{sequence.name:18} {len(off[name]):3} pairs: {name} is off by {apart.mean():.6f} in the mean, '
-              f'{np.percentile(apart, 99):.5f} at 99 %; {scores}', flush=True)
+        scores = ', '.join(
+            f'{each} {np.concatenate(errors[each]).mean():.4f} / '
+            f'{(np.concatenate(errors[each]) < np.log(1.25)).mean():.4f}'
+            for each in (of, name)
+        )
+        print(
+            f'{sequence.name:18} {len(off[name]):3} pairs: {name} is off by {apart.mean():.6f} in the mean, '
+            f'{np.percentile(apart, 99):.5f} at 99 %; {scores}',
+            flush=True,
+        )
 
 
 if __name__ == '__main__':

@@ -23,8 +23,8 @@ from ros_depthnet.flight.posed_sequence import PosedSequence
 from ros_depthnet.flight.session import Session
 from ros_depthnet.learning.pictures import flow_picture
 
-SECONDS = 2.0     # of flight before the frame
-LONGEST = 12.0    # pixels, flow of full colour; of the difference a third
+SECONDS = 2.0  # of flight before the frame
+LONGEST = 12.0  # pixels, flow of full colour; of the difference a third
 
 
 def main(out: str, *wanted: str) -> None:
@@ -52,8 +52,11 @@ def row(flight: PosedSequence, index: int, model) -> np.ndarray:
         reference = Frame(estimate.stamp_ns, estimate.image, estimate.camera, estimate.T_world_cam)
         depth_map = DepthMap.fresh(estimate.depth_hw, estimate.deviation_hw / estimate.depth_hw)
         sources = moving.companions(reference, frames, looked)
-        views = Views(reference, sources, np.stack([
-            motion.inverse(source.T_world_cam) @ reference.T_world_cam for source in sources]))
+        views = Views(
+            reference,
+            sources,
+            np.stack([motion.inverse(source.T_world_cam) @ reference.T_world_cam for source in sources]),
+        )
         before, looked = moving.motion_evidence(views, depth_map, before), reference
         frames.append(reference)
     far = np.where(np.isfinite(estimate.depth_hw), estimate.depth_hw, 100.0)
@@ -63,8 +66,16 @@ def row(flight: PosedSequence, index: int, model) -> np.ndarray:
     truth = flight.moving(index)
     image = reference.image if truth is None else outlined(reference.image, truth)
     mask = cv2.applyColorMap(np.uint8(255 * before.probability_hw), cv2.COLORMAP_INFERNO)[..., ::-1]
-    return np.hstack([image, depth_picture(estimate.depth_hw, 2.0, 40.0), flow_picture(before.flow_hw2, LONGEST),
-                      flow_picture(rigid, LONGEST), flow_picture(before.flow_hw2 - rigid, LONGEST / 3), mask])
+    return np.hstack(
+        [
+            image,
+            depth_picture(estimate.depth_hw, 2.0, 40.0),
+            flow_picture(before.flow_hw2, LONGEST),
+            flow_picture(rigid, LONGEST),
+            flow_picture(before.flow_hw2 - rigid, LONGEST / 3),
+            mask,
+        ]
+    )
 
 
 def outlined(image: np.ndarray, mask_hw: np.ndarray) -> np.ndarray:

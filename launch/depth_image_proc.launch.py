@@ -1,4 +1,5 @@
 """The drone's nodes, and image_pipeline's depth_image_proc, which makes another cloud of their depth."""
+
 from ros_depthnet.ros.launching import drone
 
 

@@ -1,4 +1,5 @@
 """The drone's nodes, and NVIDIA's nvblox, which maps their depth."""
+
 from ros_depthnet.ros.launching import drone
 
 

@@ -1,4 +1,5 @@
 """The drone's nodes, and octomap_server, which maps their cloud."""
+
 from ros_depthnet.ros.launching import drone
 
 

@@ -1,4 +1,5 @@
 """Records what a bug report and `depthnet adapt` need, beside nodes that run already."""
+
 from ros_depthnet.ros.launching import drone
 
 

@@ -1,4 +1,5 @@
 """The drone's nodes, and a costmap of Nav2 with a voxel layer of their cloud."""
+
 from ros_depthnet.ros.launching import drone
 
 

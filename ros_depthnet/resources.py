@@ -1,4 +1,5 @@
 """Find the files shipped beside the code: models, configuration, launch files, the sample flight."""
+
 import sys
 from pathlib import Path
 
@@ -17,5 +18,4 @@ def share_path(*parts: str) -> Path:
     for candidate in candidates:
         if (candidate / 'package.xml').is_file():
             return candidate.joinpath(*parts)
-    raise FileNotFoundError(
-        f'{sys.prefix}/share has no files of ros_depthnet: install the package with pip or colcon.')
+    raise FileNotFoundError(f'{sys.prefix}/share has no files of ros_depthnet: install the package with pip or colcon.')

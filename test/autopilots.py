@@ -31,16 +31,26 @@ def mavros(scan, mav_frame=BODY_FRD):
             distances[i] = int(distance_cm)
     increment_deg = F(float(F(scan.angle_increment)) * (180 / math.pi))
     return SimpleNamespace(
-        distances=distances, increment=int(increment_deg + F(0.5)), increment_f=increment_deg,
-        min_distance=int(float(F(scan.range_min)) * 1e2), max_distance=int(float(F(scan.range_max)) * 1e2),
-        angle_offset=F(float(F(scan.angle_min)) * (180 / math.pi)), frame=mav_frame)
+        distances=distances,
+        increment=int(increment_deg + F(0.5)),
+        increment_f=increment_deg,
+        min_distance=int(float(F(scan.range_min)) * 1e2),
+        max_distance=int(float(F(scan.range_max)) * 1e2),
+        angle_offset=F(float(F(scan.angle_min)) * (180 / math.pi)),
+        frame=mav_frame,
+    )
 
 
 def from_px4_msgs(message):
     """Return the same of a px4_msgs/ObstacleDistance, which PX4 takes as it is."""
     return SimpleNamespace(
-        distances=message.distances, increment_f=F(message.increment), min_distance=message.min_distance,
-        max_distance=message.max_distance, angle_offset=F(message.angle_offset), frame=message.frame)
+        distances=message.distances,
+        increment_f=F(message.increment),
+        min_distance=message.min_distance,
+        max_distance=message.max_distance,
+        angle_offset=F(message.angle_offset),
+        frame=message.frame,
+    )
 
 
 class Px4:
@@ -65,8 +75,7 @@ class Px4:
         in_range = self.distances[i] < self.max_ranges[i]
         if reading_cm < range_cm:
             return (in_range and range_cm <= self.max_ranges[i]) or not in_range
-        return (not in_range and range_cm >= self.max_ranges[i]) or (
-            in_range and range_cm == self.max_ranges[i])
+        return (not in_range and range_cm >= self.max_ranges[i]) or (in_range and range_cm == self.max_ranges[i])
 
     def lets_fly(self, right_deg):
         """Tell whether the pilot may accelerate this far to the right of ahead."""

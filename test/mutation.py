@@ -25,7 +25,7 @@ from pathlib import Path
 _ROOT = Path(__file__).parents[1]
 _TREE = 'ros_depthnet', 'test', 'models', 'config', 'launch', 'rviz', 'docs', 'flights'
 _ROOMS = 'core', 'engines', 'ros'
-_LONGEST_S = 120.0   # a mutant that takes longer is noticed
+_LONGEST_S = 120.0  # a mutant that takes longer is noticed
 
 _OTHERWISE = {
     ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -78,8 +78,11 @@ def tests_of(module: Path) -> list[str]:
     """Return the test files that import a module, those of its name and the quick ones first."""
     parent, name = re.escape('.'.join(module.parent.parts)), module.stem
     imports = re.compile(rf'(from {parent}\.{name} import|import {parent}\.{name}\b|from {parent} import .*\b{name}\b)')
-    found = [path.relative_to(_ROOT) for path in (_ROOT / 'test').rglob('test_*.py')
-             if imports.search(path.read_text(encoding='utf-8'))]
+    found = [
+        path.relative_to(_ROOT)
+        for path in (_ROOT / 'test').rglob('test_*.py')
+        if imports.search(path.read_text(encoding='utf-8'))
+    ]
     found.sort(key=lambda path: (name not in path.stem, 'unit' not in path.parts, path))
     return [str(path) for path in found]
 
@@ -92,7 +95,11 @@ def survives(mutant: Mutant, tree: Path) -> bool:
     try:
         run = subprocess.run(
             [sys.executable, '-m', 'pytest', '-q', '-x', '-p', 'no:cacheprovider', *tests_of(mutant.module)],
-            cwd=tree, env={**os.environ, 'PYTHONPATH': str(tree)}, capture_output=True, timeout=_LONGEST_S)
+            cwd=tree,
+            env={**os.environ, 'PYTHONPATH': str(tree)},
+            capture_output=True,
+            timeout=_LONGEST_S,
+        )
         return run.returncode == 0
     except subprocess.TimeoutExpired:
         return False
@@ -109,7 +116,8 @@ def main() -> int:
     options = parser.parse_args()
     package = Path('ros_depthnet')
     modules = [package / module for module in options.modules] or [
-        path.relative_to(_ROOT) for room in _ROOMS for path in sorted((_ROOT / package / room).rglob('*.py'))]
+        path.relative_to(_ROOT) for room in _ROOMS for path in sorted((_ROOT / package / room).rglob('*.py'))
+    ]
     found = [mutant for module in modules if tests_of(module) for mutant in mutants(module)]
     drawn = random.Random(options.seed).sample(found, min(options.number, len(found)))
     lost = 0

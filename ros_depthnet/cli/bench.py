@@ -1,4 +1,5 @@
 """`depthnet bench`: speed, as ratios measured in one run."""
+
 import argparse
 import dataclasses
 import json
@@ -14,21 +15,49 @@ from ros_depthnet.cli.tables import aligned
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this subcommand."""
     parser.add_argument('--model', default='default', help='a shipped model, or the path of one')
-    parser.add_argument('--widths', type=_whole_numbers, metavar='n,n,...', default=(128, 256, 384, 512),
-                        help='widths of the input in pixels (default: 128,256,384,512)')
-    parser.add_argument('--threads', type=_whole_numbers, metavar='n,n,...',
-                        help='numbers of CPU threads (default: 1, and one per core)')
-    parser.add_argument('--sources', type=_whole_numbers, metavar='n,n,...', default=(1, 2),
-                        help='numbers of earlier images that one is compared with (default: 1,2)')
-    parser.add_argument('--cameras', type=_sizes, metavar='WxH,...', default=((320, 240), (640, 480), (1280, 720)),
-                        help='sizes of camera images whose stages are told (default: 320x240,640x480,1280x720)')
+    parser.add_argument(
+        '--widths',
+        type=_whole_numbers,
+        metavar='n,n,...',
+        default=(128, 256, 384, 512),
+        help='widths of the input in pixels (default: 128,256,384,512)',
+    )
+    parser.add_argument(
+        '--threads',
+        type=_whole_numbers,
+        metavar='n,n,...',
+        help='numbers of CPU threads (default: 1, and one per core)',
+    )
+    parser.add_argument(
+        '--sources',
+        type=_whole_numbers,
+        metavar='n,n,...',
+        default=(1, 2),
+        help='numbers of earlier images that one is compared with (default: 1,2)',
+    )
+    parser.add_argument(
+        '--cameras',
+        type=_sizes,
+        metavar='WxH,...',
+        default=((320, 240), (640, 480), (1280, 720)),
+        help='sizes of camera images whose stages are told (default: 320x240,640x480,1280x720)',
+    )
     parser.add_argument('--seconds', type=float, default=1.0, help='for each row (default: 1)')
-    parser.add_argument('--graph', action='store_true',
-                        help='the nodes over DDS too, with the first size of camera images (minutes)')
-    parser.add_argument('--rates', type=_numbers, metavar='Hz,Hz,...', default=(10.0, 30.0, 60.0),
-                        help='rates of images at which the nodes are looked at (default: 10,30,60)')
-    parser.add_argument('--peers', action='store_true',
-                        help='networks of other kinds too, with random weights, for their time (needs torch)')
+    parser.add_argument(
+        '--graph', action='store_true', help='the nodes over DDS too, with the first size of camera images (minutes)'
+    )
+    parser.add_argument(
+        '--rates',
+        type=_numbers,
+        metavar='Hz,Hz,...',
+        default=(10.0, 30.0, 60.0),
+        help='rates of images at which the nodes are looked at (default: 10,30,60)',
+    )
+    parser.add_argument(
+        '--peers',
+        action='store_true',
+        help='networks of other kinds too, with random weights, for their time (needs torch)',
+    )
     parser.add_argument('--json', metavar='FILE', type=Path, help='write the numbers there')
 
 
@@ -42,20 +71,58 @@ def run(arguments: argparse.Namespace) -> None:
     with Progress() as progress:
         speeds = list(bench(arguments.model, arguments.widths, threads, arguments.sources, arguments.seconds, progress))
         times, cost = stages(arguments.model, arguments.cameras, max(threads), arguments.seconds, progress)
-    print(aligned([['method', 'size', 'threads', 'sources', 'ms', 'p95', 'frames/s', 'times dis'], *(
-        [speed.method, f'{speed.width}x{speed.height}', str(speed.threads), str(speed.sources or '-'),
-         f'{speed.ms:.1f}', f'{speed.p95_ms:.1f}', f'{speed.frames_per_s:.1f}', f'{speed.times_dis:.2f}']
-        for speed in speeds)], words=2))
+    print(
+        aligned(
+            [
+                ['method', 'size', 'threads', 'sources', 'ms', 'p95', 'frames/s', 'times dis'],
+                *(
+                    [
+                        speed.method,
+                        f'{speed.width}x{speed.height}',
+                        str(speed.threads),
+                        str(speed.sources or '-'),
+                        f'{speed.ms:.1f}',
+                        f'{speed.p95_ms:.1f}',
+                        f'{speed.frames_per_s:.1f}',
+                        f'{speed.times_dis:.2f}',
+                    ]
+                    for speed in speeds
+                ),
+            ],
+            words=2,
+        )
+    )
     print('times dis: how many calls of DIS flow at this size and number of threads fit in one.\n')
-    print(aligned([['camera', 'stage of an image in flight', 'ms', 'p95', 'share', 'times dis'], *(
-        [stage.camera, stage.stage, f'{stage.median_ms:.1f}', f'{stage.p95_ms:.1f}', f'{stage.share:.0%}',
-         f'{stage.times_dis:.2f}'] for stage in times)], words=2))
-    print(f'{cost.work.multiply_adds / 1e9:.2f} G multiply-adds at {cost.input_size}, {cost.share_of_rate:.0%} of what '
-          f'{max(threads)} threads do in float32 matrix products ({cost.matrix_rate / 1e9:.0f} G/s); '
-          f'{cost.work.weight_bytes / 1e6:.1f} MB of weights, {cost.work.tensor_bytes / 1e6:.0f} MB through '
-          f'convolutions; an image in flight takes {cost.overhead:.2f} times the network alone.')
-    content = {'rows': [vars(speed) for speed in speeds], 'stages': [vars(stage) for stage in times],
-               'network': dataclasses.asdict(cost)}
+    print(
+        aligned(
+            [
+                ['camera', 'stage of an image in flight', 'ms', 'p95', 'share', 'times dis'],
+                *(
+                    [
+                        stage.camera,
+                        stage.stage,
+                        f'{stage.median_ms:.1f}',
+                        f'{stage.p95_ms:.1f}',
+                        f'{stage.share:.0%}',
+                        f'{stage.times_dis:.2f}',
+                    ]
+                    for stage in times
+                ),
+            ],
+            words=2,
+        )
+    )
+    print(
+        f'{cost.work.multiply_adds / 1e9:.2f} G multiply-adds at {cost.input_size}, {cost.share_of_rate:.0%} of what '
+        f'{max(threads)} threads do in float32 matrix products ({cost.matrix_rate / 1e9:.0f} G/s); '
+        f'{cost.work.weight_bytes / 1e6:.1f} MB of weights, {cost.work.tensor_bytes / 1e6:.0f} MB through '
+        f'convolutions; an image in flight takes {cost.overhead:.2f} times the network alone.'
+    )
+    content = {
+        'rows': [vars(speed) for speed in speeds],
+        'stages': [vars(stage) for stage in times],
+        'network': dataclasses.asdict(cost),
+    }
     if arguments.graph:
         whole = next(stage for stage in times if stage.stage == WHOLE)
         content['graph'] = _graph(arguments, 1e3 / whole.median_ms)
@@ -74,9 +141,18 @@ def _peers(arguments: argparse.Namespace, threads: int) -> list[dict[str, object
 
     with tempfile.TemporaryDirectory(prefix='depthnet_bench_') as folder, Progress() as progress:
         found = peer_speeds(arguments.model, threads, arguments.seconds, Path(folder), progress)
-    print(aligned([['\nnetwork', 'size', 'ms', 'times ours'], *(
-        [peer.method, f'{peer.size[0]}x{peer.size[1]}', f'{peer.ms:.1f}', f'{peer.times_ours:.2f}']
-        for peer in found)], words=2))
+    print(
+        aligned(
+            [
+                ['\nnetwork', 'size', 'ms', 'times ours'],
+                *(
+                    [peer.method, f'{peer.size[0]}x{peer.size[1]}', f'{peer.ms:.1f}', f'{peer.times_ours:.2f}']
+                    for peer in found
+                ),
+            ],
+            words=2,
+        )
+    )
     print(f'times ours: how many images of {found[0].method} in flight fit in one.')
     return [vars(peer) for peer in found]
 
@@ -88,17 +164,41 @@ def _graph(arguments: argparse.Namespace, bare_hz: float) -> dict[str, object]:
 
     isolate()
     with tempfile.TemporaryDirectory(prefix='depthnet_bench_') as logs, Progress() as progress:
-        found = graph_speed(arguments.cameras[0], arguments.rates, 2 * arguments.seconds, Path(logs), progress,
-                            {'model': arguments.model})
+        found = graph_speed(
+            arguments.cameras[0],
+            arguments.rates,
+            2 * arguments.seconds,
+            Path(logs),
+            progress,
+            {'model': arguments.model},
+        )
     rows = [*([found.at_highest] if found.at_highest else []), *found.at_rates]
-    print(aligned([['\nimages/s', 'missing', 'depth/s', 'latency ms', 'p95', 'jitter', 'cores'], *(
-        [f'{rated.rate_hz:.1f}', f'{rated.missing:.0%}', f'{rated.depth_hz:.1f}', f'{rated.latency_p50_ms:.0f}',
-         f'{rated.latency_p95_ms:.0f}', f'{rated.jitter_ms:.0f}', f'{sum(rated.cpu.values()):.2f}']
-        for rated in rows)], words=0))
+    print(
+        aligned(
+            [
+                ['\nimages/s', 'missing', 'depth/s', 'latency ms', 'p95', 'jitter', 'cores'],
+                *(
+                    [
+                        f'{rated.rate_hz:.1f}',
+                        f'{rated.missing:.0%}',
+                        f'{rated.depth_hz:.1f}',
+                        f'{rated.latency_p50_ms:.0f}',
+                        f'{rated.latency_p95_ms:.0f}',
+                        f'{rated.jitter_ms:.0f}',
+                        f'{sum(rated.cpu.values()):.2f}',
+                    ]
+                    for rated in rows
+                ),
+            ],
+            words=0,
+        )
+    )
     memory = ', '.join(f'{name} {megabytes:.0f}' for name, megabytes in found.memory_mb.items())
-    print(f'The nodes take {found.highest_hz:.1f} images of {found.camera} a second with at most {MISSING:.0%} '
-          f'missing, the estimator alone {bare_hz:.1f}. First depth {found.first_depth_s:.1f} s after the start; '
-          f'memory in MB: {memory}.')
+    print(
+        f'The nodes take {found.highest_hz:.1f} images of {found.camera} a second with at most {MISSING:.0%} '
+        f'missing, the estimator alone {bare_hz:.1f}. First depth {found.first_depth_s:.1f} s after the start; '
+        f'memory in MB: {memory}.'
+    )
     return {**dataclasses.asdict(found), 'bare_hz': round(bare_hz, 2)}
 
 

@@ -1,4 +1,5 @@
 """`depthnet demo`: a recorded flight through the real nodes, and what they made of it."""
+
 import argparse
 import contextlib
 import json
@@ -14,15 +15,24 @@ from ros_depthnet.cli.flight_options import add_flight_arguments, intake_options
 from ros_depthnet.cli.progress import Progress
 from ros_depthnet.resources import share_path
 
-_SETTLE = 1.5    # seconds of silence after which nothing more will come; diagnostics come once a second
+_SETTLE = 1.5  # seconds of silence after which nothing more will come; diagnostics come once a second
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this subcommand."""
-    parser.add_argument('--flight', type=Path, metavar='PATH',
-                        help='a posed-sequence folder or a rosbag2 (default: the flight that is shipped)')
-    parser.add_argument('--out', type=Path, metavar='FOLDER', default=Path('out/demo'),
-                        help='where to leave pictures, video, cloud and report (default: out/demo)')
+    parser.add_argument(
+        '--flight',
+        type=Path,
+        metavar='PATH',
+        help='a posed-sequence folder or a rosbag2 (default: the flight that is shipped)',
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='FOLDER',
+        default=Path('out/demo'),
+        help='where to leave pictures, video, cloud and report (default: out/demo)',
+    )
     parser.add_argument('--model', default='default', help='a shipped model, or the path of one')
     parser.add_argument('--rate', type=float, default=1.0, help='speed of the replay, 1 is real time')
     add_flight_arguments(parser)
@@ -40,6 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
     options = intake_options(arguments)
 
     from ros_depthnet.flight.doctor import examine
+
     say_what_is_wrong(examine(flight, options), arguments.force)
 
     from ros_depthnet.evaluation.flight_report import MOMENTS, fresh_folder
@@ -47,13 +58,15 @@ def run(arguments: argparse.Namespace) -> None:
     from ros_depthnet.ros.processes import Flight, ProcessError
     from ros_depthnet.ros.recorder import Recorder
     from ros_depthnet.ros.topics import IMAGE
+
     out = fresh_folder(arguments.out, 'logs')
     isolate()
     os.environ['ROS_LOG_DIR'] = str((out / 'logs').resolve())
     compressed = IMAGE not in topics
-    parameters = {'depth_node': {'model': arguments.model,
-                                 'image_transport': 'compressed' if compressed else 'raw'},
-                  'replay_node': {'rate': arguments.rate}}
+    parameters = {
+        'depth_node': {'model': arguments.model, 'image_transport': 'compressed' if compressed else 'raw'},
+        'replay_node': {'rate': arguments.rate},
+    }
     parameters['depth_node'] |= _how_to_read(flight, options) | {'check_odometry': not arguments.force}
     if sequence:
         parameters['depth_node']['warm_up_size'] = [sequence.camera.width, sequence.camera.height]
@@ -110,16 +123,23 @@ def _how_to_read(flight: Path, options) -> dict[str, object]:
     T_body_cam, mask = recorded_mounting(flight, options), {'mask_file': options.mask_file}
     if T_body_cam is None:
         return mask
-    return mask | {'camera_mounting': 'parameters', 'camera_xyz': [float(x) for x in T_body_cam[:3, 3]],
-            'camera_rpy': list(roll_pitch_yaw(T_body_cam[:3, :3])), 'rectify': options.rectify,
-            'pose_delay': options.pose_delay, 'pose_gap': options.pose_gap}
+    return mask | {
+        'camera_mounting': 'parameters',
+        'camera_xyz': [float(x) for x in T_body_cam[:3, 3]],
+        'camera_rpy': list(roll_pitch_yaw(T_body_cam[:3, :3])),
+        'rectify': options.rectify,
+        'pose_delay': options.pose_delay,
+        'pose_gap': options.pose_gap,
+    }
 
 
 def _line(counts, seconds: float) -> str:
     latency = f', {statistics.median(counts.latencies_ms):.0f} ms' if counts.latencies_ms else ''
     dropped = f'; dropped: {_listed(counts.dropped)}' if counts.dropped else ''
-    return (f'{seconds:5.1f} s: {counts.frames} frames, {counts.depth} depth ({counts.depth_hz:.1f} Hz'
-            f'{latency}), {counts.clouds} clouds, {counts.obstacles} obstacle messages{dropped}')
+    return (
+        f'{seconds:5.1f} s: {counts.frames} frames, {counts.depth} depth ({counts.depth_hz:.1f} Hz'
+        f'{latency}), {counts.clouds} clouds, {counts.obstacles} obstacle messages{dropped}'
+    )
 
 
 def _listed(dropped: dict[str, int]) -> str:
@@ -143,8 +163,9 @@ def _report(out: Path, flight: Path, sequence, recorder) -> None:
     moments, counts = recorder.finish(), recorder.counts()
     summary = _summary(flight, sequence, moments, counts, commit())
     (out / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n', encoding='utf-8')
-    page_path = write_flight_report(out, f'Flight {summary["flight"]}', moments, recorder.cloud,
-                                    _facts(summary), summary)
+    page_path = write_flight_report(
+        out, f'Flight {summary["flight"]}', moments, recorder.cloud, _facts(summary), summary
+    )
     remove(out / MOMENTS)
     _say(summary, page_path)
 
@@ -176,17 +197,29 @@ def _summary(flight: Path, sequence, moments, counts, commit: str) -> dict:
         'flight': sequence.name if sequence else flight.name,
         # A replay that ended well published all; of a bag only what arrived is known.
         'frames_published': len(sequence.frames) if sequence else counts.frames,
-        'depth_messages': counts.depth, 'cloud_messages': counts.clouds,
-        'obstacle_messages': counts.obstacles, 'dropped': counts.dropped, 'latency_ms': latency,
-        'depth_hz': round(counts.depth_hz, 2), 'abs_rel': score('abs_rel'), 'mae_log': score('mae_log'),
-        'delta_125': score('delta_125'), 'coverage': score('coverage'), 'scored_frames': len(scores),
-        'model': counts.facts.get('model'), 'provider': counts.facts.get('provider'),
-        'precision': counts.facts.get('precision'), 'commit': commit}
+        'depth_messages': counts.depth,
+        'cloud_messages': counts.clouds,
+        'obstacle_messages': counts.obstacles,
+        'dropped': counts.dropped,
+        'latency_ms': latency,
+        'depth_hz': round(counts.depth_hz, 2),
+        'abs_rel': score('abs_rel'),
+        'mae_log': score('mae_log'),
+        'delta_125': score('delta_125'),
+        'coverage': score('coverage'),
+        'scored_frames': len(scores),
+        'model': counts.facts.get('model'),
+        'provider': counts.facts.get('provider'),
+        'precision': counts.facts.get('precision'),
+        'commit': commit,
+    }
 
 
 def _facts(summary: dict) -> dict[str, str]:
-    facts = {'depth images': f'{summary["depth_messages"]} of {summary["frames_published"]} frames',
-             'depth rate': f'{summary["depth_hz"]:.1f} Hz'}
+    facts = {
+        'depth images': f'{summary["depth_messages"]} of {summary["frames_published"]} frames',
+        'depth rate': f'{summary["depth_hz"]:.1f} Hz',
+    }
     if summary['latency_ms']['p50'] is not None:
         facts['latency, median'] = f'{summary["latency_ms"]["p50"]:.0f} ms'
     if summary['delta_125'] is not None:
@@ -197,13 +230,16 @@ def _facts(summary: dict) -> dict[str, str]:
 
 
 def _say(summary: dict, page_path: Path) -> None:
-    print(f'{summary["frames_published"]} frames in; {summary["depth_messages"]} depth images at '
-          f'{summary["depth_hz"]:.1f} Hz, {summary["cloud_messages"]} clouds and '
-          f'{summary["obstacle_messages"]} obstacle messages out; dropped: {_listed(summary["dropped"])}.')
+    print(
+        f'{summary["frames_published"]} frames in; {summary["depth_messages"]} depth images at '
+        f'{summary["depth_hz"]:.1f} Hz, {summary["cloud_messages"]} clouds and '
+        f'{summary["obstacle_messages"]} obstacle messages out; dropped: {_listed(summary["dropped"])}.'
+    )
     if summary['delta_125'] is not None:
         error = 'unknown' if summary['abs_rel'] is None else f'{100 * summary["abs_rel"]:.1f} %'
-        print(f'Against the truth: {100 * summary["delta_125"]:.1f} % of pixels within 25 %, '
-              f'mean relative error {error}.')
+        print(
+            f'Against the truth: {100 * summary["delta_125"]:.1f} % of pixels within 25 %, mean relative error {error}.'
+        )
     print(f'Look at {page_path}')
     for name in ('strip.png', 'depth.webm', 'cloud.ply', 'summary.json'):
         print(f'        {page_path.parent / name}')

@@ -1,18 +1,23 @@
 """`depthnet doctor`: why there is no depth of a flight, or why it is wrong, and what mends it."""
+
 import argparse
 from pathlib import Path
 
 from ros_depthnet.cli.flight_options import add_flight_arguments, given_options, intake_options
 from ros_depthnet.cli.progress import Progress
 
-_SICK = 2   # exit status of a flight whose depth cannot be believed
+_SICK = 2  # exit status of a flight whose depth cannot be believed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this subcommand."""
     parser.add_argument('flight', type=Path, nargs='?', metavar='FLIGHT', help='a posed-sequence folder or a rosbag2')
-    parser.add_argument('--write', type=Path, metavar='FILE',
-                        help='write the parameters that mend what was found, as a parameter file of the nodes')
+    parser.add_argument(
+        '--write',
+        type=Path,
+        metavar='FILE',
+        help='write the parameters that mend what was found, as a parameter file of the nodes',
+    )
     add_flight_arguments(parser)
     group = parser.add_argument_group('a running drone')
     group.add_argument('--live', action='store_true', help='examine the running ROS graph instead of a recording')
@@ -61,5 +66,12 @@ def _examine_live(arguments: argparse.Namespace, progress: Progress):
     from ros_depthnet.ros.topics import CAMERA_INFO, IMAGE, ODOM
 
     topics = {IMAGE: arguments.image, CAMERA_INFO: arguments.camera_info, ODOM: arguments.odom}
-    return examine_live(Question(given_options(arguments), {topic: name for topic, name in topics.items() if name},
-                                 arguments.namespace, arguments.seconds), progress)
+    return examine_live(
+        Question(
+            given_options(arguments),
+            {topic: name for topic, name in topics.items() if name},
+            arguments.namespace,
+            arguments.seconds,
+        ),
+        progress,
+    )

@@ -1,4 +1,5 @@
 """`depthnet evaluate`: score methods on posed sequences."""
+
 import argparse
 import json
 import math
@@ -15,25 +16,46 @@ _COLUMNS = ('abs_rel', 'rmse', 'mae_log', 'delta_103', 'delta_105', 'delta_125',
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this subcommand."""
     parser.add_argument('sets', nargs='+', metavar='SET', type=Path, help='folder with a sequence.json')
-    parser.add_argument('--methods', metavar='a,b,...',
-                        help='constant, dis, epipolar, sgbm, sweep, default, a shipped model, or the path of a '
-                             'model (default: all but paths)')
-    parser.add_argument('--protocol', choices=('pairs', 'stream', 'both'), default='pairs',
-                        help='the given pairs, or the estimator flying along and choosing its own sources '
-                             '(default: pairs)')
-    parser.add_argument('--options', metavar='NAME=VALUE,...', action='append', default=[],
-                        help='run models with these options of the estimator instead of the shipped ones, as '
-                             '"ranges=2,memory=false"; once more for each further variant to compare')
-    parser.add_argument('--precision', choices=PRECISIONS, default='auto',
-                        help='of models: 32 bits, or convolutions in 8 (default: auto, int8 on CPUs if there is)')
-    parser.add_argument('--pose-noise', metavar='DEGREES,PERCENT',
-                        help='degrade the poses: rotation between two frames by so many degrees, the way '
-                             'between them by so many percent')
+    parser.add_argument(
+        '--methods',
+        metavar='a,b,...',
+        help='constant, dis, epipolar, sgbm, sweep, default, a shipped model, or the path of a '
+        'model (default: all but paths)',
+    )
+    parser.add_argument(
+        '--protocol',
+        choices=('pairs', 'stream', 'both'),
+        default='pairs',
+        help='the given pairs, or the estimator flying along and choosing its own sources (default: pairs)',
+    )
+    parser.add_argument(
+        '--options',
+        metavar='NAME=VALUE,...',
+        action='append',
+        default=[],
+        help='run models with these options of the estimator instead of the shipped ones, as '
+        '"ranges=2,memory=false"; once more for each further variant to compare',
+    )
+    parser.add_argument(
+        '--precision',
+        choices=PRECISIONS,
+        default='auto',
+        help='of models: 32 bits, or convolutions in 8 (default: auto, int8 on CPUs if there is)',
+    )
+    parser.add_argument(
+        '--pose-noise',
+        metavar='DEGREES,PERCENT',
+        help='degrade the poses: rotation between two frames by so many degrees, the way '
+        'between them by so many percent',
+    )
     parser.add_argument('--json', metavar='FILE', type=Path, help='write the scores there')
     parser.add_argument('--html', metavar='FOLDER', type=Path, help='write a page with pictures there')
-    parser.add_argument('--bands', action='store_true',
-                        help='also print what deviations are worth, and scores by depth, by angle to the '
-                             'motion, by contrast and by whether the source sees it, with the physical limit')
+    parser.add_argument(
+        '--bands',
+        action='store_true',
+        help='also print what deviations are worth, and scores by depth, by angle to the '
+        'motion, by contrast and by whether the source sees it, with the physical limit',
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -71,6 +93,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(f'Scores: {arguments.json}')
     if arguments.html:
         from ros_depthnet.evaluation.evaluation_page import write_evaluation_page
+
         print(f'Page: {write_evaluation_page(arguments.html, results, skipped, commit())}')
 
 
@@ -88,13 +111,27 @@ def as_json(results, skipped, commit: str) -> dict:
     return {
         'rows': [result.row.as_dict() for result in results],
         'commit': commit,
-        'calibration': [{'set': result.row.set, 'method': result.method, 'protocol': result.row.protocol,
-                         'within': result.row.scores.within, **vars(result.trust)} for result in results],
-        'moving': [{'set': result.row.set, 'method': result.method, 'protocol': result.row.protocol,
-                    **vars(result.moving)} for result in results if result.moving],
+        'calibration': [
+            {
+                'set': result.row.set,
+                'method': result.method,
+                'protocol': result.row.protocol,
+                'within': result.row.scores.within,
+                **vars(result.trust),
+            }
+            for result in results
+        ],
+        'moving': [
+            {'set': result.row.set, 'method': result.method, 'protocol': result.row.protocol, **vars(result.moving)}
+            for result in results
+            if result.moving
+        ],
         'bands': [vars(band) for result in results for band in result.bands],
-        'dropped': [{'set': result.row.set, 'method': result.method, 'protocol': result.row.protocol,
-                     **result.dropped} for result in results if result.dropped],
+        'dropped': [
+            {'set': result.row.set, 'method': result.method, 'protocol': result.row.protocol, **result.dropped}
+            for result in results
+            if result.dropped
+        ],
         'left_out': [vars(skip) for skip in skipped],
     }
 
@@ -105,13 +142,32 @@ def table(rows) -> str:
 
     shared = COMMON_SCORES if any(row.common for row in rows) else ()
     flown = any(row.protocol == 'stream' for row in rows)
-    lines = [['set', 'method', 'protocol', 'pairs', *_COLUMNS, *(f'{name}_common' for name in shared),
-              *['flicker'] * flown, 'ms']]
+    lines = [
+        [
+            'set',
+            'method',
+            'protocol',
+            'pairs',
+            *_COLUMNS,
+            *(f'{name}_common' for name in shared),
+            *['flicker'] * flown,
+            'ms',
+        ]
+    ]
     for row in rows:
         common = (getattr(row.common, name, math.nan) for name in shared)
-        lines.append([row.set, row.method, row.protocol, str(row.pairs),
-                      *(_number(getattr(row.scores, name)) for name in _COLUMNS), *map(_number, common),
-                      *[_number(row.flicker)] * flown, f'{row.ms_per_pair:.0f}'])
+        lines.append(
+            [
+                row.set,
+                row.method,
+                row.protocol,
+                str(row.pairs),
+                *(_number(getattr(row.scores, name)) for name in _COLUMNS),
+                *map(_number, common),
+                *[_number(row.flicker)] * flown,
+                f'{row.ms_per_pair:.0f}',
+            ]
+        )
     return aligned(lines, words=3)
 
 
@@ -121,8 +177,7 @@ def trust_table(results) -> str:
     lines = [['set', 'method', 'protocol', *columns]]
     for result in results:
         shares = {**vars(result.row.scores), **vars(result.trust)}
-        lines.append([result.row.set, result.method, result.row.protocol,
-                      *(_number(shares[name]) for name in columns)])
+        lines.append([result.row.set, result.method, result.row.protocol, *(_number(shares[name]) for name in columns)])
     return aligned(lines, words=3)
 
 
@@ -132,8 +187,15 @@ def moving_table(results) -> str:
     lines = [['set', 'method', 'protocol', 'moving:', *columns]]
     for result in results:
         if result.moving:
-            lines.append([result.row.set, result.method, result.row.protocol, '',
-                          *(_number(getattr(result.moving, name)) for name in columns)])
+            lines.append(
+                [
+                    result.row.set,
+                    result.method,
+                    result.row.protocol,
+                    '',
+                    *(_number(getattr(result.moving, name)) for name in columns),
+                ]
+            )
     return aligned(lines, words=4)
 
 
@@ -142,10 +204,18 @@ def band_table(bands) -> str:
     columns = ('abs_rel', 'mae_log', 'delta_125', 'coverage', 'within', 'deviation', 'limit')
     lines = [['set', 'method', 'protocol', 'by', 'from', 'to', 'pixels', *columns]]
     for band in bands:
-        lines.append([band.set, band.method, band.protocol,
-                      {'depth': 'depth m', 'foe': 'FoE deg'}.get(band.by, band.by),
-                      f'{band.low:g}', f'{band.high:g}', str(band.pixels),
-                      *(_number(getattr(band, name)) for name in columns)])
+        lines.append(
+            [
+                band.set,
+                band.method,
+                band.protocol,
+                {'depth': 'depth m', 'foe': 'FoE deg'}.get(band.by, band.by),
+                f'{band.low:g}',
+                f'{band.high:g}',
+                str(band.pixels),
+                *(_number(getattr(band, name)) for name in columns),
+            ]
+        )
     return aligned(lines, words=4)
 
 

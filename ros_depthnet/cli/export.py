@@ -17,12 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='instead, an exported parallaxnet with all that comes before and after it, as one graph for GPUs: '
         'images, camera and odometry in, depth and deviation out (docs/gpu.md)',
     )
-    parser.add_argument(
-        '--out', type=Path, required=True, help='the .onnx to write; its card gets the same name'
-    )
-    parser.add_argument(
-        '--score', type=Path, nargs='*', default=[], metavar='SET', help='posed sequences for the card'
-    )
+    parser.add_argument('--out', type=Path, required=True, help='the .onnx to write; its card gets the same name')
+    parser.add_argument('--score', type=Path, nargs='*', default=[], metavar='SET', help='posed sequences for the card')
     parser.add_argument(
         '--split', type=Path, metavar='SET', help='rendered set, never trained on, to score every stage on'
     )
@@ -38,9 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='WEIGHTS,SHARE',
         help="take a share of the run's weights, the rest from the checkpoint or model it began with",
     )
-    parser.add_argument(
-        '--contrast-floor', type=float, help='of parallaxnet, if not the one it was trained with'
-    )
+    parser.add_argument('--contrast-floor', type=float, help='of parallaxnet, if not the one it was trained with')
 
 
 def _blend(text: str):

@@ -1,4 +1,5 @@
 """What subcommands that take a recorded flight have in common: how its camera is mounted, and what is wrong with it."""
+
 import argparse
 import dataclasses
 import sys
@@ -8,16 +9,34 @@ from pathlib import Path
 def add_flight_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say how a flight's messages are to be understood."""
     group = parser.add_argument_group('the flight')
-    group.add_argument('--params', type=Path, metavar='FILE',
-                       help='a parameter file of the nodes (YAML), such as `depthnet doctor --write` makes')
-    group.add_argument('--camera-xyz', type=float, nargs=3, metavar=('X', 'Y', 'Z'),
-                       help='position of the camera on the body (forward, left, up), metres; not from tf')
-    group.add_argument('--camera-rpy', type=float, nargs=3, metavar=('R', 'P', 'Y'),
-                       help='its roll, pitch, yaw as an optical frame, radians; not from tf')
-    group.add_argument('--mask', metavar='FILE',
-                       help='a picture, black where the raw image shows no scene (bars, landing gear), else white')
-    group.add_argument('--force', action='store_true',
-                       help='go on although the flight contradicts itself; depth may then be wrong')
+    group.add_argument(
+        '--params',
+        type=Path,
+        metavar='FILE',
+        help='a parameter file of the nodes (YAML), such as `depthnet doctor --write` makes',
+    )
+    group.add_argument(
+        '--camera-xyz',
+        type=float,
+        nargs=3,
+        metavar=('X', 'Y', 'Z'),
+        help='position of the camera on the body (forward, left, up), metres; not from tf',
+    )
+    group.add_argument(
+        '--camera-rpy',
+        type=float,
+        nargs=3,
+        metavar=('R', 'P', 'Y'),
+        help='its roll, pitch, yaw as an optical frame, radians; not from tf',
+    )
+    group.add_argument(
+        '--mask',
+        metavar='FILE',
+        help='a picture, black where the raw image shows no scene (bars, landing gear), else white',
+    )
+    group.add_argument(
+        '--force', action='store_true', help='go on although the flight contradicts itself; depth may then be wrong'
+    )
 
 
 def intake_options(arguments: argparse.Namespace):

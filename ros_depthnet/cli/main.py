@@ -1,4 +1,5 @@
 """The command line: `depthnet SUBCOMMAND ...`; each is a module of this folder, imported when chosen."""
+
 import argparse
 import importlib
 import importlib.metadata
@@ -20,10 +21,13 @@ SUBCOMMANDS = {
     'export': 'turn a trained network into ONNX with its card',
     'quantise': 'convolutions of a model in 8 bits, which CPUs run in half the time',
 }
-_EXTRAS = {**dict.fromkeys(('torch', 'onnx', 'onnxscript', 'mvtb_data', 'matplotlib'), 'train'),
-           'rerun': 'view', 'distributed': 'cluster',
-           **dict.fromkeys(('rclpy', 'sensor_msgs', 'nav_msgs', 'visualization_msgs'), 'ros')}
-_INTERRUPTED, _BROKEN_PIPE = 130, 141   # what a shell reports for SIGINT and SIGPIPE
+_EXTRAS = {
+    **dict.fromkeys(('torch', 'onnx', 'onnxscript', 'mvtb_data', 'matplotlib'), 'train'),
+    'rerun': 'view',
+    'distributed': 'cluster',
+    **dict.fromkeys(('rclpy', 'sensor_msgs', 'nav_msgs', 'visualization_msgs'), 'ros'),
+}
+_INTERRUPTED, _BROKEN_PIPE = 130, 141  # what a shell reports for SIGINT and SIGPIPE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,14 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())   # or Python complains at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
         return _BROKEN_PIPE
     except ModuleNotFoundError as missing:
         if debug or (missing.name or '').partition('.')[0] not in _EXTRAS:
             raise
         extra = _EXTRAS[missing.name.partition('.')[0]]
-        print(f"depthnet: the Python package {missing.name} is missing: pip install 'ros_depthnet[{extra}]'"
-              f'{" or source your ROS 2 distribution" if extra == "ros" else ""}.', file=sys.stderr)
+        print(
+            f"depthnet: the Python package {missing.name} is missing: pip install 'ros_depthnet[{extra}]'"
+            f'{" or source your ROS 2 distribution" if extra == "ros" else ""}.',
+            file=sys.stderr,
+        )
     except (ValueError, OSError) as error:
         if debug:
             raise
@@ -53,8 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog='depthnet', description='Metric depth from motion for drones.',
-        epilog='`depthnet SUBCOMMAND --help` tells what a subcommand takes.')
+        prog='depthnet',
+        description='Metric depth from motion for drones.',
+        epilog='`depthnet SUBCOMMAND --help` tells what a subcommand takes.',
+    )
     parser.add_argument('--version', action='version', version=f'depthnet {_version()}')
     parser.add_argument('--debug', action='store_true', help='show the traceback of an error (put it first)')
     subparsers = parser.add_subparsers(title='subcommands', metavar='SUBCOMMAND', required=True)

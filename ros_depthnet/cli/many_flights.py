@@ -4,6 +4,7 @@ Many flights, each in a process of its own: on the cores of this computer, or on
 A process that dies, of memory say, takes no other flight along and is started again. What is finished says what
 it was made of, and is not made again.
 """
+
 import argparse
 import contextlib
 import hashlib
@@ -81,8 +82,10 @@ def process_all(folders: dict[Path, Path], arguments: argparse.Namespace) -> Ite
     # A cluster's workers take as many flights at a time as they have threads.
     threads = arguments.threads or (1 if arguments.cluster else max(1, (os.cpu_count() or 1) // jobs))
     with _cluster(arguments.cluster) if arguments.cluster else ThreadPoolExecutor(jobs) as executor:
-        ends = [executor.submit(process_apart, folder.name, _command(flight, folder, arguments, threads))
-                for flight, folder in todo.items()]
+        ends = [
+            executor.submit(process_apart, folder.name, _command(flight, folder, arguments, threads))
+            for flight, folder in todo.items()
+        ]
         try:
             for end in as_completed(ends):
                 yield end.result()
@@ -105,8 +108,18 @@ def process_apart(name: str, command: Sequence[str]) -> FlightDone:
 
 
 def _command(flight: Path, folder: Path, arguments: argparse.Namespace, threads: int) -> list[str]:
-    return [sys.executable, '-m', 'ros_depthnet.cli.main', 'process', str(flight.resolve()),
-            '--out', str(folder.resolve()), '--threads', str(threads), *_options(arguments)]
+    return [
+        sys.executable,
+        '-m',
+        'ros_depthnet.cli.main',
+        'process',
+        str(flight.resolve()),
+        '--out',
+        str(folder.resolve()),
+        '--threads',
+        str(threads),
+        *_options(arguments),
+    ]
 
 
 def _options(arguments: argparse.Namespace) -> list[str]:
@@ -125,6 +138,7 @@ def _options(arguments: argparse.Namespace) -> list[str]:
 @contextlib.contextmanager
 def _cluster(address: str) -> Iterator[Executor]:
     from distributed import Client
+
     try:
         client = Client(address, timeout='5s', set_as_default=False)
     except (OSError, ValueError) as error:

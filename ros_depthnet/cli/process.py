@@ -1,4 +1,5 @@
 """`depthnet process`: depth, cloud and pictures of flights, by the drone's own estimator but without ROS."""
+
 import argparse
 import contextlib
 import fcntl
@@ -20,16 +21,28 @@ from ros_depthnet.cli.progress import Progress
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this subcommand."""
     parser.add_argument('flights', type=Path, nargs='+', metavar='FLIGHT', help='a posed-sequence folder or a rosbag2')
-    parser.add_argument('--out', type=Path, metavar='FOLDER', required=True,
-                        help='where to write; several flights, or any with --jobs or --cluster, each into a folder '
-                             'of its name in there, and what is there already is not made again')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='FOLDER',
+        required=True,
+        help='where to write; several flights, or any with --jobs or --cluster, each into a folder '
+        'of its name in there, and what is there already is not made again',
+    )
     parser.add_argument('--model', default='default', help='a shipped model, or the path of one')
-    parser.add_argument('--threads', type=_positive, metavar='n',
-                        help='CPU threads of a flight (default: all cores, shared among the jobs)')
+    parser.add_argument(
+        '--threads',
+        type=_positive,
+        metavar='n',
+        help='CPU threads of a flight (default: all cores, shared among the jobs)',
+    )
     parser.add_argument('--jobs', type=_positive, metavar='n', help='flights at a time on this computer (default: 1)')
-    parser.add_argument('--cluster', metavar='ADDRESS',
-                        help='have a Dask cluster do it: the address of its scheduler, such as tcp://10.0.0.5:8786; '
-                             'its workers need the same folders')
+    parser.add_argument(
+        '--cluster',
+        metavar='ADDRESS',
+        help='have a Dask cluster do it: the address of its scheduler, such as tcp://10.0.0.5:8786; '
+        'its workers need the same folders',
+    )
     add_flight_arguments(parser)
 
 
@@ -45,8 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
     for number, done in enumerate(process_all(folders, arguments), 1):
         lost += not done.finished
         print(f'{number}/{len(folders)} {done.name}: {done.sentence}', flush=True)
-    print(f'{len(folders) - lost} of {len(folders)} flights are in {arguments.out}; the same command goes on with '
-          'the others.' if lost else f'All {len(folders)} flights are in {arguments.out}.')
+    print(
+        f'{len(folders) - lost} of {len(folders)} flights are in {arguments.out}; the same command goes on with '
+        'the others.'
+        if lost
+        else f'All {len(folders)} flights are in {arguments.out}.'
+    )
     return 1 if lost else 0
 
 
@@ -75,24 +92,30 @@ def _process(flight: Path, arguments: argparse.Namespace) -> None:
     model = load_model(arguments.model, threads=arguments.threads or 0)
     with _alone_in(arguments.out), Progress() as progress:
         out = fresh_folder(arguments.out, *FOLDERS)
-        done = process_flight(frames, Session(model, estimator_options(arguments)), out, Moments(out / MOMENTS),
-                              progress)
+        done = process_flight(
+            frames, Session(model, estimator_options(arguments)), out, Moments(out / MOMENTS), progress
+        )
         if not done.frames:
             raise ValueError(f'{flight} has no frame that can be used ({_listed(left_out)}).')
         dropped = {**left_out, **done.dropped}
         rate = done.frames / done.estimator_seconds
         summary = {
-            'flight': flight.resolve().name, 'frames': done.frames, 'depth_maps': len(done.moments),
-            'dropped': dropped, 'flight_seconds': round(done.flight_seconds, 2),
-            'estimator_seconds': round(done.estimator_seconds, 2), 'frames_per_second': round(rate, 2),
-            'model': model.card.name, 'provider': model.engine.provider,
-            'precision': model.engine.precision, 'commit': commit(),
-            'recipe': recipe(flight, arguments)}
+            'flight': flight.resolve().name,
+            'frames': done.frames,
+            'depth_maps': len(done.moments),
+            'dropped': dropped,
+            'flight_seconds': round(done.flight_seconds, 2),
+            'estimator_seconds': round(done.estimator_seconds, 2),
+            'frames_per_second': round(rate, 2),
+            'model': model.card.name,
+            'provider': model.engine.provider,
+            'precision': model.engine.precision,
+            'commit': commit(),
+            'recipe': recipe(flight, arguments),
+        }
         progress('Writing the report ...')
-        facts = {'depth maps': f'{len(done.moments)} of {done.frames} frames',
-                 'frames per second': f'{rate:.1f}'}
-        report = write_flight_report(out, f'Flight {summary["flight"]}', done.moments, done.cloud, facts,
-                                     summary)
+        facts = {'depth maps': f'{len(done.moments)} of {done.frames} frames', 'frames per second': f'{rate:.1f}'}
+        report = write_flight_report(out, f'Flight {summary["flight"]}', done.moments, done.cloud, facts, summary)
         remove(out / MOMENTS)
         # Last and at once: a flight with a summary is finished.
         unfinished = out / '.summary.json'
@@ -100,8 +123,10 @@ def _process(flight: Path, arguments: argparse.Namespace) -> None:
         unfinished.replace(out / 'summary.json')
     for sentence in done.contradictions:
         print(f'Warning: {sentence}')
-    print(f'{done.frames} frames ({done.flight_seconds:.1f} s of flight), {summary["depth_maps"]} depth maps '
-          f'in {done.estimator_seconds:.1f} s; dropped: {_listed(dropped)}.')
+    print(
+        f'{done.frames} frames ({done.flight_seconds:.1f} s of flight), {summary["depth_maps"]} depth maps '
+        f'in {done.estimator_seconds:.1f} s; dropped: {_listed(dropped)}.'
+    )
     print(f'Look at {report}; {out / "depth"} and {out / "deviation"} are in millimetres.')
 
 

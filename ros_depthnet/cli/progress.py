@@ -1,8 +1,9 @@
 """Signs of life while a subcommand works."""
+
 import sys
 import time
 
-_PLAIN_INTERVAL = 5.0   # seconds between lines where they cannot be overwritten
+_PLAIN_INTERVAL = 5.0  # seconds between lines where they cannot be overwritten
 
 
 class Progress:

@@ -15,9 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from ros_depthnet.learning.still_box.options import FlightOptions, SensorOptions
 
     products = parser.add_subparsers(title='products', metavar='PRODUCT', required=True)
-    flight = products.add_parser(
-        'flight', help='a posed sequence or rosbag2: a drone flies through one scene'
-    )
+    flight = products.add_parser('flight', help='a posed sequence or rosbag2: a drone flies through one scene')
     flight.add_argument('out', type=Path, help='the folder to write')
     flight.add_argument('--bag', action='store_true', help='a rosbag2 with odometry, to play and to process')
     flight.add_argument('--odom-rate', type=float, default=50.0, help='odometry a second, in a bag (50)')
@@ -35,9 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     training_set = products.add_parser('set', help='short flights through many scenes, for `depthnet train`')
     training_set.add_argument('out', type=Path, help='the folder to fill; what is there already is kept')
-    training_set.add_argument(
-        '--flights', type=int, default=4096, help='how many, rounded up to shards of 64 (4096)'
-    )
+    training_set.add_argument('--flights', type=int, default=4096, help='how many, rounded up to shards of 64 (4096)')
     training_set.add_argument('--seed', type=int, default=1, help='the set is a function of it (1)')
     training_set.add_argument('--workers', type=int, default=2, help='processes (2)')
     training_set.add_argument('--device', default='cpu', help='cpu or cuda (cpu)')
@@ -56,9 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='a,b,...',
         help='families of scenes, each as often as the others (the mix of docs/training.md)',
     )
-    training_set.add_argument(
-        '--forward', type=float, metavar='SHARE', help='of flights along the optical axis (0.5)'
-    )
+    training_set.add_argument('--forward', type=float, metavar='SHARE', help='of flights along the optical axis (0.5)')
     training_set.add_argument(
         '--step-parallax',
         type=_range,
@@ -67,9 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     training_set.set_defaults(render=_set)
 
-    sheet = products.add_parser(
-        'sheet', help='one picture: scenes of every family with depth, normals and flow'
-    )
+    sheet = products.add_parser('sheet', help='one picture: scenes of every family with depth, normals and flow')
     sheet.add_argument('out', type=Path, help='the PNG to write')
     sheet.add_argument('--seed', type=int, default=0, help='which scenes (0)')
     sheet.set_defaults(render=_sheet)

@@ -13,9 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--config', default='parallaxnet', help='name of a shipped recipe, or a YAML file (parallaxnet)'
     )
-    parser.add_argument(
-        '--data', type=Path, nargs='+', required=True, help='training sets, from `depthnet render set`'
-    )
+    parser.add_argument('--data', type=Path, nargs='+', required=True, help='training sets, from `depthnet render set`')
     parser.add_argument('--validation', type=Path, required=True, help='another set, of another seed')
     parser.add_argument('--out', type=Path, required=True, help='folder of checkpoint, results and curves')
     parser.add_argument(
@@ -27,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--device', default='cpu', help='cpu or cuda (cpu)')
     parser.add_argument('--threads', type=int, default=0, help='threads of the CPU; 0: all (0)')
-    parser.add_argument(
-        '--loaders', type=int, default=1, help='processes that prepare batches; 0: none apart (1)'
-    )
+    parser.add_argument('--loaders', type=int, default=1, help='processes that prepare batches; 0: none apart (1)')
     parser.add_argument(
         '--save-every', type=int, default=250, metavar='STEPS', help='validate, and write a checkpoint (250)'
     )

@@ -1,4 +1,5 @@
 """`depthnet view`: a flight, recorded or live, in a viewer: image, depth, deviation, cloud, obstacles, way."""
+
 import argparse
 from pathlib import Path
 
@@ -15,8 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of this subcommand."""
     parser.add_argument('flight', type=Path, nargs='?', metavar='FLIGHT', help='a posed-sequence folder or a rosbag2')
     parser.add_argument('--model', default='default', help='a shipped model, or the path of one')
-    parser.add_argument('--save', type=Path, metavar='FILE',
-                        help='write an .rrd file, which `rerun FILE` shows, instead')
+    parser.add_argument(
+        '--save', type=Path, metavar='FILE', help='write an .rrd file, which `rerun FILE` shows, instead'
+    )
     add_flight_arguments(parser)
     group = parser.add_argument_group('a running drone')
     group.add_argument('--live', action='store_true', help='show what the running nodes publish, until Ctrl-C')

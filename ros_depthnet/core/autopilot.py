@@ -57,8 +57,9 @@ def companion_state(age_s: float | None) -> MavState:
     return MavState.ACTIVE if age_s <= FRESH_S else MavState.CRITICAL
 
 
-def obstacle_distance_cm(depth_hw: np.ndarray, camera: Camera, T_level_cam: np.ndarray,
-                         options: ObstacleOptions, max_distance: float) -> ObstacleDistance:
+def obstacle_distance_cm(
+    depth_hw: np.ndarray, camera: Camera, T_level_cam: np.ndarray, options: ObstacleOptions, max_distance: float
+) -> ObstacleDistance:
     """
     Return what a depth image (H, W) in metres shows all round the drone.
 
@@ -69,8 +70,13 @@ def obstacle_distance_cm(depth_hw: np.ndarray, camera: Camera, T_level_cam: np.n
     half = math.pi / SECTORS
     c, s = math.cos(half), math.sin(half)
     T_turned_level = pose([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]], (0, 0, 0))
-    leftwards = sector_distances(depth_hw, camera, T_turned_level @ T_level_cam,
-                                 replace(options, sectors=SECTORS, sector_angle=2 * math.pi), max_distance)
+    leftwards = sector_distances(
+        depth_hw,
+        camera,
+        T_turned_level @ T_level_cam,
+        replace(options, sectors=SECTORS, sector_angle=2 * math.pi),
+        max_distance,
+    )
     clockwise = leftwards[(SECTORS // 2 - 1 - np.arange(SECTORS)) % SECTORS]
 
     max_cm = min(round(max_distance * 100), _MOST_CM)

@@ -1,4 +1,5 @@
 """Which earlier frames to compare the newest with: the frame buffer and the pair choice."""
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +10,15 @@ from ros_depthnet.core import motion
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.reasons import Drop
 
-_CLUSTERED = 4096        # pixels are enough to find the clusters of a depth map
-_ROUNDS = 20             # of k-means, which settles sooner
-_FURTHER = 1.5           # what each further source of a range aims at, over the one before
-_MOST = 2.0              # of the target: parallax of further sources
-_FAR = 3.0               # of the target: parallax of frames to align with
+_CLUSTERED = 4096  # pixels are enough to find the clusters of a depth map
+_ROUNDS = 20  # of k-means, which settles sooner
+_FURTHER = 1.5  # what each further source of a range aims at, over the one before
+_MOST = 2.0  # of the target: parallax of further sources
+_FAR = 3.0  # of the target: parallax of frames to align with
 _FAR_RANGE = (1.8, 10.0)
 _APART = math.log(1.25)  # of parallax: frames nearer to each other say the same
-_POSITION_NOISE = 0.1    # metres
-_ACCELERATION = 50.0     # metres per second squared
+_POSITION_NOISE = 0.1  # metres
+_ACCELERATION = 50.0  # metres per second squared
 
 
 @dataclass(frozen=True)
@@ -134,11 +135,11 @@ def depth_ranges(depth_hw: np.ndarray, count: int) -> tuple[float, ...]:
     2017b clusters depth). Pixels that are not finite count nowhere; without any the result is empty.
     """
     logs = np.sort(np.log(depth_hw[np.isfinite(depth_hw) & (depth_hw > 0)]))
-    logs = logs[::max(1, logs.size // _CLUSTERED)]
+    logs = logs[:: max(1, logs.size // _CLUSTERED)]
     if not logs.size:
         return ()
     # In one dimension clusters are intervals, so a cut between two of them is all there is to find.
-    centres = np.unique(np.quantile(logs, (np.arange(count) + .5) / count))
+    centres = np.unique(np.quantile(logs, (np.arange(count) + 0.5) / count))
     for _ in range(_ROUNDS):
         cuts = np.searchsorted(logs, (centres[1:] + centres[:-1]) / 2)
         means = np.array([part.mean() for part in np.split(logs, cuts) if part.size])
@@ -149,8 +150,9 @@ def depth_ranges(depth_hw: np.ndarray, count: int) -> tuple[float, ...]:
     return tuple(float(np.exp(np.median(part))) for part in parts if part.size)
 
 
-def choose_sources(reference: Frame, candidates: Sequence[Frame], range_depths: Sequence[float],
-                   options: PairOptions) -> tuple[tuple[Source, ...], ...] | Drop:
+def choose_sources(
+    reference: Frame, candidates: Sequence[Frame], range_depths: Sequence[float], options: PairOptions
+) -> tuple[tuple[Source, ...], ...] | Drop:
     """
     Choose the frames to compare the reference with for each range of depths, or say why there is none.
 
@@ -165,8 +167,7 @@ def choose_sources(reference: Frame, candidates: Sequence[Frame], range_depths: 
     if turns_too_fast(reference, candidates[-1], options.max_rotation_rate):
         return Drop.ROTATING_TOO_FAST
     rotations = [source_of(reference, frame, 1).rotation for frame in candidates]
-    facing = [frame for frame, rotation in zip(candidates, rotations, strict=True)
-              if rotation <= options.max_rotation]
+    facing = [frame for frame, rotation in zip(candidates, rotations, strict=True) if rotation <= options.max_rotation]
     if not facing:
         return Drop.ROTATED_TOO_FAR
     chosen: dict[frozenset[int], tuple[Source, ...]] = {}
@@ -188,11 +189,12 @@ def sources_at(reference: Frame, frames: Sequence[Frame], depth: float, options:
     sources = [source_of(reference, frame, depth) for frame in frames]
     usable = [source for source in sources if source.parallax >= options.min_parallax]
     target = options.parallax
-    return _nearest(usable, [target * _FURTHER ** n for n in range(options.max_sources)], _MOST * target)
+    return _nearest(usable, [target * _FURTHER**n for n in range(options.max_sources)], _MOST * target)
 
 
-def farther_sources(reference: Frame, candidates: Sequence[Frame], chosen: Sequence[Source],
-                    options: PairOptions) -> tuple[Source, ...]:
+def farther_sources(
+    reference: Frame, candidates: Sequence[Frame], chosen: Sequence[Source], options: PairOptions
+) -> tuple[Source, ...]:
     """
     Return further frames for a range whose sources are chosen, of several times the parallax.
 
@@ -201,8 +203,11 @@ def farther_sources(reference: Frame, candidates: Sequence[Frame], chosen: Seque
     """
     depth = reference.camera.fx * float(np.linalg.norm(chosen[0].displacement)) / chosen[0].parallax
     least, most = (times * options.parallax for times in _FAR_RANGE)
-    usable = [source for source in (source_of(reference, frame, depth) for frame in candidates)
-              if least <= source.parallax <= most and source.rotation <= options.max_rotation]
+    usable = [
+        source
+        for source in (source_of(reference, frame, depth) for frame in candidates)
+        if least <= source.parallax <= most and source.rotation <= options.max_rotation
+    ]
     for source in chosen:
         usable = _apart(usable, source)
     return _nearest(usable, [_FAR * options.parallax] * options.alignment_sources, most)
@@ -242,4 +247,4 @@ def pose_jumped(frames: Sequence[Frame], reference: Frame, max_speed: float) -> 
         return False
     ratio = seconds / (stamps[-2] - stamps[-3])
     surprise = float(np.linalg.norm(step - ratio * (positions[-2] - positions[-3])))
-    return surprise > _POSITION_NOISE * (1 + ratio) + _ACCELERATION / 2 * seconds ** 2 * (1 + 1 / ratio)
+    return surprise > _POSITION_NOISE * (1 + ratio) + _ACCELERATION / 2 * seconds**2 * (1 + 1 / ratio)

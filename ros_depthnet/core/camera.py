@@ -1,4 +1,5 @@
 """The pinhole camera: intrinsics, scaling, rays, back-projection and projection."""
+
 import functools
 import math
 from dataclasses import dataclass
@@ -38,8 +39,7 @@ class Camera:
     def resized(self, width: int, height: int) -> 'Camera':
         """Return the camera of the image resized to width x height pixels, both axes on their own."""
         sx, sy = width / self.width, height / self.height
-        return Camera(width, height, self.fx * sx, self.fy * sy,
-                      (self.cx + .5) * sx - .5, (self.cy + .5) * sy - .5)
+        return Camera(width, height, self.fx * sx, self.fy * sy, (self.cx + 0.5) * sx - 0.5, (self.cy + 0.5) * sy - 0.5)
 
     @functools.lru_cache(maxsize=16)  # noqa: B019 (frozen: equal cameras share their rays)
     def rays_hw3(self) -> np.ndarray:
@@ -57,8 +57,9 @@ class Camera:
         A depth that is NaN or infinite gives a NaN point.
         """
         if depth_hw.shape != (self.height, self.width):
-            raise ValueError(f'A depth image of shape {depth_hw.shape} does not fit a camera of '
-                             f'{self.width} x {self.height} pixels.')
+            raise ValueError(
+                f'A depth image of shape {depth_hw.shape} does not fit a camera of {self.width} x {self.height} pixels.'
+            )
         known = np.where(np.isfinite(depth_hw), depth_hw, np.float32(np.nan)).astype(np.float32, copy=False)
         return self.rays_hw3() * known[..., None]
 

@@ -69,18 +69,14 @@ def make_cloud(
     return Cloud(points, rgb)
 
 
-def trusted_depth(
-    depth_hw: np.ndarray, deviation_hw: np.ndarray, max_relative_deviation: float
-) -> np.ndarray:
+def trusted_depth(depth_hw: np.ndarray, deviation_hw: np.ndarray, max_relative_deviation: float) -> np.ndarray:
     """Return depth with NaN where it is finite but its deviation is unknown or too large for it."""
     with np.errstate(invalid='ignore'):
         known = deviation_hw <= max_relative_deviation * depth_hw
     return np.where(known | ~np.isfinite(depth_hw), depth_hw, np.float32(np.nan))
 
 
-def _voxel_means(
-    points: np.ndarray, rgb: np.ndarray | None, size: float
-) -> tuple[np.ndarray, np.ndarray | None]:
+def _voxel_means(points: np.ndarray, rgb: np.ndarray | None, size: float) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the mean point, and the mean colour, of each cube of edge `size` that has any."""
     cells = np.floor(points / size).astype(np.int64)
     cells -= cells.min(axis=0, initial=0)

@@ -4,14 +4,15 @@ How well matches fit a motion, whatever the depth.
 A static point seen from two places lies, in the second image, on the epipolar line of the first, and beyond
 the point at infinity in the direction of the motion. What is off that ray is nobody's depth.
 """
+
 import numpy as np
 
 from ros_depthnet.core.camera import Camera
 
-TRACKING_NOISE = 1.0   # pixels, what a match may be off
-DIRECTION_NOISE = 0.05   # radians, what the direction of a displacement may be off, beside
-POSITION_NOISE = 0.01    # metres, what each of its ends may be
-_OFF = 50.0            # pixels, where the motion turns a point out of sight
+TRACKING_NOISE = 1.0  # pixels, what a match may be off
+DIRECTION_NOISE = 0.05  # radians, what the direction of a displacement may be off, beside
+POSITION_NOISE = 0.01  # metres, what each of its ends may be
+_OFF = 50.0  # pixels, where the motion turns a point out of sight
 _BEHIND = 0.05
 
 
@@ -20,8 +21,9 @@ def rays_of(pixels: np.ndarray, camera: Camera) -> np.ndarray:
     return np.column_stack([(pixels - (camera.cx, camera.cy)) / (camera.fx, camera.fy), np.ones(len(pixels))])
 
 
-def deviations(rays_ref: np.ndarray, rays_src: np.ndarray, R_src_ref: np.ndarray, t_src_ref: np.ndarray,
-               focal: float) -> np.ndarray:
+def deviations(
+    rays_ref: np.ndarray, rays_src: np.ndarray, R_src_ref: np.ndarray, t_src_ref: np.ndarray, focal: float
+) -> np.ndarray:
     """
     Return what each match is off from where a static point can be, in allowances, (N,); 1 is just allowed.
 

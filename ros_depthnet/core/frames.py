@@ -1,4 +1,5 @@
 """What goes through the estimator: frames in, stabilised views to the model, its prediction back."""
+
 import math
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import numpy as np
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 
-_BLOCK = 8        # pixels, over which noise averages out
+_BLOCK = 8  # pixels, over which noise averages out
 _LEAST_SHOWN = 1  # grey levels of standard deviation
 
 
@@ -39,8 +40,10 @@ class Frame:
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise BadImage(f'The image is {image.dtype} of shape {image.shape}, not uint8 (H, W, 3).')
         if image.shape[:2] != (self.camera.height, self.camera.width):
-            raise BadImage(f'The image has {image.shape[1]} x {image.shape[0]} pixels, its camera '
-                           f'{self.camera.width} x {self.camera.height}.')
+            raise BadImage(
+                f'The image has {image.shape[1]} x {image.shape[0]} pixels, its camera '
+                f'{self.camera.width} x {self.camera.height}.'
+            )
         object.__setattr__(self, 'T_world_cam', motion.checked(self.T_world_cam))
 
     @property
@@ -55,8 +58,9 @@ class Frame:
         if (width, height) == (self.camera.width, self.camera.height):
             return self
         image = _resized(self.image, width, height)
-        return Frame(self.stamp_ns, image, self.camera.resized(width, height), self.T_world_cam,
-                     masked_hw=self.masked_hw)
+        return Frame(
+            self.stamp_ns, image, self.camera.resized(width, height), self.T_world_cam, masked_hw=self.masked_hw
+        )
 
     @property
     def seen_hw(self) -> np.ndarray:
@@ -102,13 +106,17 @@ class Views:
 
     def valid(self) -> list[np.ndarray]:
         """Return where each source, turned into the reference's axes, shows the scene: (H, W) bool."""
-        return [motion.in_view(self.camera, T_src_ref[:3, :3], source.seen_hw)
-                for source, T_src_ref in zip(self.sources, self.T_srcs_ref, strict=True)]
+        return [
+            motion.in_view(self.camera, T_src_ref[:3, :3], source.seen_hw)
+            for source, T_src_ref in zip(self.sources, self.T_srcs_ref, strict=True)
+        ]
 
     def stabilised(self) -> list[motion.Stabilised]:
         """Return the sources turned into the reference's axes, for those who want nothing but translation left."""
-        return [motion.stabilise(source.image, source.camera, T_src_ref, source.seen_hw)
-                for source, T_src_ref in zip(self.sources, self.T_srcs_ref, strict=True)]
+        return [
+            motion.stabilise(source.image, source.camera, T_src_ref, source.seen_hw)
+            for source, T_src_ref in zip(self.sources, self.T_srcs_ref, strict=True)
+        ]
 
 
 def _resized(image: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -3,6 +3,7 @@ What several depth maps of one scene say together, and what an old one says of t
 
 Everything is done in ln(depth), where the errors of depth from motion are alike near and far.
 """
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,13 +13,13 @@ from numba import njit
 
 from ros_depthnet.core.camera import Camera
 
-GATE = 3.0                # combined deviations: what differs by more shows something else
-SAME_SURFACE = 1.1        # ratio of depths up to which points that fall on one pixel are averaged
+GATE = 3.0  # combined deviations: what differs by more shows something else
+SAME_SURFACE = 1.1  # ratio of depths up to which points that fall on one pixel are averaged
 TRANSLATION_NOISE = 0.05  # share of the way that odometry is off
-PIXEL_NOISE = 0.4         # pixels that resampling and odometry's rotation move a point in the image
-FORGETTING = 0.1          # deviation of ln(depth) that a second adds, for what moves by itself
-COMMON = 0.75             # share of the variance of maps' errors that all of them have
-_LEAST_WEIGHT = 0.1       # of a point's four neighbours, those it hardly touches are left to others
+PIXEL_NOISE = 0.4  # pixels that resampling and odometry's rotation move a point in the image
+FORGETTING = 0.1  # deviation of ln(depth) that a second adds, for what moves by itself
+COMMON = 0.75  # share of the variance of maps' errors that all of them have
+_LEAST_WEIGHT = 0.1  # of a point's four neighbours, those it hardly touches are left to others
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ def fused(maps: Sequence[DepthMap]) -> DepthMap:
     certain = np.where(np.isnan(logs), np.inf, deviations).argmin(0)[None]
     gap = np.abs(logs - np.take_along_axis(logs, certain, 0))
     agree = gap <= GATE * np.hypot(deviations, np.take_along_axis(deviations, certain, 0))
-    weights = np.where(agree, 1 / np.square(deviations), 0)   # NaN agrees with nothing
+    weights = np.where(agree, 1 / np.square(deviations), 0)  # NaN agrees with nothing
     total = weights.sum(0)
     with np.errstate(invalid='ignore'):
         weights = weights / total
@@ -98,8 +99,17 @@ def carried(old: DepthMap, camera: Camera, T_new_old: np.ndarray, seconds: float
     intrinsics = np.array((camera.fx, camera.fy, camera.cx, camera.cy), np.float32)
     _move(old.depth_hw, known_hw, T_new_old.astype(np.float32), intrinsics, places_hw, nearest_hw)
     sums = np.zeros((4, *log_hw.shape), np.float32)
-    _splat(places_hw, nearest_hw, old.depth_hw, old.deviation_hw, old.age_hw, np.where(known_hw, log_hw, np.nan),
-           np.float32((TRANSLATION_NOISE * way) ** 2), np.float32(FORGETTING ** 2 * seconds), sums)
+    _splat(
+        places_hw,
+        nearest_hw,
+        old.depth_hw,
+        old.deviation_hw,
+        old.age_hw,
+        np.where(known_hw, log_hw, np.nan),
+        np.float32((TRANSLATION_NOISE * way) ** 2),
+        np.float32(FORGETTING**2 * seconds),
+        sums,
+    )
     known_hw = sums[0] > 0
     inverse, variance, age = sums[1:] / np.where(known_hw, sums[0], 1)
     with np.errstate(divide='ignore'):
@@ -115,8 +125,14 @@ def hidden(depth_map: DepthMap, camera: Camera, T_src_ref: np.ndarray) -> np.nda
     _move(depth_map.depth_hw, known_hw, T_src_ref.astype(np.float32), intrinsics, places_hw, nearest_hw)
     x_hw, y_hw, z_hw = np.nan_to_num(places_hw, nan=-1)
     # Points fall on some pixels only.
-    nearest_hw = cv2.remap(cv2.erode(nearest_hw, np.ones((3, 3))), x_hw, y_hw, cv2.INTER_NEAREST,
-                           borderMode=cv2.BORDER_CONSTANT, borderValue=float('inf'))
+    nearest_hw = cv2.remap(
+        cv2.erode(nearest_hw, np.ones((3, 3))),
+        x_hw,
+        y_hw,
+        cv2.INTER_NEAREST,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=float('inf'),
+    )
     return z_hw > SAME_SURFACE * nearest_hw
 
 
@@ -158,7 +174,7 @@ def _splat(places_hw, nearest_hw, depth_hw, deviation_hw, age_hw, log_hw, way_va
             u, v, z = places_hw[0, y, x], places_hw[1, y, x], places_hw[2, y, x]
             if not z > 0:
                 continue
-            slope = np.float32(0)   # the steepest change to a neighbour; unknown ones don't count
+            slope = np.float32(0)  # the steepest change to a neighbour; unknown ones don't count
             for row, column in ((y, x - 1), (y, x + 1), (y - 1, x), (y + 1, x)):
                 if 0 <= row < height and 0 <= column < width:
                     change = abs(log_hw[row, column] - log_hw[y, x])

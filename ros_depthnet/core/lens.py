@@ -1,4 +1,5 @@
 """The lens in front of the pinhole: what bends its images, and how they are straightened."""
+
 import functools
 from dataclasses import dataclass
 
@@ -31,11 +32,15 @@ class Lens:
 
     def __post_init__(self) -> None:
         if self.model not in MODELS:
-            raise UnknownLens(f'The lens model {self.model!r} of camera_info is unknown; known are '
-                              f'{", ".join(MODELS)}. Rectify the images beforehand, as image_proc does.')
-        if not np.isfinite([*self.D, *self.R]).all() or any(self.D[self._numbers[-1]:]):
-            raise UnknownLens(f'The distortion coefficients of camera_info, {self.D}, are not all numbers, or more '
-                              f'than the {self._numbers[-1]} of {self.model}: calibrate the camera.')
+            raise UnknownLens(
+                f'The lens model {self.model!r} of camera_info is unknown; known are '
+                f'{", ".join(MODELS)}. Rectify the images beforehand, as image_proc does.'
+            )
+        if not np.isfinite([*self.D, *self.R]).all() or any(self.D[self._numbers[-1] :]):
+            raise UnknownLens(
+                f'The distortion coefficients of camera_info, {self.D}, are not all numbers, or more '
+                f'than the {self._numbers[-1]} of {self.model}: calibrate the camera.'
+            )
 
     @property
     def _numbers(self) -> tuple[int, ...]:
@@ -50,6 +55,6 @@ class Lens:
     def _maps(self, pinhole: Camera) -> tuple[np.ndarray, np.ndarray]:
         size, D, R = (pinhole.width, pinhole.height), np.array(self.D), np.reshape(self.R, (3, 3))
         undistort = cv2.fisheye if self.model in FISHEYE else cv2
-        D = D[:self._numbers[-1]]
+        D = D[: self._numbers[-1]]
         D = np.pad(D, (0, next(number for number in self._numbers if number >= len(D)) - len(D)))
         return undistort.initUndistortRectifyMap(self.raw.K, D, R, pinhole.K, size, cv2.CV_16SC2)

@@ -1,4 +1,5 @@
 """What one frame and its partners show: a model's depth, aligned with the images, judged by geometry."""
+
 import dataclasses
 import math
 import time
@@ -14,9 +15,9 @@ from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Prediction, Views
 from ros_depthnet.core.reasons import Drop
 
-_ON_TARGET = 4.0      # ratio of parallax to the target up to which a range is relied upon
+_ON_TARGET = 4.0  # ratio of parallax to the target up to which a range is relied upon
 _MAY_BE_ZERO = ('rotation_noise', 'alignment_rounds', 'alignment_sources')
-_DETAIL = 2.0         # times as many pixels as the model's input that are worth aligning
+_DETAIL = 2.0  # times as many pixels as the model's input that are worth aligning
 
 
 class DepthModel(Protocol):
@@ -42,8 +43,9 @@ class WholeModel(DepthModel, Protocol):
     def measures(self, camera: Camera) -> bool:
         """Return whether it can for details of a camera's size."""
 
-    def measure(self, near: Views, far: Views, options: 'EstimatorOptions',
-                parallax: tuple[float, float]) -> Prediction:
+    def measure(
+        self, near: Views, far: Views, options: 'EstimatorOptions', parallax: tuple[float, float]
+    ) -> Prediction:
         """Return depth by near sources, aligned with the far too, and its deviation, geometry's included."""
 
 
@@ -162,12 +164,20 @@ class Measurer:
         detail = frame.resized(round(shrink * camera.width), round(shrink * camera.height))
         return dataclasses.replace(frame.resized(width, height), detail=detail)
 
-    def measured(self, reference: Frame, ranges: Sequence[Sequence[Source]],
-                  farther: Sequence[Sequence[Source]], clock: 'StageClock') -> fusion.DepthMap:
+    def measured(
+        self,
+        reference: Frame,
+        ranges: Sequence[Sequence[Source]],
+        farther: Sequence[Sequence[Source]],
+        clock: 'StageClock',
+    ) -> fusion.DepthMap:
         """Return what the model sees in the ranges' sources, aligned with these and the farther, fused."""
         whole = self._whole_for(reference)
-        depths = (self._at_once(whole, reference, ranges, farther, clock) if whole
-                  else self._in_steps(reference, ranges, farther, clock))
+        depths = (
+            self._at_once(whole, reference, ranges, farther, clock)
+            if whole
+            else self._in_steps(reference, ranges, farther, clock)
+        )
         fresh = fusion.fused([fusion.DepthMap.fresh(each.depth_hw, each.deviation_hw) for each in depths])
         fresh = fresh.where(reference.seen_hw)
         clock.lap('fuse')
@@ -180,23 +190,38 @@ class Measurer:
             return None
         return model if model.alignment_rounds == self.options.alignment_rounds else None
 
-    def _at_once(self, whole: WholeModel, reference: Frame, ranges: Sequence[Sequence[Source]],
-                 farther: Sequence[Sequence[Source]], clock: 'StageClock') -> list[Prediction]:
+    def _at_once(
+        self,
+        whole: WholeModel,
+        reference: Frame,
+        ranges: Sequence[Sequence[Source]],
+        farther: Sequence[Sequence[Source]],
+        clock: 'StageClock',
+    ) -> list[Prediction]:
         def views_of(sources: Sequence[Source]) -> Views:
             frames = tuple(source.frame for source in sources)
             return Views(reference, frames, _odometry(reference, frames))
-        depths = [whole.measure(views_of(near), views_of(far), self.options, self._relied_upon)
-                  for near, far in zip(ranges, farther, strict=True)]
+
+        depths = [
+            whole.measure(views_of(near), views_of(far), self.options, self._relied_upon)
+            for near, far in zip(ranges, farther, strict=True)
+        ]
         clock.lap('model')
         return depths
 
-    def _in_steps(self, reference: Frame, ranges: Sequence[Sequence[Source]],
-                  farther: Sequence[Sequence[Source]], clock: 'StageClock') -> list[Prediction]:
+    def _in_steps(
+        self,
+        reference: Frame,
+        ranges: Sequence[Sequence[Source]],
+        farther: Sequence[Sequence[Source]],
+        clock: 'StageClock',
+    ) -> list[Prediction]:
         T_srcs_ref = self.motions(reference, {source.frame for sources in (*ranges, *farther) for source in sources})
 
         def views_of(sources: Sequence[Source]) -> Views:
             frames = tuple(source.frame for source in sources)
             return Views(reference, frames, np.stack([T_srcs_ref[frame] for frame in frames]))
+
         views = [views_of(sources) for sources in ranges]
         clock.lap('rotation')
         predictions = self.model.predict(views)
@@ -204,7 +229,8 @@ class Measurer:
         if self.options.alignment_rounds:
             predictions = [
                 photometric.aligned(prediction, views_of((*near, *far)).detailed(), self.options.alignment_rounds)
-                for prediction, near, far in zip(predictions, ranges, farther, strict=True)]
+                for prediction, near, far in zip(predictions, ranges, farther, strict=True)
+            ]
             clock.lap('align')
         return [self._with_geometry(*each) for each in zip(predictions, views, strict=True)]
 
@@ -242,12 +268,20 @@ class Measurer:
             parallax_hw = np.float32(views.camera.fx * longest) / depth_hw
             doubt_hw = np.maximum(np.maximum(least / parallax_hw, parallax_hw / most), 1).astype(np.float32)
             geometric = geometric_deviation(depth_hw, views, options.matching_noise) / depth_hw
-            deviation_hw = np.hypot(np.hypot(prediction.deviation_hw * doubt_hw, geometric),
-                                    np.float32(options.position_noise / longest))
+            deviation_hw = np.hypot(
+                np.hypot(prediction.deviation_hw * doubt_hw, geometric), np.float32(options.position_noise / longest)
+            )
         return Prediction(depth_hw, deviation_hw)
 
-    def judged(self, frame: Frame, depth_map: fusion.DepthMap, sources: tuple[Source, ...],
-                  clock: 'StageClock', measured_ns: int, carried: Drop | None = None) -> Estimate:
+    def judged(
+        self,
+        frame: Frame,
+        depth_map: fusion.DepthMap,
+        sources: tuple[Source, ...],
+        clock: 'StageClock',
+        measured_ns: int,
+        carried: Drop | None = None,
+    ) -> Estimate:
         """Return a map as others may use it: range limits applied and the too uncertain taken out."""
         options, nan = self.options, np.float32(np.nan)
         known = (depth_map.deviation_hw <= options.max_relative_deviation) & frame.seen_hw
@@ -257,8 +291,18 @@ class Measurer:
         deviation_hw = depth_map.depth_hw * depth_map.deviation_hw
         deviation_hw = np.where(np.isfinite(depth_hw), deviation_hw, nan)
         clock.lap('judge')
-        return Estimate(frame.stamp_ns, depth_hw, deviation_hw, frame.image, frame.camera, frame.T_world_cam,
-                        sources, clock.milliseconds, measured_ns, carried)
+        return Estimate(
+            frame.stamp_ns,
+            depth_hw,
+            deviation_hw,
+            frame.image,
+            frame.camera,
+            frame.T_world_cam,
+            sources,
+            clock.milliseconds,
+            measured_ns,
+            carried,
+        )
 
 
 def _odometry(reference: Frame, sources: Sequence[Frame]) -> np.ndarray:
@@ -273,7 +317,7 @@ def wanted_parallax(least: float, most: float) -> float:
     Three fifths of the way, in ratio: matching is off by pixels, so more parallax is better, but the nearest
     things have several times that of the middle.
     """
-    return least ** .4 * most ** .6
+    return least**0.4 * most**0.6
 
 
 def geometric_deviation(depth_hw: np.ndarray, views: Views, matching_noise: float) -> np.ndarray:

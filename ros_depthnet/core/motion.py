@@ -4,6 +4,7 @@ Where the camera is: poses, their interpolation in time, and what motion does to
 A pose is a (4, 4) float64 matrix; `T_a_b` maps points of frame b into frame a. Nothing here is locked: a
 `PoseBuffer` shared by threads is guarded by whoever shares it.
 """
+
 import bisect
 import itertools
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 from ros_depthnet.core.camera import Camera
 
-_DISORDER_NS = 100_000_000   # messages overtake each other by less; clocks are set by more
+_DISORDER_NS = 100_000_000  # messages overtake each other by less; clocks are set by more
 
 
 class InvalidPose(ValueError):
@@ -69,18 +70,27 @@ def from_quaternion(xyz: npt.ArrayLike, quat_xyzw: npt.ArrayLike) -> np.ndarray:
     if norm < 1e-6:
         raise InvalidPose('The orientation is the zero quaternion, so the odometry has no attitude yet.')
     x, y, z, w = quat / norm
-    return pose([[1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-                 [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-                 [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]], xyz)
+    return pose(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ],
+        xyz,
+    )
 
 
 def quaternion(T: np.ndarray) -> np.ndarray:
     """Return the unit quaternion (x, y, z, w), w >= 0, of a pose's rotation (Bar-Itzhack 2000)."""
     (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = T[:3, :3]
-    symmetric = np.array([[xx - yy - zz, yx + xy, zx + xz, zy - yz],
-                          [yx + xy, yy - xx - zz, zy + yz, xz - zx],
-                          [zx + xz, zy + yz, zz - xx - yy, yx - xy],
-                          [zy - yz, xz - zx, yx - xy, xx + yy + zz]])
+    symmetric = np.array(
+        [
+            [xx - yy - zz, yx + xy, zx + xz, zy - yz],
+            [yx + xy, yy - xx - zz, zy + yz, xz - zx],
+            [zx + xz, zy + yz, zz - xx - yy, yx - xy],
+            [zy - yz, xz - zx, yx - xy, xx + yy + zz],
+        ]
+    )
     quat = np.linalg.eigh(symmetric)[1][:, -1]
     return -quat if quat[3] < 0 else quat
 
@@ -99,8 +109,9 @@ class Track:
         """Take poses (4, 4) by stamp in nanoseconds, at least one."""
         self._stamps_ns = np.array(sorted(poses))
         self._T = np.stack([poses[stamp_ns] for stamp_ns in sorted(poses)])
-        turns = [cv2.Rodrigues(before[:3, :3].T @ after[:3, :3])[0][:, 0]
-                 for before, after in itertools.pairwise(self._T)]
+        turns = [
+            cv2.Rodrigues(before[:3, :3].T @ after[:3, :3])[0][:, 0] for before, after in itertools.pairwise(self._T)
+        ]
         self._turns = np.reshape(turns, (-1, 3))
 
     def at(self, stamps_ns: np.ndarray) -> np.ndarray:
@@ -124,7 +135,7 @@ def rotations(vectors: np.ndarray) -> np.ndarray:
     cross = np.zeros((len(vectors), 3, 3))
     cross[:, [2, 0, 1], [1, 2, 0]] = vectors
     cross -= cross.transpose(0, 2, 1)
-    half = np.sinc(angle / (2 * np.pi))   # numpy's sinc(x) is sin(pi x) / (pi x)
+    half = np.sinc(angle / (2 * np.pi))  # numpy's sinc(x) is sin(pi x) / (pi x)
     return np.eye(3) + np.sinc(angle / np.pi) * cross + half * half / 2 * (cross @ cross)
 
 
@@ -231,13 +242,15 @@ def in_view(camera: Camera, R_src_ref: np.ndarray, seen_hw: np.ndarray) -> np.nd
 
     seen_hw: (H, W) bool, where the source shows the scene.
     """
-    valid = cv2.warpPerspective(seen_hw.astype(np.uint8), _homography(camera, R_src_ref),
-                                (camera.width, camera.height), flags=cv2.INTER_NEAREST)
+    valid = cv2.warpPerspective(
+        seen_hw.astype(np.uint8), _homography(camera, R_src_ref), (camera.width, camera.height), flags=cv2.INTER_NEAREST
+    )
     return valid.astype(bool) & (camera.rays_hw3() @ R_src_ref[2].astype(np.float32) > 0)
 
 
-def stabilise(image: np.ndarray, camera: Camera, T_src_ref: np.ndarray,
-              seen_hw: np.ndarray | None = None) -> Stabilised:
+def stabilise(
+    image: np.ndarray, camera: Camera, T_src_ref: np.ndarray, seen_hw: np.ndarray | None = None
+) -> Stabilised:
     """
     Warp a source image by the homography `K R_ref_src K^-1`, so that only translation is left of the motion.
 
@@ -246,8 +259,13 @@ def stabilise(image: np.ndarray, camera: Camera, T_src_ref: np.ndarray,
     """
     R_src_ref = T_src_ref[:3, :3]
     # Replicated borders keep the cubic kernel from mixing black into the outermost valid pixels.
-    warped = cv2.warpPerspective(image, _homography(camera, R_src_ref), (camera.width, camera.height),
-                                 flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    warped = cv2.warpPerspective(
+        image,
+        _homography(camera, R_src_ref),
+        (camera.width, camera.height),
+        flags=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     valid_hw = in_view(camera, R_src_ref, np.ones(image.shape[:2], bool) if seen_hw is None else seen_hw)
     return Stabilised(warped * valid_hw[..., None], valid_hw, displacement(T_src_ref))
 

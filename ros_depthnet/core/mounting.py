@@ -28,7 +28,7 @@ def mounting(xyz: npt.ArrayLike, rpy: npt.ArrayLike) -> np.ndarray:
 def roll_pitch_yaw(R: np.ndarray) -> tuple[float, float, float]:
     """Return roll, pitch and yaw, radians, of a rotation (3, 3): the inverse of what `mounting` does."""
     pitch = -math.asin(max(-1.0, min(1.0, float(R[2, 0]))))
-    if abs(R[2, 0]) > 1 - 1e-9:   # gimbal lock: roll and yaw turn about one axis
+    if abs(R[2, 0]) > 1 - 1e-9:  # gimbal lock: roll and yaw turn about one axis
         return 0.0, pitch, math.atan2(-R[0, 1], R[1, 1])
     return math.atan2(R[2, 1], R[2, 2]), pitch, math.atan2(R[1, 0], R[0, 0])
 

@@ -7,6 +7,7 @@ included), rigid flow by the deviation of depth along the epipolar line and by o
 too, so it must also explain the images better than the best depth does: their difference of photometric errors.
 How the two are weighed was fitted on rendered flights (docs/moving.md); the construction is our own.
 """
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,23 +20,23 @@ from numba.extending import register_jitable
 from ros_depthnet.core.frames import Frame, Views
 from ros_depthnet.core.fusion import TRANSLATION_NOISE, DepthMap, hidden
 
-MOVES = 0.5                   # probability from which something counts as moving
-GAPS_S = 0.1, 0.4             # seconds to the frames compared with: fast things soon, slow ones surely
-_WINDOW = 9                   # pixels that one flow vector was found from
-_SMOOTHING = 2.0              # pixels, standard deviation of the window in which evidence is shared
-_MATCHING_NOISE = 0.15        # pixels, of flow where the image shows all one could wish
-_FLOW_NOISE = 0.02            # share of the rigid flow that flow may be off
-_LEAST_DEVIATION = 0.03       # of ln(depth)
-_NOWHERE = 100.0              # metres, where depth is not known
-_MOST_CORRECTION = 1.0        # of ln(depth), that flow is allowed to suggest
-_REACH = 3.0                  # deviations, likewise
-_GROSS = 20.0                 # grey levels: what differs by more differs
-_OTHER_NOISE = 2.0            # grey levels, beside the images' noise
-_MOST_LEFT = 50.0             # variances
-_FILLING = 8                  # pixels to each side, within which
-_EVEN = 8.0                   # grey levels of difference are one thing
-_MOST = 8.0                   # log odds that are carried on
-_FORGETTING_S = 0.2           # seconds after which evidence counts for 1/e
+MOVES = 0.5  # probability from which something counts as moving
+GAPS_S = 0.1, 0.4  # seconds to the frames compared with: fast things soon, slow ones surely
+_WINDOW = 9  # pixels that one flow vector was found from
+_SMOOTHING = 2.0  # pixels, standard deviation of the window in which evidence is shared
+_MATCHING_NOISE = 0.15  # pixels, of flow where the image shows all one could wish
+_FLOW_NOISE = 0.02  # share of the rigid flow that flow may be off
+_LEAST_DEVIATION = 0.03  # of ln(depth)
+_NOWHERE = 100.0  # metres, where depth is not known
+_MOST_CORRECTION = 1.0  # of ln(depth), that flow is allowed to suggest
+_REACH = 3.0  # deviations, likewise
+_GROSS = 20.0  # grey levels: what differs by more differs
+_OTHER_NOISE = 2.0  # grey levels, beside the images' noise
+_MOST_LEFT = 50.0  # variances
+_FILLING = 8  # pixels to each side, within which
+_EVEN = 8.0  # grey levels of difference are one thing
+_MOST = 8.0  # log odds that are carried on
+_FORGETTING_S = 0.2  # seconds after which evidence counts for 1/e
 # Of surprise, gains, what is left, and nothing at all.
 _WEIGHTS = np.array((0.37, 1.13, 0.19, -0.75, 0.57, -3.8), np.float32)
 
@@ -66,7 +67,7 @@ def companions(reference: Frame, earlier: Sequence[Frame], before: Frame | None 
     """
     ages = {id(frame): (reference.stamp_ns - frame.stamp_ns) / 1e9 for frame in earlier}
     usable = [frame for frame in earlier if 0 < ages[id(frame)] <= 2 * GAPS_S[-1]]
-    chosen = [min(usable, key=lambda frame: abs(ages[id(frame)] - gap)) for gap in GAPS_S if usable]   # noqa: B023
+    chosen = [min(usable, key=lambda frame: abs(ages[id(frame)] - gap)) for gap in GAPS_S if usable]  # noqa: B023
     if before is not None and any(before is frame for frame in usable) and ages[id(before)] < np.mean(GAPS_S):
         chosen[0] = before
     return tuple(sorted(dict.fromkeys(chosen), key=lambda frame: -frame.stamp_ns))
@@ -81,8 +82,9 @@ def motion_evidence(views: Views, depth_map: DepthMap, before: Motion | None) ->
     """
     surprise_hw, gains, lefts, flow_hw2 = _compared(views, depth_map)
     clues = [surprise_hw, *gains, *lefts]
-    log_odds_hw = _WEIGHTS[-1] + sum(weight * np.log1p(_shared(clue))
-                                     for weight, clue in zip(_WEIGHTS, clues, strict=False))
+    log_odds_hw = _WEIGHTS[-1] + sum(
+        weight * np.log1p(_shared(clue)) for weight, clue in zip(_WEIGHTS, clues, strict=False)
+    )
     log_odds_hw = _filled(log_odds_hw, _grey(views.reference))
     if before is not None:
         seconds = (views.reference.stamp_ns - views.sources[0].stamp_ns) / 1e9
@@ -126,9 +128,9 @@ def _compared(views: Views, depth_map: DepthMap) -> tuple[np.ndarray, list[np.nd
     motions = [T_src_ref.astype(np.float32) for T_src_ref in views.T_srcs_ref]
     for flow, image, T_src_ref in zip(flows, images, motions, strict=True):
         errors = np.empty((*grey.shape, 3), np.float32)
-        _errors(grey, image, flow, inverse_hw, corrected_hw, T_src_ref, intrinsics, np.float32(_GROSS ** 2), errors)
+        _errors(grey, image, flow, inverse_hw, corrected_hw, T_src_ref, intrinsics, np.float32(_GROSS**2), errors)
         as_said, corrected, flowing = cv2.split(cv2.blur(errors, (_WINDOW, _WINDOW)))
-        unit = np.float32(noise ** 2 + _OTHER_NOISE ** 2)
+        unit = np.float32(noise**2 + _OTHER_NOISE**2)
         gains.append((np.minimum(as_said, corrected) - flowing) / unit * ~hidden(depth_map, camera, T_src_ref))
         lefts.append(np.minimum(flowing / unit, _MOST_LEFT))
     missing = [nothing] * (len(GAPS_S) - len(flows))
@@ -149,7 +151,7 @@ def _grey(frame: Frame) -> np.ndarray:
 def _flow(grey: np.ndarray, other: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Return DIS optical flow (Kroeger 2016) to another image, (H, W, 2) float32 pixels, sought from the expected."""
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    dis.setFinestScale(0)   # small things move
+    dis.setFinestScale(0)  # small things move
     return dis.calc(grey, other, expected.copy())
 
 
@@ -164,7 +166,7 @@ def _flow_covariance(grey: np.ndarray, noise: float) -> tuple[np.ndarray, np.nda
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1)
     x, y = (cv2.Scharr(smooth, cv2.CV_32F, axis, 1 - axis, scale=1 / 32) for axis in (1, 0))
     # Smoothed noise has a slope as well, and makes neighbours alike.
-    per_pixel = _WINDOW ** 2 / 8 / (2 * (0.3 * noise) ** 2)
+    per_pixel = _WINDOW**2 / 8 / (2 * (0.3 * noise) ** 2)
     of_noise = np.float32((0.12 * noise) ** 2)
     xx, xy, yy = (per_pixel * cv2.blur(each, (_WINDOW, _WINDOW)) for each in (x * x, x * y, y * y))
     xx, yy = (np.maximum(each - per_pixel * of_noise, 0) + np.float32(1e-3) for each in (xx, yy))
@@ -174,11 +176,13 @@ def _flow_covariance(grey: np.ndarray, noise: float) -> tuple[np.ndarray, np.nda
 
 def _filled(values_hw: np.ndarray, grey: np.ndarray) -> np.ndarray:
     """Return values spread over what is of one brightness (guided filter, He 2010): plain things have edges only."""
+
     def mean(image):
         return cv2.blur(image, (2 * _FILLING + 1, 2 * _FILLING + 1))
+
     guide = grey.astype(np.float32)
     at, of = mean(guide), mean(values_hw)
-    slope = (mean(guide * values_hw) - at * of) / (mean(guide * guide) - at * at + np.float32(_EVEN ** 2))
+    slope = (mean(guide * values_hw) - at * of) / (mean(guide * guide) - at * at + np.float32(_EVEN**2))
     return mean(slope) * guide + mean(of - slope * at)
 
 
@@ -231,8 +235,11 @@ def _weigh(flow_hw2, inverse_hw, T_src_ref, intrinsics, xx_hw, xy_hw, yy_hw, sum
             along_y = fy * (T[1, 3] - T[2, 3] * (v - cy) / fy) * inverse * nearer
             off_x, off_y = to_x - u, to_y - v
             moved = (u - x) ** 2 + (v - y) ** 2
-            variance = np.float32(_MATCHING_NOISE ** 2) + np.float32(_FLOW_NOISE ** 2) * moved \
+            variance = (
+                np.float32(_MATCHING_NOISE**2)
+                + np.float32(_FLOW_NOISE**2) * moved
                 + (np.float32(TRANSLATION_NOISE) * focal * way * inverse) ** 2
+            )
             xx, xy, yy = xx_hw[y, x] + variance, xy_hw[y, x], yy_hw[y, x] + variance
             determinant = xx * yy - xy * xy
             pull_x, pull_y = (yy * along_x - xy * along_y) / determinant, (xx * along_y - xy * along_x) / determinant

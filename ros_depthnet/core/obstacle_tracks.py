@@ -4,6 +4,7 @@ Obstacles over time: which box is the one of before, whether it moves and how, a
 One Kalman filter per box, constant velocity, each axis on its own. What is seen of a long thing may slide along
 it as the camera flies by, so its velocity along an axis is never surer than half its length there per second.
 """
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,16 +12,16 @@ import numpy as np
 
 from ros_depthnet.core.obstacles import Box
 
-_CENTRE_NOISE = 0.05      # metres, of a box's centre, and
-_SIZE_NOISE = 0.1         # of its size beside, as its faces are not all seen
-_RANGE_NOISE = 0.02       # of its distance
-_ACCELERATION = 2.0       # metres per second squared, what things do
-_FIRST_SPEED = 3.0        # metres per second, standard deviation of what a new thing may do
-_SLIDING = 0.5            # of the size, per second
-_GATE = 3.0               # standard deviations within which a box is the one of before
-_LOST_S = 1.0             # seconds without being seen
-_SURE = 3.0               # standard deviations from which something is said to move
-_SLOWEST = 0.3            # metres per second: slower things stand
+_CENTRE_NOISE = 0.05  # metres, of a box's centre, and
+_SIZE_NOISE = 0.1  # of its size beside, as its faces are not all seen
+_RANGE_NOISE = 0.02  # of its distance
+_ACCELERATION = 2.0  # metres per second squared, what things do
+_FIRST_SPEED = 3.0  # metres per second, standard deviation of what a new thing may do
+_SLIDING = 0.5  # of the size, per second
+_GATE = 3.0  # standard deviations within which a box is the one of before
+_LOST_S = 1.0  # seconds without being seen
+_SURE = 3.0  # standard deviations from which something is said to move
+_SLOWEST = 0.3  # metres per second: slower things stand
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +65,13 @@ class _Track:
     def at(self, stamp_ns: int) -> '_Track':
         seconds = (stamp_ns - self.stamp_ns) / 1e9
         on = np.array([[1, seconds], [0, 1]])
-        pushed = np.array([seconds ** 2 / 2, seconds]) * _ACCELERATION
-        return replace(self, states=self.states @ on.T, stamp_ns=stamp_ns,
-                       covariances=on @ self.covariances @ on.T + np.outer(pushed, pushed))
+        pushed = np.array([seconds**2 / 2, seconds]) * _ACCELERATION
+        return replace(
+            self,
+            states=self.states @ on.T,
+            stamp_ns=stamp_ns,
+            covariances=on @ self.covariances @ on.T + np.outer(pushed, pushed),
+        )
 
     def seen(self, box: Box) -> '_Track':
         noise = _variance(box)
@@ -108,8 +113,9 @@ class ObstacleTracks:
         self._place = stamp_ns, drone
         expected = [track.at(stamp_ns) for track in self._tracks if stamp_ns - track.seen_ns <= _LOST_S * 1e9]
         matched = self._matched(expected, boxes)
-        found = [expected[matched[i]].seen(box) if i in matched else self._new(stamp_ns, box)
-                 for i, box in enumerate(boxes)]
+        found = [
+            expected[matched[i]].seen(box) if i in matched else self._new(stamp_ns, box) for i, box in enumerate(boxes)
+        ]
         self._tracks = found + [track for j, track in enumerate(expected) if j not in matched.values()]
         return [_obstacle(track, box, drone, flying) for track, box in zip(found, boxes, strict=True)]
 
@@ -126,13 +132,13 @@ class ObstacleTracks:
     def _new(self, stamp_ns: int, box: Box) -> _Track:
         self._next += 1
         covariances = np.zeros((3, 2, 2))
-        covariances[:, 0, 0], covariances[:, 1, 1] = _variance(box), _FIRST_SPEED ** 2
+        covariances[:, 0, 0], covariances[:, 1, 1] = _variance(box), _FIRST_SPEED**2
         return _Track(self._next - 1, np.stack([box.centre, np.zeros(3)], 1), covariances, stamp_ns, stamp_ns)
 
 
 def _variance(box: Box) -> np.ndarray:
     """Return the variance (3,) of where a box's centre is measured, square metres."""
-    return _CENTRE_NOISE ** 2 + np.square(_SIZE_NOISE * box.size) + (_RANGE_NOISE * box.distance) ** 2
+    return _CENTRE_NOISE**2 + np.square(_SIZE_NOISE * box.size) + (_RANGE_NOISE * box.distance) ** 2
 
 
 def _obstacle(track: _Track, box: Box, drone: np.ndarray, flying: np.ndarray) -> Obstacle:
@@ -140,5 +146,5 @@ def _obstacle(track: _Track, box: Box, drone: np.ndarray, flying: np.ndarray) ->
     deviation = np.sqrt(track.covariances[:, 1, 1] + np.square(_SLIDING * box.size))
     way, approach = box.centre - drone, velocity - flying
     closing = float(approach @ approach)
-    seconds = max(0., -float(way @ approach) / closing) if closing > 0 else 0.
+    seconds = max(0.0, -float(way @ approach) / closing) if closing > 0 else 0.0
     return Obstacle(track.number, box, velocity, deviation, seconds, float(np.linalg.norm(way + seconds * approach)))

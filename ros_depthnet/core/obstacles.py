@@ -1,4 +1,5 @@
 """What the drone could hit: boxes round clusters of near points, and the nearest distance per direction."""
+
 import dataclasses
 import itertools
 import math
@@ -54,8 +55,7 @@ class Box:
     points: int
 
 
-def cluster_obstacles(points: np.ndarray, origin: np.ndarray, up: np.ndarray,
-                      options: ObstacleOptions) -> list[Box]:
+def cluster_obstacles(points: np.ndarray, origin: np.ndarray, up: np.ndarray, options: ObstacleOptions) -> list[Box]:
     """
     Return the boxes of connected points, nearest first, in the frame of the points.
 
@@ -65,8 +65,7 @@ def cluster_obstacles(points: np.ndarray, origin: np.ndarray, up: np.ndarray,
     offsets = points - np.asarray(origin, points.dtype)
     with np.errstate(invalid='ignore'):
         distances, heights = np.linalg.norm(offsets, axis=1), offsets @ np.asarray(up, points.dtype)
-        near = ((distances <= options.max_distance) &
-                (heights >= options.min_height) & (heights <= options.max_height))
+        near = (distances <= options.max_distance) & (heights >= options.min_height) & (heights <= options.max_height)
     points, distances = points[near], distances[near]
     if not len(points):
         return []
@@ -76,7 +75,7 @@ def cluster_obstacles(points: np.ndarray, origin: np.ndarray, up: np.ndarray,
     starts = np.flatnonzero(np.diff(clusters[order], prepend=-1))
     low, high = np.minimum.reduceat(points[order], starts), np.maximum.reduceat(points[order], starts)
     nearest, counts = np.minimum.reduceat(distances[order], starts), np.diff(starts, append=len(order))
-    kept = [i for i in np.argsort(nearest) if counts[i] >= options.min_points][:options.max_boxes]
+    kept = [i for i in np.argsort(nearest) if counts[i] >= options.min_points][: options.max_boxes]
     return [Box((low[i] + high[i]) / 2, high[i] - low[i], float(nearest[i]), int(counts[i])) for i in kept]
 
 
@@ -125,8 +124,9 @@ def _cut(labels: np.ndarray, cells: np.ndarray, most: float) -> np.ndarray:
     return pieces.ravel()
 
 
-def sector_distances(depth_hw: np.ndarray, camera: Camera, T_level_cam: np.ndarray,
-                     options: ObstacleOptions, farthest: float = math.inf) -> np.ndarray:
+def sector_distances(
+    depth_hw: np.ndarray, camera: Camera, T_level_cam: np.ndarray, options: ObstacleOptions, farthest: float = math.inf
+) -> np.ndarray:
     """
     Return the nearest horizontal distance in each sector, (sectors,) float32 metres, from right to left.
 
@@ -145,7 +145,7 @@ def sector_distances(depth_hw: np.ndarray, camera: Camera, T_level_cam: np.ndarr
     distances[in_the_way] = np.linalg.norm(points[in_the_way, :2], axis=1)
 
     azimuth = np.arctan2(points[:, 1], points[:, 0])
-    sector = np.floor((azimuth / options.sector_angle + .5) * options.sectors).astype(np.int64)
+    sector = np.floor((azimuth / options.sector_angle + 0.5) * options.sectors).astype(np.int64)
     inside = (sector >= 0) & (sector < options.sectors)
     sector, distances = sector[inside], distances[inside]
     distances = distances[np.lexsort((distances, sector))]  # by sector, then by distance, NaN last
@@ -166,7 +166,7 @@ def _wholly_in_view(camera: Camera, T_level_cam: np.ndarray, options: ObstacleOp
 
     What is far and in the way stands on the horizon: a camera that sees only the ground knows nothing of it.
     """
-    borders = (np.arange(options.sectors + 1) / options.sectors - .5) * options.sector_angle
+    borders = (np.arange(options.sectors + 1) / options.sectors - 0.5) * options.sector_angle
     middles = (borders[1:] + borders[:-1]) / 2  # a sector of half a circle and more is wider than any picture
     to_borders, to_middles = (_sees(camera, T_level_cam, azimuths) for azimuths in (borders, middles))
     return to_borders[1:] & to_middles & to_borders[:-1]
@@ -180,5 +180,8 @@ def _sees(camera: Camera, T_level_cam: np.ndarray, azimuths: np.ndarray) -> np.n
     z = np.where(ahead, z, 1.0)
     u, v = camera.fx * x / z + camera.cx, camera.fy * y / z + camera.cy
     rounding = 1e-6
-    return (ahead & (np.abs(u - (camera.width - 1) / 2) <= camera.width / 2 + rounding)
-            & (np.abs(v - (camera.height - 1) / 2) <= camera.height / 2 + rounding))
+    return (
+        ahead
+        & (np.abs(u - (camera.width - 1) / 2) <= camera.width / 2 + rounding)
+        & (np.abs(v - (camera.height - 1) / 2) <= camera.height / 2 + rounding)
+    )

@@ -7,6 +7,7 @@ ln(depth), windows that share one correction, and the network's own deviation as
 1981; gradients of both images as in Benhimane and Malis 2004), so that plain places, where images say
 nothing, stay where the prediction and the planes round about (`core.planes`) have them.
 """
+
 import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,24 +21,24 @@ from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Prediction, Views
 from ros_depthnet.core.planes import towards_planes
 
-STRIDE = 4          # pixels a cell: corrections change slowly, edges are the prediction's
-WINDOW = 1.5        # cells, standard deviation of the window that shares a correction
-CONTRAST = 2.0      # pixels, standard deviation of the window in which contrast is evened out
-FAINT = 1.0         # grey levels added to the local contrast: less is noise
-GROSS = 1.5         # local contrasts: what differs by more shows something else
-SAME = 3.0          # standard deviations of the local difference: what differs by more counts for little
+STRIDE = 4  # pixels a cell: corrections change slowly, edges are the prediction's
+WINDOW = 1.5  # cells, standard deviation of the window that shares a correction
+CONTRAST = 2.0  # pixels, standard deviation of the window in which contrast is evened out
+FAINT = 1.0  # grey levels added to the local contrast: less is noise
+GROSS = 1.5  # local contrasts: what differs by more shows something else
+SAME = 3.0  # standard deviations of the local difference: what differs by more counts for little
 LEAST_NOISE = 0.05  # local contrasts
-NOWHERE = 1e3       # local contrasts: what a source shows where it shows nothing, unlike anything
-PRIOR = 0.05        # weight of the prior: neighbouring pixels err alike, and a prediction's errors too
+NOWHERE = 1e3  # local contrasts: what a source shows where it shows nothing, unlike anything
+PRIOR = 0.05  # weight of the prior: neighbouring pixels err alike, and a prediction's errors too
 LEAST_DEVIATION, MOST_DEVIATION = 0.003, 1.0
-NEAREST = 0.001     # metres
-REACH = 3.0         # deviations that the images can correct by
-LEANING = 1         # the round before which depth leans on planes: images have their say before and after
-UNSEEN = 0.2        # relative deviation added, for leaning on planes, where the images show nothing
-LEAST_INVERSE = 1e-4   # per metre
+NEAREST = 0.001  # metres
+REACH = 3.0  # deviations that the images can correct by
+LEANING = 1  # the round before which depth leans on planes: images have their say before and after
+UNSEEN = 0.2  # relative deviation added, for leaning on planes, where the images show nothing
+LEAST_INVERSE = 1e-4  # per metre
 
 
-@functools.lru_cache(maxsize=12)   # a flight's next images are aligned with the same frames
+@functools.lru_cache(maxsize=12)  # a flight's next images are aligned with the same frames
 def _evened(frame: Frame) -> np.ndarray:
     """Return a grey image free of local brightness and contrast, and its slopes per pixel, (H, W, 3) float32."""
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -68,18 +69,19 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     prior = np.float32(PRIOR) / np.square(deviation)
     grey = cv2.cvtColor(_shrunk(views.reference.image, cells), cv2.COLOR_RGB2GRAY).astype(np.float32)
     ln_predicted = np.log(np.maximum(_shrunk(predicted_inverse_hw, cells), np.float32(LEAST_INVERSE)))
-    expected = correction = np.zeros_like(prior)   # of ln(inverse depth)
-    information = np.zeros_like(prior)             # of the images about that
+    expected = correction = np.zeros_like(prior)  # of ln(inverse depth)
+    information = np.zeros_like(prior)  # of the images about that
     with ThreadPoolExecutor(max(1, cv2.getNumThreads()), __name__) as pool:
         for number in range(rounds):
             if number == LEANING:
                 # Where there is nothing to match, predictions are surer than they should be.
-                doubt = np.sqrt(np.square(deviation) + 1 / (information + np.float32(UNSEEN ** -2)))
+                doubt = np.sqrt(np.square(deviation) + 1 / (information + np.float32(UNSEEN**-2)))
                 expected = correction + towards_planes(ln_predicted + correction, doubt, grey)
                 correction = expected
             inverse_hw = predicted_inverse_hw * np.exp(cv2.resize(correction, size))
-            equations = pool.map(functools.partial(_normal_equations, reference, camera, inverse_hw),
-                                 sources, views.T_srcs_ref)
+            equations = pool.map(
+                functools.partial(_normal_equations, reference, camera, inverse_hw), sources, views.T_srcs_ref
+            )
             information, pull = (sum(each) for each in zip(*equations, strict=True))
             reach = REACH * deviation
             correction = correction + (pull + prior * (expected - correction)) / (information + prior)
@@ -89,8 +91,9 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
 
 
 @njit(nogil=True, cache=True, error_model='numpy', fastmath={'contract', 'reassoc', 'nsz', 'arcp'})
-def _look_up(reference, source, T_src_ref, displacement, camera, inverse_hw, row_of, column_of,
-             off_hw, slope_hw, like, squares):
+def _look_up(
+    reference, source, T_src_ref, displacement, camera, inverse_hw, row_of, column_of, off_hw, slope_hw, like, squares
+):
     """
     Compare every pixel of a reference with what a source shows where its depth says; both as `_evened`.
 
@@ -120,13 +123,16 @@ def _look_up(reference, source, T_src_ref, displacement, camera, inverse_hw, row
                 along_x = wa * a[1] + wb * b[1] + wc * c[1] + wd * d[1]
                 along_y = wa * a[2] + wb * b[2] + wc * c[2] + wd * d[2]
             # Pixels that the point moves as ln(inverse depth) grows, in the source and in the stabilised one.
-            there = (along_x * fx * (T[0, 3] - T[2, 3] * there_x)
-                     + along_y * fy * (T[1, 3] - T[2, 3] * there_y)) * closer
+            there = (
+                along_x * fx * (T[0, 3] - T[2, 3] * there_x) + along_y * fy * (T[1, 3] - T[2, 3] * there_y)
+            ) * closer
             closer = one / max(one + displacement[2] * inverse, least)
             here_x = (ray_x + displacement[0] * inverse) * closer
             here_y = (ray_y + displacement[1] * inverse) * closer
-            here = (reference[y, x, 1] * fx * (displacement[0] - displacement[2] * here_x)
-                    + reference[y, x, 2] * fy * (displacement[1] - displacement[2] * here_y)) * closer
+            here = (
+                reference[y, x, 1] * fx * (displacement[0] - displacement[2] * here_x)
+                + reference[y, x, 2] * fy * (displacement[1] - displacement[2] * here_y)
+            ) * closer
             off = reference[y, x, 0] - image
             off_hw[y, x] = off
             slope_hw[y, x] = (there + here) * inverse / two
@@ -143,25 +149,36 @@ def _weigh(off_hw, slope_hw, noise_hw, row_of, column_of, information, pull):
     for y in range(height):
         for x in range(width):
             off, slope = off_hw[y, x], slope_hw[y, x]
-            doubt = one + off * off / (np.float32(SAME ** 2) * noise_hw[y, x])
+            doubt = one + off * off / (np.float32(SAME**2) * noise_hw[y, x])
             weight = slope / (doubt * doubt)
             information[row_of[y], column_of[x]] += weight * slope
             pull[row_of[y], column_of[x]] += weight * off
 
 
-def _normal_equations(reference: np.ndarray, camera: Camera, inverse_hw: np.ndarray, source: np.ndarray,
-                      T_src_ref: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _normal_equations(
+    reference: np.ndarray, camera: Camera, inverse_hw: np.ndarray, source: np.ndarray, T_src_ref: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return, by cell, how well a source determines ln(inverse depth), and where to it pulls times that."""
     size = camera.width, camera.height
     columns, rows = cells_of(size)
     cells = [np.arange(length) * number // length for length, number in zip(size[::-1], (rows, columns), strict=True)]
     off_hw, slope_hw = np.empty((2, *inverse_hw.shape), np.float32)
     like, squares, information, pull = np.zeros((4, rows, columns), np.float32)
-    _look_up(reference, source, T_src_ref.astype(np.float32), motion.displacement(T_src_ref).astype(np.float32),
-             np.array((camera.fx, camera.fy, camera.cx, camera.cy), np.float32), inverse_hw, *cells,
-             off_hw, slope_hw, like, squares)
+    _look_up(
+        reference,
+        source,
+        T_src_ref.astype(np.float32),
+        motion.displacement(T_src_ref).astype(np.float32),
+        np.array((camera.fx, camera.fy, camera.cx, camera.cy), np.float32),
+        inverse_hw,
+        *cells,
+        off_hw,
+        slope_hw,
+        like,
+        squares,
+    )
     pixels = np.outer(*(np.bincount(cell) for cell in cells)).astype(np.float32)
-    noise = _windowed(squares / pixels) / (_windowed(like / pixels) + 1e-3) + LEAST_NOISE ** 2
+    noise = _windowed(squares / pixels) / (_windowed(like / pixels) + 1e-3) + LEAST_NOISE**2
     _weigh(off_hw, slope_hw, cv2.resize(noise, size), *cells, information, pull)
     return _windowed(information / pixels) / noise, _windowed(pull / pixels) / noise
 

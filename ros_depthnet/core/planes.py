@@ -7,20 +7,21 @@ inverse depth in large windows, sure places counting most, for each level of bri
 and what stands before it seldom are equally bright (the bilateral grid of Chen, Paris and Durand 2007, with a
 plane in each cell).
 """
+
 import math
 
 import cv2
 import numpy as np
 
-WINDOW = 0.1       # of the image's size, standard deviation of the window of a plane
-STRIDE = 3         # pixels a cell of the grid
-LEVELS = 10        # of brightness
-LEAST_RANGE = 12   # grey levels from dark to bright: less is noise
-SURE = 0.01        # relative deviation: what is surer counts no more
-FLAT = 0.02        # relative: how far from a plane planes are
-RIDGE = 0.15       # of the window: a fit to less than that is level
-OWN = 8.0          # weight of what a pixel says itself
-ELSEWHERE = 0.7    # ln(depth): what is farther from the plane is not of it
+WINDOW = 0.1  # of the image's size, standard deviation of the window of a plane
+STRIDE = 3  # pixels a cell of the grid
+LEVELS = 10  # of brightness
+LEAST_RANGE = 12  # grey levels from dark to bright: less is noise
+SURE = 0.01  # relative deviation: what is surer counts no more
+FLAT = 0.02  # relative: how far from a plane planes are
+RIDGE = 0.15  # of the window: a fit to less than that is level
+OWN = 8.0  # weight of what a pixel says itself
+ELSEWHERE = 0.7  # ln(depth): what is farther from the plane is not of it
 
 
 def towards_planes(ln_inverse_hw: np.ndarray, deviation_hw: np.ndarray, grey_hw: np.ndarray) -> np.ndarray:
@@ -31,12 +32,12 @@ def towards_planes(ln_inverse_hw: np.ndarray, deviation_hw: np.ndarray, grey_hw:
     """
     grid = _Grid(grey_hw)
     inverse = np.exp(ln_inverse_hw - np.mean(ln_inverse_hw))
-    weight = np.square(SURE ** 2 / (np.square(deviation_hw) + SURE ** 2)) / np.square(inverse)
+    weight = np.square(SURE**2 / (np.square(deviation_hw) + SURE**2)) / np.square(inverse)
     plane, variance = grid.planes(inverse, weight)
-    in_front = np.maximum(plane, inverse * math.exp(-2 * ELSEWHERE))   # a plane may pass through the camera
+    in_front = np.maximum(plane, inverse * math.exp(-2 * ELSEWHERE))  # a plane may pass through the camera
     shift = np.log(in_front / inverse)
     own = OWN / np.square(deviation_hw)
-    planes = (np.abs(shift) < ELSEWHERE) / (variance / np.square(in_front) + FLAT ** 2)
+    planes = (np.abs(shift) < ELSEWHERE) / (variance / np.square(in_front) + FLAT**2)
     return shift * planes / (own + planes)
 
 
@@ -62,10 +63,12 @@ class _Grid:
         x = np.arange(columns, dtype=np.float32)[None, :, None] - columns / 2
         y = np.arange(rows, dtype=np.float32)[:, None, None] - rows / 2
         moments = cv2.merge([weight, weight * values, weight * values * values])
-        sums = [cv2.resize(share[..., None] * moments, self._cells, interpolation=cv2.INTER_AREA)
-                for share in np.moveaxis(self._share, -1, 0)]
+        sums = [
+            cv2.resize(share[..., None] * moments, self._cells, interpolation=cv2.INTER_AREA)
+            for share in np.moveaxis(self._share, -1, 0)
+        ]
         w, wz, wzz = np.moveaxis(np.stack(sums, -1), -2, 0)
-        total = self._windowed(w) + 1e-12   # there may be nothing of this brightness
+        total = self._windowed(w) + 1e-12  # there may be nothing of this brightness
         mean_x, mean_y, mean_z = (self._windowed(each) / total for each in (w * x, w * y, wz))
         ridge = (RIDGE * self._window) ** 2
         xx = self._windowed(w * x * x) / total - mean_x * mean_x + ridge
@@ -78,8 +81,8 @@ class _Grid:
         along_x, along_y = (xz * yy - yz * xy) / determinant, (yz * xx - xz * xy) / determinant
         level = mean_z - along_x * mean_x - along_y * mean_y
         variance = np.maximum(zz - along_x * xz - along_y * yz, 0)
-        at_x = (np.arange(self._width, dtype=np.float32) + .5) * columns / self._width - .5 - columns / 2
-        at_y = (np.arange(self._height, dtype=np.float32) + .5) * rows / self._height - .5 - rows / 2
+        at_x = (np.arange(self._width, dtype=np.float32) + 0.5) * columns / self._width - 0.5 - columns / 2
+        at_y = (np.arange(self._height, dtype=np.float32) + 0.5) * rows / self._height - 0.5 - rows / 2
         plane = self._sliced(level) + self._sliced(along_x) * at_x + self._sliced(along_y) * at_y[:, None]
         return plane, self._sliced(variance)
 

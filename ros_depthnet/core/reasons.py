@@ -1,4 +1,5 @@
 """Why an image gave no depth: a code to count by, the facts, and the one place that makes a sentence of them."""
+
 import enum
 import string
 from collections.abc import Mapping
@@ -37,29 +38,29 @@ class Drop(str, enum.Enum):
 # Only of what somebody can do something about: turning fast or hovering are no mistakes.
 _SENTENCES = {
     Drop.NO_POSE: 'The image at {seconds:.3f} s has no pose: {why}; check the rate of the odometry, and that '
-                  'both use one clock.',
+    'both use one clock.',
     Drop.NO_ODOMETRY: 'No odometry has come: {why}.',
     Drop.ODOMETRY_LATE: 'The newest odometry is {late:.2f} s older than the image that waits for it: check its '
-                        'rate, that both use one clock, or raise pose_timeout.',
+    'rate, that both use one clock, or raise pose_timeout.',
     Drop.NO_MOUNTING: 'tf does not know {camera_frame!r} in {body_frame!r}: publish it, or set camera_xyz and '
-                      'camera_rpy, and camera_mounting to parameters.',
+    'camera_rpy, and camera_mounting to parameters.',
     Drop.BAD_POSE: 'Odometry is refused: {why}',
     Drop.OTHER_BODY: 'Odometry is of {body_frame!r}, not of {wanted!r}; it is not used: set body_frame to it, '
-                     'or remap odom.',
+    'or remap odom.',
     Drop.TIME_JUMP: 'Time ran back by {back:.3f} s, as in a looped bag or when a clock is set: the flight '
-                    'before that is forgotten.',
+    'before that is forgotten.',
     Drop.BAD_IMAGE: '{why}',
     Drop.BAD_CAMERA_INFO: '{why}',
     Drop.DAMAGED: '{why}',
     Drop.UNMATCHED: 'Depth images come without {missing} within 6 ms of their stamp: stamp what belongs together '
-                    'alike.',
+    'alike.',
     Drop.BLANK: 'The images show nothing at all: is the lens covered, or the exposure far off?',
     Drop.FROZEN: 'The camera repeats one image under new stamps: it seems to hang; restart its driver.',
     Drop.CONTRADICTED: '{why}',
     Drop.SCALE_CONTRADICTED: 'The positions of the odometry move {ratio:.2f} times as far as its own velocity '
-                             'says, so there is no depth: correct the scale of its source (visual odometry of '
-                             'one camera has none of its own), or leave the twist at zero if it is that which '
-                             'is wrong.',
+    'says, so there is no depth: correct the scale of its source (visual odometry of '
+    'one camera has none of its own), or leave the twist at zero if it is that which '
+    'is wrong.',
 }
 
 

@@ -5,6 +5,7 @@ Between a reference and its stabilised source every static point moves along its
 that only its depth knows. What moves it off that line is rotation, whatever the depth: a linear equation in
 three angles for each point that can be followed.
 """
+
 import cv2
 import numpy as np
 
@@ -12,16 +13,16 @@ from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 
-POINTS = 300            # corners followed, at most
-PATCH = 25              # pixels round a corner whose brightness counts
-TRACKED = 13            # pixels round a corner that are found again
-STEPS = 10              # towards it on each level: who has not arrived by then is lost
-ARRIVED = 0.01          # pixels: a smaller step is none
-LEVELS = 3              # that images are halved, to find again what has moved far
-LEAST_POINTS = 12       # fewer say nothing reliable
-TRACKING_NOISE = 0.2    # pixels, one standard deviation of where a corner is found again
-INDEPENDENT = 15        # neighbouring corners err alike: however many, they count as this many
-ROUNDS = 8              # of reweighting, each halving what outliers still pull
+POINTS = 300  # corners followed, at most
+PATCH = 25  # pixels round a corner whose brightness counts
+TRACKED = 13  # pixels round a corner that are found again
+STEPS = 10  # towards it on each level: who has not arrived by then is lost
+ARRIVED = 0.01  # pixels: a smaller step is none
+LEVELS = 3  # that images are halved, to find again what has moved far
+LEAST_POINTS = 12  # fewer say nothing reliable
+TRACKING_NOISE = 0.2  # pixels, one standard deviation of where a corner is found again
+INDEPENDENT = 15  # neighbouring corners err alike: however many, they count as this many
+ROUNDS = 8  # of reweighting, each halving what outliers still pull
 
 
 def corners(image: np.ndarray, seen_hw: np.ndarray) -> np.ndarray:
@@ -31,8 +32,9 @@ def corners(image: np.ndarray, seen_hw: np.ndarray) -> np.ndarray:
     return np.empty((0, 2), np.float32) if found is None else found[:, 0]
 
 
-def followed(reference: Frame, source: Frame, T_src_ref: np.ndarray,
-             pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def followed(
+    reference: Frame, source: Frame, T_src_ref: np.ndarray, pixels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """
     Return the pixels (M, 2) of a reference that were found in a source, and where in the stabilised one (M, 2).
 
@@ -47,9 +49,15 @@ def followed(reference: Frame, source: Frame, T_src_ref: np.ndarray,
     grey, source_grey = (cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY) for frame in (reference, source))
     gain = _brightness(grey, pixels) / max(_brightness(source_grey, expected), 1.0)
     found, status, _ = cv2.calcOpticalFlowPyrLK(
-        grey, cv2.convertScaleAbs(source_grey, alpha=gain), pixels, expected,
-        winSize=(TRACKED, TRACKED), maxLevel=LEVELS, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
-        criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, STEPS, ARRIVED))
+        grey,
+        cv2.convertScaleAbs(source_grey, alpha=gain),
+        pixels,
+        expected,
+        winSize=(TRACKED, TRACKED),
+        maxLevel=LEVELS,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        criteria=(cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, STEPS, ARRIVED),
+    )
     column, row = np.rint(found.T).astype(int)
     inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height) & (status[:, 0] == 1)
     inside[inside] = source.seen_hw[row[inside], column[inside]]
@@ -59,13 +67,15 @@ def followed(reference: Frame, source: Frame, T_src_ref: np.ndarray,
 
 def _brightness(grey: np.ndarray, pixels: np.ndarray) -> float:
     """Return the mean of an image round about pixels (N, 2), as far as they are in it."""
-    around = cv2.remap(cv2.blur(grey, (PATCH, PATCH)), pixels[None], None, cv2.INTER_NEAREST,
-                       borderMode=cv2.BORDER_REPLICATE)
+    around = cv2.remap(
+        cv2.blur(grey, (PATCH, PATCH)), pixels[None], None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
+    )
     return float(around.mean())
 
 
-def residual_rotation(pixels_ref: np.ndarray, pixels_src: np.ndarray, camera: Camera,
-                      displacement: np.ndarray, rotation_noise: float) -> np.ndarray:
+def residual_rotation(
+    pixels_ref: np.ndarray, pixels_src: np.ndarray, camera: Camera, displacement: np.ndarray, rotation_noise: float
+) -> np.ndarray:
     """
     Return the rotation vector (3,), radians, that a stabilised source is still turned by.
 
@@ -76,27 +86,29 @@ def residual_rotation(pixels_ref: np.ndarray, pixels_src: np.ndarray, camera: Ca
     rotation_noise, and less where what the points do say is small: sideways, turning about the vertical axis
     looks much like depth, and exact odometry must not be spoilt by a guess.
     """
-    rays_ref, rays_src = (np.column_stack([(pixels - (camera.cx, camera.cy)) / (camera.fx, camera.fy),
-                                           np.ones(len(pixels))]) for pixels in (pixels_ref, pixels_src))
+    rays_ref, rays_src = (
+        np.column_stack([(pixels - (camera.cx, camera.cy)) / (camera.fx, camera.fy), np.ones(len(pixels))])
+        for pixels in (pixels_ref, pixels_src)
+    )
     lines = np.cross(displacement, rays_ref)
     with np.errstate(divide='ignore', invalid='ignore'):
         to_pixels = camera.fx / np.hypot(lines[:, 0], lines[:, 1])[:, None]
         rows, off = to_pixels * np.cross(rays_src, lines), (to_pixels[:, 0] * (rays_src * lines).sum(1))
-    usable = np.isfinite(rows).all(1)   # at the focus of expansion there is no line
+    usable = np.isfinite(rows).all(1)  # at the focus of expansion there is no line
     rows, off = rows[usable] / TRACKING_NOISE, off[usable] / TRACKING_NOISE
     if len(rows) < LEAST_POINTS:
         return np.zeros(3)
-    share, variance = min(1, INDEPENDENT / len(rows)), rotation_noise ** 2
+    share, variance = min(1, INDEPENDENT / len(rows)), rotation_noise**2
     rotation, largest = np.zeros(3), np.median(np.abs(off))
     for step in range(ROUNDS):
         # What counts as an outlier shrinks, from what is off more than most to what tracking's noise allows.
-        scale = max(1.0, largest / 2 ** step)
+        scale = max(1.0, largest / 2**step)
         weighted = rows * (share / (1 + np.square((off - rows @ rotation) / (3 * scale))) ** 2)[:, None]
         covariance = np.linalg.inv(weighted.T @ rows + np.eye(3) / variance)
         rotation = covariance @ weighted.T @ off
         # Expectation-maximisation, in which rotation_noise counts like the angle about one more axis.
-        squares = rotation_noise ** 2 + rotation @ rotation + np.trace(covariance)
-        variance = min(rotation_noise ** 2, squares / 4)
+        squares = rotation_noise**2 + rotation @ rotation + np.trace(covariance)
+        variance = min(rotation_noise**2, squares / 4)
     return rotation
 
 

@@ -1,4 +1,5 @@
 """OpenCV's resizing and blurring as matrices, for those who resample by multiplying: `rows @ image @ columns.T`."""
+
 import cv2
 import numpy as np
 
@@ -28,13 +29,18 @@ def matrices(size: tuple[int, int], detail: tuple[int, int]) -> dict[str, np.nda
         'cells_of_grid': _resized(grid, cells, cv2.INTER_LINEAR),
         'grid_window': [_blurred(length, window) for length in grid],
     }
-    return {f'{name}_{side}': matrix for name, (columns, rows) in found.items()
-            for side, matrix in zip(_SIDES, (rows, columns), strict=True)}
+    return {
+        f'{name}_{side}': matrix
+        for name, (columns, rows) in found.items()
+        for side, matrix in zip(_SIDES, (rows, columns), strict=True)
+    }
 
 
 def _resized(before: tuple[int, int], after: tuple[int, int], how: int) -> list[np.ndarray]:
-    return [cv2.resize(np.eye(one, dtype=np.float32), (one, other), interpolation=how)
-            for one, other in zip(before, after, strict=True)]
+    return [
+        cv2.resize(np.eye(one, dtype=np.float32), (one, other), interpolation=how)
+        for one, other in zip(before, after, strict=True)
+    ]
 
 
 def _blurred(length: int, deviation: float) -> np.ndarray:

@@ -1,4 +1,5 @@
 """Corners followed from image to image, without any odometry: what the images themselves say of the motion."""
+
 from dataclasses import dataclass
 
 import cv2
@@ -7,14 +8,14 @@ import numpy as np
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, seen
 
-WIDTH = 320          # pixels at which corners are followed
-_POINTS = 160        # at most
-_LEAST_POINTS = 24   # fewer say nothing reliable
-_LOST_SHARE = 0.5    # of a key frame's corners that are still followed; with fewer a new one begins
-_FLOW = 0.07         # of the width: corners that moved this far have shown what they can
-_LONGEST_S = 1.0     # seconds from a key frame to the next
-_ROUND_TRIP = 0.7    # pixels off after following there and back
-_STEP = 6            # pixels between corners, at least
+WIDTH = 320  # pixels at which corners are followed
+_POINTS = 160  # at most
+_LEAST_POINTS = 24  # fewer say nothing reliable
+_LOST_SHARE = 0.5  # of a key frame's corners that are still followed; with fewer a new one begins
+_FLOW = 0.07  # of the width: corners that moved this far have shown what they can
+_LONGEST_S = 1.0  # seconds from a key frame to the next
+_ROUND_TRIP = 0.7  # pixels off after following there and back
+_STEP = 6  # pixels between corners, at least
 _WINDOW = (15, 15)
 
 
@@ -67,8 +68,12 @@ class Tracker:
         self._advance(self._grey, grey, seen_hw)
         self._newest_ns = stamp_ns
         matches = self._matches(stamp_ns)
-        exhausted = (matches is None or len(matches.pixels_later) < _LOST_SHARE * self._begun_with
-                     or matches.flow > _FLOW * WIDTH or stamp_ns - self._key_ns > _LONGEST_S * 1e9)
+        exhausted = (
+            matches is None
+            or len(matches.pixels_later) < _LOST_SHARE * self._begun_with
+            or matches.flow > _FLOW * WIDTH
+            or stamp_ns - self._key_ns > _LONGEST_S * 1e9
+        )
         if exhausted:
             self._begin(stamp_ns, grey, camera, seen_hw)
         return matches
@@ -87,8 +92,13 @@ class Tracker:
             now, there, _ = cv2.calcOpticalFlowPyrLK(before, grey, self._now, None, winSize=_WINDOW, maxLevel=3)
             back, here, _ = cv2.calcOpticalFlowPyrLK(grey, before, now, None, winSize=_WINDOW, maxLevel=3)
             height, width = grey.shape
-            kept = ((there[:, 0] == 1) & (here[:, 0] == 1) & (now >= 0).all(1) & (now <= (width - 1, height - 1)).all(1)
-                    & (np.linalg.norm(back - self._now, axis=1) < _ROUND_TRIP))
+            kept = (
+                (there[:, 0] == 1)
+                & (here[:, 0] == 1)
+                & (now >= 0).all(1)
+                & (now <= (width - 1, height - 1)).all(1)
+                & (np.linalg.norm(back - self._now, axis=1) < _ROUND_TRIP)
+            )
             column, row = np.rint(now[kept]).astype(int).T
             kept[kept] = seen_hw[row, column]
             self._origin, self._now = self._origin[kept], now[kept]

@@ -1,4 +1,5 @@
 """A model's card, `models/NAME.yaml`: what the model is, what it wants and how far it may be trusted."""
+
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,8 +62,7 @@ class ModelCard:
         if not 0 < low < high:
             raise ModelError(f'The card of {self.name} has an impossible parallax range, [{low}, {high}].')
         if not self.deviation_scale > 0:
-            raise ModelError(f'The card of {self.name} has an impossible deviation_scale, '
-                             f'{self.deviation_scale}.')
+            raise ModelError(f'The card of {self.name} has an impossible deviation_scale, {self.deviation_scale}.')
         if self.kind == 'depthnet' and not (self.nominal_displacement or 0) > 0:
             raise ModelError(f'The card of {self.name} lacks the nominal_displacement of a depthnet.')
 
@@ -80,13 +80,23 @@ class ModelCard:
             size = content['input']
             low, high = map(float, known.pop('parallax_range', (1, 60)))
             if 'int8' in content:
-                known |= {'int8_file': path.parent / content['int8']['file'],
-                          'int8_sha256': content['int8'].get('sha256', '')}
-            return cls(**{**known, 'name': content['name'], 'kind': content['kind'],
-                          'file': path.parent / content['file'],
-                          'input_width': size['width'], 'input_height': size['height'],
-                          'input_multiple': size.get('multiple', 16), 'gpu_width': size.get('gpu_width'),
-                          'parallax_range': (low, high)})
+                known |= {
+                    'int8_file': path.parent / content['int8']['file'],
+                    'int8_sha256': content['int8'].get('sha256', ''),
+                }
+            return cls(
+                **{
+                    **known,
+                    'name': content['name'],
+                    'kind': content['kind'],
+                    'file': path.parent / content['file'],
+                    'input_width': size['width'],
+                    'input_height': size['height'],
+                    'input_multiple': size.get('multiple', 16),
+                    'gpu_width': size.get('gpu_width'),
+                    'parallax_range': (low, high),
+                }
+            )
         except KeyError as error:
             raise ModelError(f'The model card {path} lacks {error.args[0]!r}.') from error
         except ModelError:

@@ -1,4 +1,5 @@
 """What a network computes, counted in its graph, and what of that a processor does in a second at best."""
+
 import math
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from onnx import inliner
 Shape = tuple[int, ...]
 
 _COUNTED = ('Conv', 'ConvTranspose', 'MatMul', 'Gemm')
-_SIDE, _SECONDS = 1024, 0.5   # of the matrices multiplied, and how long
+_SIDE, _SECONDS = 1024, 0.5  # of the matrices multiplied, and how long
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def work_of(path: Path, inputs: dict[str, np.ndarray]) -> Work:
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in sorted(wanted - outputs))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL   # or tensors vanish
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # or tensors vanish
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=['CPUExecutionProvider'])
     names = [output.name for output in session.get_outputs()]
     shapes = {name: tensor.shape for name, tensor in zip(names, session.run(None, inputs), strict=True)}
@@ -49,7 +50,7 @@ def work_of(path: Path, inputs: dict[str, np.ndarray]) -> Work:
     for node in nodes:
         first, second, result = (shapes[name] for name in (*node.input[:2], node.output[0]))
         multiply_adds += _multiply_adds(node, first, second, result)
-        fixed = node.op_type.startswith('Conv') or node.input[1] in constants   # stored in 16 bits they are computed
+        fixed = node.op_type.startswith('Conv') or node.input[1] in constants  # stored in 16 bits they are computed
         weights += 4 * math.prod(second) if fixed else 0
         tensors += 4 * (math.prod(first) + math.prod(result) + (0 if fixed else math.prod(second)))
     return Work(multiply_adds, weights, tensors)
@@ -58,16 +59,18 @@ def work_of(path: Path, inputs: dict[str, np.ndarray]) -> Work:
 def matrix_rate(threads: int) -> float:
     """Return how many multiply-adds a second ONNX Runtime does in products of large float32 matrices."""
     names = ('left', 'right', 'product')
-    left, right, product = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (_SIDE, _SIDE))
-                            for name in names)
-    graph = onnx.helper.make_graph([onnx.helper.make_node('MatMul', names[:2], names[2:])], 'product',
-                                   [left, right], [product])
+    left, right, product = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (_SIDE, _SIDE)) for name in names
+    )
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node('MatMul', names[:2], names[2:])], 'product', [left, right], [product]
+    )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 17)], ir_version=8)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=['CPUExecutionProvider'])
     inputs = {name: np.random.default_rng(0).random((_SIDE, _SIDE), np.float32) for name in names[:2]}
-    return _SIDE ** 3 / min(_times(session, inputs))
+    return _SIDE**3 / min(_times(session, inputs))
 
 
 def _times(session: onnxruntime.InferenceSession, inputs: dict[str, np.ndarray]) -> Iterator[float]:

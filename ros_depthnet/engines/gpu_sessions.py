@@ -1,4 +1,5 @@
 """A graph on a GPU: a session for every shape, what goes up goes up once, and launching all of it is one command."""
+
 from __future__ import annotations
 
 import contextlib
@@ -21,12 +22,12 @@ from ros_depthnet.engines.card import ModelError
 from ros_depthnet.engines.half import with_half_convolutions
 from ros_depthnet.engines.providers import PROVIDERS, first_line, session_options
 
-_SIGN_OF_LIFE = 10.0   # seconds
+_SIGN_OF_LIFE = 10.0  # seconds
 _KEY = 'key.json'
 _ON, _OFF = '1', '0'
-_DEVICE = 'cuda'   # of TensorRT too
+_DEVICE = 'cuda'  # of TensorRT too
 _GRAPH_OPTIONS = ('enable_cuda_graph', 'trt_cuda_graph_enable')
-_RUNS_TO_REPLAY = 3    # allocating, recording, replaying
+_RUNS_TO_REPLAY = 3  # allocating, recording, replaying
 
 _log = logging.getLogger(__name__)
 
@@ -34,8 +35,14 @@ _log = logging.getLogger(__name__)
 class GpuSessions:
     """What an onnxruntime.InferenceSession is to a CPU, with a session of its own for every shape of the inputs."""
 
-    def __init__(self, path: Path, provider: str, precision: str, cache_dir: Path | None,
-                 graph_of: Callable[[onnx.ModelProto], onnx.ModelProto] | None):
+    def __init__(
+        self,
+        path: Path,
+        provider: str,
+        precision: str,
+        cache_dir: Path | None,
+        graph_of: Callable[[onnx.ModelProto], onnx.ModelProto] | None,
+    ):
         """Read a file, and see whether the provider starts; ModelError if not. Otherwise see OnnxEngine."""
         self._path, self._provider, self._precision, self._cache_dir = path, provider, precision, cache_dir
         try:
@@ -76,8 +83,11 @@ class GpuSessions:
                 without = {name: value for name, value in options.items() if not name.endswith(_GRAPH_OPTIONS)}
                 if without == options:
                     raise
-                _log.warning('CUDA cannot replay %s as a graph, so launching it takes longer: %s',
-                             self._path.name, first_line(error))
+                _log.warning(
+                    'CUDA cannot replay %s as a graph, so launching it takes longer: %s',
+                    self._path.name,
+                    first_line(error),
+                )
                 return self._tried(model, without, inputs)
 
     def _tried(self, model: onnx.ModelProto, options: Mapping[str, str], inputs: Mapping[str, np.ndarray]) -> _Bound:
@@ -95,8 +105,13 @@ class GpuSessions:
             _log.warning('TensorRT builds its engines at every start: name an engine_cache to keep them.')
             return options
         folder = str(engine_folder(self._cache_dir, model, self._precision))
-        return {**options, 'trt_engine_cache_enable': _ON, 'trt_engine_cache_path': folder,
-                'trt_timing_cache_enable': _ON, 'trt_timing_cache_path': folder}
+        return {
+            **options,
+            'trt_engine_cache_enable': _ON,
+            'trt_engine_cache_path': folder,
+            'trt_timing_cache_enable': _ON,
+            'trt_timing_cache_path': folder,
+        }
 
     def _start(self, model: onnx.ModelProto, options: Mapping[str, str]) -> onnxruntime.InferenceSession:
         name = PROVIDERS[self._provider]
@@ -104,14 +119,19 @@ class GpuSessions:
         try:
             # Its own fallback would go on with another provider in the middle of a flight.
             session = onnxruntime.InferenceSession(
-                model.SerializeToString(), session_options(), enable_fallback=0,
+                model.SerializeToString(),
+                session_options(),
+                enable_fallback=0,
                 providers=[name, *others, PROVIDERS['cpu']],
-                provider_options=None if not options else [dict(options), *({} for _ in others), {}])
+                provider_options=None if not options else [dict(options), *({} for _ in others), {}],
+            )
         except Exception as error:  # ONNX Runtime's exceptions have no common base
             raise ModelError(f'{self._path} does not start on {self._provider}: {first_line(error)}') from error
         if session.get_providers()[0] != name:
-            raise ModelError(f'The {self._provider} provider of ONNX Runtime does not start: install the NVIDIA '
-                             'driver and the CUDA, cuDNN or TensorRT libraries it wants, or choose cpu.')
+            raise ModelError(
+                f'The {self._provider} provider of ONNX Runtime does not start: install the NVIDIA '
+                'driver and the CUDA, cuDNN or TensorRT libraries it wants, or choose cpu.'
+            )
         return session
 
 
@@ -188,8 +208,13 @@ def engine_folder(cache_dir: Path, model: onnx.ModelProto, precision: str) -> Pa
     One for each model, shapes, precision, versions and GPU, of which `key.json` in it speaks. Raises ModelError for a
     folder that holds something else.
     """
-    key = {'model': hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest(), 'precision': precision,
-           'onnxruntime': onnxruntime.__version__, 'tensorrt': _tensorrt_version(), **_gpu()}
+    key = {
+        'model': hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest(),
+        'precision': precision,
+        'onnxruntime': onnxruntime.__version__,
+        'tensorrt': _tensorrt_version(),
+        **_gpu(),
+    }
     text = json.dumps(key, indent=1)
     folder = Path(cache_dir) / hashlib.sha256(text.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
@@ -199,8 +224,9 @@ def engine_folder(cache_dir: Path, model: onnx.ModelProto, precision: str) -> Pa
             raise ModelError(f'The engine cache {folder} does not say what its engines are for: remove it.')
         written.write_text(text, encoding='utf-8')
     if written.read_text(encoding='utf-8') != text:
-        raise ModelError(f'The engines in {folder} are not for this model, shape, precision, version or GPU: '
-                         'remove it.')
+        raise ModelError(
+            f'The engines in {folder} are not for this model, shape, precision, version or GPU: remove it.'
+        )
     return folder
 
 
@@ -225,7 +251,7 @@ def _gpu() -> dict[str, str]:
     cuda.cuDriverGetVersion(ctypes.byref(driver))
     cuda.cuDeviceGet(ctypes.byref(number), 0)
     cuda.cuDeviceGetName(name, len(name), number)
-    cuda.cuDeviceGetAttribute(ctypes.byref(major), 75, number)   # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
+    cuda.cuDeviceGetAttribute(ctypes.byref(major), 75, number)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
     cuda.cuDeviceGetAttribute(ctypes.byref(minor), 76, number)
     return {'gpu': name.value.decode(), 'compute': f'{major.value}.{minor.value}', 'driver': str(driver.value)}
 
@@ -238,6 +264,7 @@ def sign_of_life(what: str) -> Iterator[None]:
     def tell() -> None:
         while not done.wait(_SIGN_OF_LIFE):
             _log.info('%s: %.0f s so far.', what, time.monotonic() - began)
+
     thread = threading.Thread(target=tell, daemon=True)
     thread.start()
     try:

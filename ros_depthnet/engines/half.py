@@ -1,12 +1,13 @@
 """A graph whose convolutions are computed in 16 bits; where things lie is still computed in 32."""
+
 from __future__ import annotations
 
 import numpy as np
 import onnx
 
 _FLOAT, _HALF = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
-_BEGIN = frozenset(('Conv', 'ConvTranspose'))      # is worth going to 16 bits for
-_GO_ON = frozenset(('Relu', 'Add', 'Resize'))      # does not leave them if what it takes is there already
+_BEGIN = frozenset(('Conv', 'ConvTranspose'))  # is worth going to 16 bits for
+_GO_ON = frozenset(('Relu', 'Add', 'Resize'))  # does not leave them if what it takes is there already
 
 
 def with_half_convolutions(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -31,9 +32,9 @@ class _Halving:
     def __init__(self, graph: onnx.GraphProto):
         self._graph = graph
         self._weights = {tensor.name: tensor for tensor in graph.initializer}
-        self._half: dict[str, str] = {}      # names of what exists in 16 bits
-        self._native: set[str] = set()       # of these, what was computed in 16 bits
-        self._only_half: set[str] = set()    # of these, what does not exist in 32
+        self._half: dict[str, str] = {}  # names of what exists in 16 bits
+        self._native: set[str] = set()  # of these, what was computed in 16 bits
+        self._only_half: set[str] = set()  # of these, what does not exist in 32
 
     def go_through(self, nodes: list[onnx.NodeProto]) -> None:
         """Append the nodes and the casts between them to the graph."""

@@ -25,7 +25,7 @@ def _pack(descriptors, seen, packed):
             for c in range(channels):
                 packed[y, x, c] = descriptors[c, y, x] * weight
             packed[y, x, channels] = weight
-            packed[y, x, channels + 1:] = 0
+            packed[y, x, channels + 1 :] = 0
 
 
 # Sums may be reordered and multiplications contracted, but NaN stays NaN.
@@ -99,8 +99,16 @@ class Matching:
         list(self._pool.map(_pack, descriptors, seen, packed))
         return packed
 
-    def costs(self, reference: np.ndarray, sources: np.ndarray, displacements: np.ndarray, intrinsics: np.ndarray,
-              stride: int, groups: Sequence[int], rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def costs(
+        self,
+        reference: np.ndarray,
+        sources: np.ndarray,
+        displacements: np.ndarray,
+        intrinsics: np.ndarray,
+        stride: int,
+        groups: Sequence[int],
+        rho: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """
         Return what hypotheses of one reference cost (G D, h, w), 0..1, and what share is in sight (1, h, w).
 
@@ -112,12 +120,25 @@ class Matching:
         height, width = rho.shape[1:]
         # (pixel + 1/2) / stride - 1/2 is where a pixel of the input lies among the descriptors.
         focal, centre = intrinsics[:2] / stride, (intrinsics[2:] + 0.5) / stride - 0.5
-        rays_x, rays_y = ((np.arange(size, dtype=np.float32) - c) / f
-                          for size, f, c in zip((width, height), focal, centre, strict=True))
+        rays_x, rays_y = (
+            (np.arange(size, dtype=np.float32) - c) / f
+            for size, f, c in zip((width, height), focal, centre, strict=True)
+        )
         costs = np.empty((len(groups), *rho.shape), np.float32)
         seen = np.empty((1, height, width), np.float32)
-        arguments = (reference, sources, displacements, rays_x, rays_y, focal, centre, np.float32(1 / stride) * rho,
-                     np.cumsum(groups), costs, seen[0])
+        arguments = (
+            reference,
+            sources,
+            displacements,
+            rays_x,
+            rays_y,
+            focal,
+            centre,
+            np.float32(1 / stride) * rho,
+            np.cumsum(groups),
+            costs,
+            seen[0],
+        )
         bounds = np.linspace(0, height, _CHUNKS * self._threads + 1).astype(int)
         list(self._pool.map(lambda first, last: _rows(first, last, *arguments), bounds[:-1], bounds[1:]))
         return costs.reshape(-1, height, width), seen

@@ -1,4 +1,5 @@
 """A model with its engine: what its kind makes of images and motion is metric depth."""
+
 import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
@@ -38,8 +39,9 @@ class Model:
         """
         self.card, self.engine, self._input_width = card, engine, input_width
         if input_width and (input_width % card.input_multiple or input_width < 0):
-            raise ModelError(f'The input width of {card.name} must be a multiple of {card.input_multiple}, '
-                             f'not {input_width}.')
+            raise ModelError(
+                f'The input width of {card.name} must be a multiple of {card.input_multiple}, not {input_width}.'
+            )
         self._predict = {'parallaxnet': self._parallaxnet, 'depthnet': self._depthnet}[card.kind]
 
     @property
@@ -61,7 +63,7 @@ class Model:
             on_gpu = self.engine.provider in GPUS
             width = on_gpu and card.gpu_width or card.input_width
             if card.kind != 'depthnet':
-                width = self._to_multiple(width * (aspect * card.input_height / card.input_width) ** .5)
+                width = self._to_multiple(width * (aspect * card.input_height / card.input_width) ** 0.5)
         return width, self._to_multiple(width / aspect)
 
     def _to_multiple(self, length: float) -> int:
@@ -84,7 +86,7 @@ class Model:
         still = Frame(0, np.zeros((height, width, 3), np.uint8), camera.resized(width, height), np.eye(4))
         for count in range(1, options.max_sources + 1):
             sources = tuple(dataclasses.replace(still) for _ in range(count))
-            views = Views(still, sources, np.tile(motion.pose(np.eye(3), (.1, 0, 0)), (count, 1, 1)))
+            views = Views(still, sources, np.tile(motion.pose(np.eye(3), (0.1, 0, 0)), (count, 1, 1)))
             for batch in range(1, options.ranges + 1):
                 self.predict([views] * batch)
 
@@ -93,44 +95,65 @@ class Model:
         ranges = [longest_first(views, count) for views in ranges]
         units = [np.linalg.norm(views.displacements[0]) for views in ranges]  # metres
         stabilised = [views.stabilised() for views in ranges]
-        result = self.engine.run({
-            'reference': _planes(np.stack([views.reference.image for views in ranges])),
-            'sources': np.stack([_planes(np.stack([view.image for view in sources])) for sources in stabilised]),
-            'valid': np.array([[view.valid_hw for view in sources] for sources in stabilised], np.float32)[:, :, None],
-            'displacements': np.stack([views.displacements / unit for views, unit
-                                       in zip(ranges, units, strict=True)]).astype(np.float32),
-            'intrinsics': np.array([[camera.fx, camera.fy, camera.cx, camera.cy] for camera
-                                    in (views.camera for views in ranges)], np.float32)})
+        result = self.engine.run(
+            {
+                'reference': _planes(np.stack([views.reference.image for views in ranges])),
+                'sources': np.stack([_planes(np.stack([view.image for view in sources])) for sources in stabilised]),
+                'valid': np.array([[view.valid_hw for view in sources] for sources in stabilised], np.float32)[
+                    :, :, None
+                ],
+                'displacements': np.stack(
+                    [views.displacements / unit for views, unit in zip(ranges, units, strict=True)]
+                ).astype(np.float32),
+                'intrinsics': np.array(
+                    [[camera.fx, camera.fy, camera.cx, camera.cy] for camera in (views.camera for views in ranges)],
+                    np.float32,
+                ),
+            }
+        )
         with np.errstate(over='ignore'):
             deviation_scale = np.float32(self.card.deviation_scale)
-            return [Prediction(np.float32(views.camera.fx * unit) * np.exp(-log_parallax),
-                               deviation_scale * np.exp(log_deviation))
-                    for views, unit, log_parallax, log_deviation in zip(
-                        ranges, units, result['log_parallax'], result['log_deviation'], strict=True)]
+            return [
+                Prediction(
+                    np.float32(views.camera.fx * unit) * np.exp(-log_parallax), deviation_scale * np.exp(log_deviation)
+                )
+                for views, unit, log_parallax, log_deviation in zip(
+                    ranges, units, result['log_parallax'], result['log_deviation'], strict=True
+                )
+            ]
 
     def _depthnet(self, ranges: Sequence[Views]) -> list[Prediction]:
         # Every source gives a map of its own; their mean in ln(depth), over the sources that see a pixel.
         stabilised = [views.stabilised() for views in ranges]
-        pairs = [np.concatenate([view.image, views.reference.image], -1)
-                 for views, sources in zip(ranges, stabilised, strict=True) for view in sources]
-        pair = (_planes(np.stack(pairs)) - np.float32(.5)) / np.float32(.2)
+        pairs = [
+            np.concatenate([view.image, views.reference.image], -1)
+            for views, sources in zip(ranges, stabilised, strict=True)
+            for view in sources
+        ]
+        pair = (_planes(np.stack(pairs)) - np.float32(0.5)) / np.float32(0.2)
         nominal = iter(self.engine.run({'pair': pair})['depth'])
-        return [self._mean_of_pairs(views.camera, sources, [next(nominal) for _ in sources])
-                for views, sources in zip(ranges, stabilised, strict=True)]
+        return [
+            self._mean_of_pairs(views.camera, sources, [next(nominal) for _ in sources])
+            for views, sources in zip(ranges, stabilised, strict=True)
+        ]
 
-    def _mean_of_pairs(self, camera: Camera, sources: Sequence[Stabilised],
-                       nominal: Sequence[np.ndarray]) -> Prediction:
+    def _mean_of_pairs(
+        self, camera: Camera, sources: Sequence[Stabilised], nominal: Sequence[np.ndarray]
+    ) -> Prediction:
         nominal_displacement = self.card.nominal_displacement
         assert nominal_displacement is not None, 'The card of a depthnet has one.'
         scales = [np.linalg.norm(view.displacement) / nominal_displacement for view in sources]
         size = (camera.width, camera.height)
-        logs = np.stack([np.log(cv2.resize(depth, size) * np.float32(scale))
-                         for depth, scale in zip(nominal, scales, strict=True)])
+        logs = np.stack(
+            [np.log(cv2.resize(depth, size) * np.float32(scale)) for depth, scale in zip(nominal, scales, strict=True)]
+        )
         valid = np.stack([view.valid_hw for view in sources])
         weights = np.where(valid.any(0), valid, True)
         deviation = self.card.deviation_scale * self.card.relative_deviation
-        return Prediction(np.exp(np.average(logs, axis=0, weights=weights)).astype(np.float32),
-                          np.full(size[::-1], deviation, np.float32))
+        return Prediction(
+            np.exp(np.average(logs, axis=0, weights=weights)).astype(np.float32),
+            np.full(size[::-1], deviation, np.float32),
+        )
 
 
 def longest_first(views: Views, count: int | None = None) -> Views:

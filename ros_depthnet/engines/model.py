@@ -1,4 +1,5 @@
 """Load a model: its card, the engine for it, and what of the way to depth a GPU does at once."""
+
 from pathlib import Path
 
 from ros_depthnet.engines.card import PRECISIONS, ModelCard, ModelError
@@ -12,8 +13,10 @@ from ros_depthnet.resources import share_path
 DEFAULT = 'parallaxnet'
 _WHOLE = 'parallaxnet'
 _INTERFACE = {
-    'parallaxnet': ({'reference', 'sources', 'valid', 'displacements', 'intrinsics'},
-                    {'log_parallax', 'log_deviation'}),
+    'parallaxnet': (
+        {'reference', 'sources', 'valid', 'displacements', 'intrinsics'},
+        {'log_parallax', 'log_deviation'},
+    ),
     'depthnet': ({'pair'}, {'depth'}),
 }
 _PROVIDERS_OF = {'int8': ('cpu',), 'float16': GPUS}
@@ -24,8 +27,14 @@ def model_card(name_or_path: str | Path = 'default') -> ModelCard:
     return ModelCard.read(_card_path(str(name_or_path)))
 
 
-def load_model(name_or_path: str | Path = 'default', provider: str = 'auto', threads: int = 0,
-               input_width: int | None = None, cache_dir: Path | None = None, precision: str = 'auto') -> Model:
+def load_model(
+    name_or_path: str | Path = 'default',
+    provider: str = 'auto',
+    threads: int = 0,
+    input_width: int | None = None,
+    cache_dir: Path | None = None,
+    precision: str = 'auto',
+) -> Model:
     """
     Return a shipped model by name ('default', 'parallaxnet', ...) or one by the path of its .onnx or .yaml.
 
@@ -42,8 +51,14 @@ def load_model(name_or_path: str | Path = 'default', provider: str = 'auto', thr
         _check_interface(card, engine)
         return Model(card, engine, input_width)
     on_gpu = 'float16' if precision == 'float16' else 'float32'
-    engine = OnnxEngine(card.file, 'cpu' if precision == 'int8' and provider == 'auto' else provider, threads,
-                        cache_dir, None if precision == 'float32' else card.int8_file, on_gpu)
+    engine = OnnxEngine(
+        card.file,
+        'cpu' if precision == 'int8' and provider == 'auto' else provider,
+        threads,
+        cache_dir,
+        None if precision == 'float32' else card.int8_file,
+        on_gpu,
+    )
     _check_interface(card, engine)
     if engine.provider not in _PROVIDERS_OF.get(precision, (engine.provider,)):
         raise ModelError(f'No GPU starts, and {precision} is for GPUs: choose precision auto or float32.')
@@ -58,8 +73,9 @@ def load_model(name_or_path: str | Path = 'default', provider: str = 'auto', thr
 def _check_interface(card: ModelCard, engine: Engine) -> None:
     inputs, outputs = _INTERFACE[card.kind]
     if set(engine.inputs) != inputs or not outputs <= set(engine.outputs):
-        raise ModelError(f'{card.file} is no {card.kind}: it takes {", ".join(engine.inputs)} and gives '
-                         f'{", ".join(engine.outputs)}.')
+        raise ModelError(
+            f'{card.file} is no {card.kind}: it takes {", ".join(engine.inputs)} and gives {", ".join(engine.outputs)}.'
+        )
 
 
 def _check_precision(card: ModelCard, precision: str, provider: str) -> None:
@@ -67,8 +83,9 @@ def _check_precision(card: ModelCard, precision: str, provider: str) -> None:
         raise ModelError(f'The precision {precision!r} is none of {", ".join(PRECISIONS)}.')
     fitting = _PROVIDERS_OF.get(precision, (provider,))
     if provider not in ('auto', *fitting):
-        raise ModelError(f'{precision} is for the provider {" or ".join(fitting)}, not {provider}: choose precision '
-                         'auto or float32.')
+        raise ModelError(
+            f'{precision} is for the provider {" or ".join(fitting)}, not {provider}: choose precision auto or float32.'
+        )
     if precision == 'int8' and card.int8_file is None:
         raise ModelError(f'{card.name} has no int8 file: make it with `depthnet quantise`, or choose auto.')
 

@@ -1,4 +1,5 @@
 """Run an ONNX file with ONNX Runtime on the provider asked for, or say why not."""
+
 from __future__ import annotations
 
 import logging
@@ -27,9 +28,16 @@ class OnnxEngine:
     anew whenever the shape changes, which takes a hundred times as long as running them.
     """
 
-    def __init__(self, path: Path, provider: str = 'auto', threads: int = 0, cache_dir: Path | None = None,
-                 int8_path: Path | None = None, precision: str = 'float32',
-                 gpu_graph: Callable[[Any], Any] | None = None):
+    def __init__(
+        self,
+        path: Path,
+        provider: str = 'auto',
+        threads: int = 0,
+        cache_dir: Path | None = None,
+        int8_path: Path | None = None,
+        precision: str = 'float32',
+        gpu_graph: Callable[[Any], Any] | None = None,
+    ):
         """
         Open the file.
 
@@ -62,13 +70,16 @@ class OnnxEngine:
     def _open(self, provider: str) -> str:
         """Get ready to run on a provider, and return it."""
         if PROVIDERS[provider] not in onnxruntime.get_available_providers():
-            raise ModelError(f'This ONNX Runtime has no {provider} provider: pip uninstall onnxruntime, then '
-                             'pip install onnxruntime-gpu, or choose provider cpu.')
+            raise ModelError(
+                f'This ONNX Runtime has no {provider} provider: pip uninstall onnxruntime, then '
+                'pip install onnxruntime-gpu, or choose provider cpu.'
+            )
         if provider in GPUS:
             from ros_depthnet.engines.gpu_sessions import GpuSessions  # needs onnx, which a CPU can do without
 
-            self._session: Any = GpuSessions(self._float32_path, provider, self._gpu_precision, self._cache_dir,
-                                             self._gpu_graph)
+            self._session: Any = GpuSessions(
+                self._float32_path, provider, self._gpu_precision, self._cache_dir, self._gpu_graph
+            )
         else:
             path = self._int8_path or self._float32_path
             try:

@@ -1,4 +1,5 @@
 """Run an ONNX file with OpenVINO, on the CPU of Intel's and AMD's companion boards, in 32-bit floats."""
+
 from pathlib import Path
 from typing import Any
 

@@ -1,4 +1,5 @@
 """What ONNX Runtime runs on, and what all of its sessions have in common."""
+
 import functools
 
 import onnxruntime
@@ -16,8 +17,9 @@ GPUS = ('tensorrt', 'cuda')
 @functools.cache
 def _share_memory() -> None:
     """Let all sessions take memory from one pool: they run in turn, and each would keep its own largest need."""
-    memory = onnxruntime.OrtMemoryInfo('Cpu', onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0,
-                                       onnxruntime.OrtMemType.DEFAULT)
+    memory = onnxruntime.OrtMemoryInfo(
+        'Cpu', onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
     onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg({}))
 
 

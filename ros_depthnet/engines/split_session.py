@@ -65,8 +65,9 @@ class SplitSession:
         self._parts = []
         for number, following in enumerate((*self._stages[1:], None), 1):
             known += [f'cost_{number - 1}', f'seen_{number - 1}']
-            self._parts.append(part([f'rho_{number}', *following.state] if following else
-                                    [tensor.name for tensor in self._outputs]))
+            self._parts.append(
+                part([f'rho_{number}', *following.state] if following else [tensor.name for tensor in self._outputs])
+            )
         self._matching = Matching(threads or os.cpu_count() or 1)
 
     def get_providers(self) -> list[str]:
@@ -90,10 +91,15 @@ class SplitSession:
             references, sources = views[stage.stride][:, 0], views_of_sources[stage.stride]
             rho = tensors[f'rho_{number}']
             rho = np.broadcast_to(rho, (len(references), rho.shape[1], *references.shape[1:3]))
-            costs, seen = zip(*(
-                self._matching.costs(*views_of_one, stage.stride, stage.groups, hypotheses)
-                for *views_of_one, hypotheses in zip(references, sources, inputs['displacements'],
-                                                     inputs['intrinsics'], rho, strict=True)), strict=True)
+            costs, seen = zip(
+                *(
+                    self._matching.costs(*views_of_one, stage.stride, stage.groups, hypotheses)
+                    for *views_of_one, hypotheses in zip(
+                        references, sources, inputs['displacements'], inputs['intrinsics'], rho, strict=True
+                    )
+                ),
+                strict=True,
+            )
             tensors |= {f'cost_{number}': np.stack(costs), f'seen_{number}': np.stack(seen)}
             tensors |= part(tensors)
         return [tensors[output.name] for output in self._outputs]

@@ -1,4 +1,5 @@
 """Run a torch module as an engine: for models in training and for comparing with their export."""
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,5 +23,9 @@ class TorchEngine:
         with torch.inference_mode():
             tensors = {name: torch.from_numpy(array).to(self._device) for name, array in inputs.items()}
             results = self._module(**tensors)
-        return {name: result.float().cpu().numpy() for name, result in
-                zip(self.outputs, results if isinstance(results, (tuple, list)) else [results], strict=True)}
+        return {
+            name: result.float().cpu().numpy()
+            for name, result in zip(
+                self.outputs, results if isinstance(results, (tuple, list)) else [results], strict=True
+            )
+        }

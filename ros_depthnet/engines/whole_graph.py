@@ -1,4 +1,5 @@
 """One graph from images as they were taken to metres: parallaxnet's, between the parts of `models/whole`."""
+
 from __future__ import annotations
 
 from pathlib import Path
@@ -21,18 +22,27 @@ def whole_graph(network: onnx.ModelProto) -> onnx.ModelProto:
     parts = [_part(_BEFORE), network, _part(_AFTER)]
     opsets = [next(opset.version for opset in part.opset_import if not opset.domain) for part in parts]
     if len(set(opsets)) > 1:
-        raise ModelError(f'A model of operator set {opsets[1]} cannot be part of one graph for GPUs, which are of '
-                         f'{opsets[0]}: export it with that.')
-    parts = [onnx.compose.add_prefix(part, f'{number}/', rename_inputs=False, rename_outputs=False)
-             for number, part in enumerate(parts)]
+        raise ModelError(
+            f'A model of operator set {opsets[1]} cannot be part of one graph for GPUs, which are of '
+            f'{opsets[0]}: export it with that.'
+        )
+    parts = [
+        onnx.compose.add_prefix(part, f'{number}/', rename_inputs=False, rename_outputs=False)
+        for number, part in enumerate(parts)
+    ]
     graphs = [part.graph for part in parts]
     made = {tensor.name for graph in graphs[:-1] for tensor in graph.output}
     inputs = {tensor.name: tensor for graph in graphs for tensor in graph.input if tensor.name not in made}
     whole = onnx.helper.make_graph(
-        [node for graph in graphs for node in graph.node], 'whole', list(inputs.values()), list(graphs[-1].output),
-        [tensor for graph in graphs for tensor in graph.initializer])
-    return onnx.helper.make_model(whole, opset_imports=parts[0].opset_import,
-                                  ir_version=max(part.ir_version for part in parts))
+        [node for graph in graphs for node in graph.node],
+        'whole',
+        list(inputs.values()),
+        list(graphs[-1].output),
+        [tensor for graph in graphs for tensor in graph.initializer],
+    )
+    return onnx.helper.make_model(
+        whole, opset_imports=parts[0].opset_import, ir_version=max(part.ir_version for part in parts)
+    )
 
 
 def _part(name: str) -> onnx.ModelProto:

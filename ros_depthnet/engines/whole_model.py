@@ -1,4 +1,5 @@
 """A parallaxnet whose whole way from images to metres is one call of a GPU."""
+
 from __future__ import annotations
 
 import functools
@@ -12,8 +13,8 @@ from ros_depthnet.core.measurer import EstimatorOptions, Measurer
 from ros_depthnet.engines.card import ModelCard
 from ros_depthnet.engines.metric_model import Engine, Model, longest_first
 
-_LEAST_NOISE = 1e-6   # radians: the graph divides by it
-_LEAST_SIDE = 128     # pixels of the detail: less cannot be halved as often as tracking wants
+_LEAST_NOISE = 1e-6  # radians: the graph divides by it
+_LEAST_SIDE = 128  # pixels of the detail: less cannot be halved as often as tracking wants
 
 
 class WholeModel(Model):
@@ -34,8 +35,10 @@ class WholeModel(Model):
         """Run once for each shape there may be, so that no flight waits for allocation or engine building."""
         measurer = Measurer(self, options)
         black = np.zeros((camera.height, camera.width, 3), np.uint8)
-        reference, *sources = (Frame(number, black, camera, motion.pose(np.eye(3), (.1 * number, 0, 0)))
-                               for number in range(options.max_sources + 1))
+        reference, *sources = (
+            Frame(number, black, camera, motion.pose(np.eye(3), (0.1 * number, 0, 0)))
+            for number in range(options.max_sources + 1)
+        )
         for count in range(1, options.max_sources + 1):
             measurer.estimate(reference, sources[:count])
 
@@ -46,7 +49,7 @@ class WholeModel(Model):
         near, far: with the rotation that odometry says. parallax: least and most that is relied upon, pixels.
         """
         near = longest_first(near)
-        weights = [1.] * (len(near.sources) + len(far.sources))
+        weights = [1.0] * (len(near.sources) + len(far.sources))
         # One shape, and so one engine, however many further sources there are.
         idle = len(near.sources) + options.alignment_sources - len(weights)
         sources = (*near.sources, *far.sources, *idle * near.sources[:1])
@@ -57,18 +60,22 @@ class WholeModel(Model):
         numbers = {
             'camera': (camera.fx, camera.fy, camera.cx, camera.cy),
             'rotation_noise': max(options.rotation_noise, _LEAST_NOISE),
-            'weights': weights + idle * [0.],
+            'weights': weights + idle * [0.0],
             'deviation_scale': self.card.deviation_scale,
             'matching_noise': options.matching_noise,
             'position_noise': options.position_noise,
-            'parallax': parallax}
-        result = self._whole.run({
-            'images': _seen_images((near.reference, *near.sources)),
-            'details': _seen_images((views.reference, *views.sources)),
-            'odometry': odometry.astype(np.float32),
-            'corners': _corners(views.reference, options.rotation_noise),
-            **{name: np.array(values, np.float32) for name, values in numbers.items()},
-            **_matrices(size, detail)})
+            'parallax': parallax,
+        }
+        result = self._whole.run(
+            {
+                'images': _seen_images((near.reference, *near.sources)),
+                'details': _seen_images((views.reference, *views.sources)),
+                'odometry': odometry.astype(np.float32),
+                'corners': _corners(views.reference, options.rotation_noise),
+                **{name: np.array(values, np.float32) for name, values in numbers.items()},
+                **_matrices(size, detail),
+            }
+        )
         return Prediction(result['depth'], result['deviation'])
 
 
@@ -95,5 +102,5 @@ def _corners(detail: Frame, rotation_noise: float) -> np.ndarray:
     found = np.zeros((refine.POINTS, 3), np.float32)
     if rotation_noise:
         pixels = refine.corners(detail.image, detail.seen_hw)
-        found[:len(pixels)] = np.column_stack([pixels, np.ones(len(pixels))])
+        found[: len(pixels)] = np.column_stack([pixels, np.ones(len(pixels))])
     return found

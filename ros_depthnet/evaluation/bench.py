@@ -1,4 +1,5 @@
 """Speed as ratios: what is compared takes turns in one run, so a busy machine slows all alike."""
+
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,8 +18,8 @@ from ros_depthnet.evaluation.turns import Contender, taken_in_turns
 from ros_depthnet.flight.session import Session
 
 _ASPECT = 3 / 4
-WALL_DISTANCE = 10.0   # metres
-_SHIFT = 8         # pixels from image to image
+WALL_DISTANCE = 10.0  # metres
+_SHIFT = 8  # pixels from image to image
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,14 @@ class _Entry:
     call: Callable[[], object]
 
 
-def bench(model_name: str, widths: Sequence[int], threads: Sequence[int], sources: Sequence[int],
-          seconds: float, progress: Callable[[str], None]) -> Iterator[Speed]:
+def bench(
+    model_name: str,
+    widths: Sequence[int],
+    threads: Sequence[int],
+    sources: Sequence[int],
+    seconds: float,
+    progress: Callable[[str], None],
+) -> Iterator[Speed]:
     """
     Measure the estimator with a model, DIS, SGBM and the plane sweep on rendered texture at each width.
 
@@ -61,17 +68,29 @@ def bench(model_name: str, widths: Sequence[int], threads: Sequence[int], source
     flight, where it takes the next image, chooses its sources and further frames, and remembers. seconds: for
     each contender. Raises ModelError for a width that the model doesn't take.
     """
-    entries = [entry for count in threads for width in widths
-               for entry in _entries(model_name, width, count, sources)]
-    taken = taken_in_turns([Contender(f'{entry.method} at {entry.size[0]} pixels', entry.threads, entry.call)
-                            for entry in entries], seconds, progress)
+    entries = [entry for count in threads for width in widths for entry in _entries(model_name, width, count, sources)]
+    taken = taken_in_turns(
+        [Contender(f'{entry.method} at {entry.size[0]} pixels', entry.threads, entry.call) for entry in entries],
+        seconds,
+        progress,
+    )
     percentiles = [np.percentile(times, (50, 95)) for times in taken]
-    of_dis = {(entry.size, entry.threads): median
-              for entry, (median, _) in zip(entries, percentiles, strict=True) if entry.method == 'dis'}
+    of_dis = {
+        (entry.size, entry.threads): median
+        for entry, (median, _) in zip(entries, percentiles, strict=True)
+        if entry.method == 'dis'
+    }
     for entry, (median, p95) in zip(entries, percentiles, strict=True):
-        yield Speed(entry.method, *entry.size, entry.threads, entry.sources, round(float(median), 3),
-                    round(float(p95), 3), round(float(1e3 / median), 2),
-                    round(float(median / of_dis[entry.size, entry.threads]), 3))
+        yield Speed(
+            entry.method,
+            *entry.size,
+            entry.threads,
+            entry.sources,
+            round(float(median), 3),
+            round(float(p95), 3),
+            round(float(1e3 / median), 2),
+            round(float(median / of_dis[entry.size, entry.threads]), 3),
+        )
 
 
 def default_threads() -> tuple[int, ...]:
@@ -94,8 +113,9 @@ def _entries(model_name: str, width: int, threads: int, sources: Iterable[int]) 
     yield _Entry('sgbm', size, threads, 0, lambda: sgbm(*pair))
     yield _Entry('sweep', size, threads, 0, lambda: sweep(*pair))
     for count in sources:
-        yield _Entry(model.card.name, size, threads, count,
-                     lambda chosen=earlier[:count]: estimator.estimate(reference, chosen))
+        yield _Entry(
+            model.card.name, size, threads, count, lambda chosen=earlier[:count]: estimator.estimate(reference, chosen)
+        )
     yield _Entry(f'{model.card.name} in flight', size, threads, 0, in_flight(model, larger))
 
 

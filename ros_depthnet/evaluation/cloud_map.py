@@ -1,4 +1,5 @@
 """The clouds of a flight as one: voxels, what was seen once only left out, PLY files and a picture."""
+
 from pathlib import Path
 
 import cv2
@@ -6,11 +7,11 @@ import numpy as np
 
 from ros_depthnet.evaluation.pictures import UNKNOWN
 
-_BITS = 21   # of each axis in a voxel's key: two million voxels along an axis
-_SEEN_TWICE_FROM = 20   # clouds from which on a voxel must be in two of them, against wild points
-_DOT = 0.1       # metres: edge of a point in the picture
-_LAYERS = 40     # of points drawn after one another in the picture
-_MERGE_AT = 2_000_000   # points waiting before they are merged, so memory stays bounded by the map
+_BITS = 21  # of each axis in a voxel's key: two million voxels along an axis
+_SEEN_TWICE_FROM = 20  # clouds from which on a voxel must be in two of them, against wild points
+_DOT = 0.1  # metres: edge of a point in the picture
+_LAYERS = 40  # of points drawn after one another in the picture
+_MERGE_AT = 2_000_000  # points waiting before they are merged, so memory stays bounded by the map
 
 
 class CloudMap:
@@ -63,13 +64,13 @@ def write_ply(path: Path, points: np.ndarray, rgb: np.ndarray) -> None:
     vertices['xyz'], vertices['rgb'] = points, rgb
     properties = [f'property float {axis}' for axis in 'xyz']
     properties += [f'property uchar {colour}' for colour in ('red', 'green', 'blue')]
-    header = ['ply', 'format binary_little_endian 1.0', f'element vertex {len(points)}', *properties,
-              'end_header']
+    header = ['ply', 'format binary_little_endian 1.0', f'element vertex {len(points)}', *properties, 'end_header']
     path.write_bytes('\n'.join(header).encode('ascii') + b'\n' + vertices.tobytes())
 
 
-def cloud_picture(points: np.ndarray, rgb: np.ndarray, T_world_cam: np.ndarray, width: int = 960,
-                  height: int = 540) -> np.ndarray:
+def cloud_picture(
+    points: np.ndarray, rgb: np.ndarray, T_world_cam: np.ndarray, width: int = 960, height: int = 540
+) -> np.ndarray:
     """Draw a cloud as seen by a camera behind and above a pose of the flight, near points over far ones."""
     picture = np.full((height, width, 3), UNKNOWN, np.uint8)
     if not len(points):
@@ -80,7 +81,7 @@ def cloud_picture(points: np.ndarray, rgb: np.ndarray, T_world_cam: np.ndarray, 
     points_cam, rgb = points_cam[ahead], rgb[ahead]
     order = np.argsort(-points_cam[:, 2])
     focal = 0.7 * width
-    for chosen in np.array_split(order, _LAYERS):   # far to near, so that what is near hides what is far
+    for chosen in np.array_split(order, _LAYERS):  # far to near, so that what is near hides what is far
         if not len(chosen):
             continue
         depths = points_cam[chosen, 2]

@@ -1,4 +1,5 @@
 """The judge: every method on posed sequences, as fixed pairs and as a stream, with the same scoring."""
+
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -30,16 +31,16 @@ from ros_depthnet.flight.session import Session
 from ros_depthnet.resources import share_path
 
 PROTOCOLS = ('pairs', 'stream')
-COMMON_SCORES = ('mae_log', 'ause')   # those of `Row.common` that are reported
-LIMIT_NOISE = 0.1   # pixels: matching noise of the physical limit shown beside the scores
-_PICTURED = 3       # examples a set and method contribute to the HTML page
-_DEPTH_EDGES = (0, 1, 2, 4, 8, 16, 32, 64, 128, np.inf)   # metres
-_FOE_EDGES = (0, 5, 10, 20, 40, 90)                       # degrees between the ray and the motion
-_CONTRAST_EDGES = (0, 1, 2, 4, 8, 16, 32, np.inf)         # grey levels
-_CONTRAST_WINDOW = 9                                      # pixels
-_SEEN_EDGES = (0, 1, 2)                                   # no, yes
-_NEARER = 0.9       # ratio of distances from the source at which one thing hides another
-_NO_RANGE = 1e-6    # metres: sets in other units than metres have no natural shortest depth
+COMMON_SCORES = ('mae_log', 'ause')  # those of `Row.common` that are reported
+LIMIT_NOISE = 0.1  # pixels: matching noise of the physical limit shown beside the scores
+_PICTURED = 3  # examples a set and method contribute to the HTML page
+_DEPTH_EDGES = (0, 1, 2, 4, 8, 16, 32, 64, 128, np.inf)  # metres
+_FOE_EDGES = (0, 5, 10, 20, 40, 90)  # degrees between the ray and the motion
+_CONTRAST_EDGES = (0, 1, 2, 4, 8, 16, 32, np.inf)  # grey levels
+_CONTRAST_WINDOW = 9  # pixels
+_SEEN_EDGES = (0, 1, 2)  # no, yes
+_NEARER = 0.9  # ratio of distances from the source at which one thing hides another
+_NO_RANGE = 1e-6  # metres: sets in other units than metres have no natural shortest depth
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,18 @@ class Row:
     def as_dict(self) -> dict:
         """Return one flat JSON object."""
         scores = asdict(self.scores)
-        del scores['within']   # it says how well the deviation is calibrated, not how good the depth is
-        common = {} if self.common is None else {
-            f'{name}_common': getattr(self.common, name) for name in COMMON_SCORES}
-        return {'set': self.set, 'method': self.method, 'protocol': self.protocol, 'pairs': self.pairs,
-                **scores, **common, 'flicker': self.flicker, 'ms_per_pair': self.ms_per_pair}
+        del scores['within']  # it says how well the deviation is calibrated, not how good the depth is
+        common = {} if self.common is None else {f'{name}_common': getattr(self.common, name) for name in COMMON_SCORES}
+        return {
+            'set': self.set,
+            'method': self.method,
+            'protocol': self.protocol,
+            'pairs': self.pairs,
+            **scores,
+            **common,
+            'flicker': self.flicker,
+            'ms_per_pair': self.ms_per_pair,
+        }
 
 
 @dataclass(frozen=True)
@@ -128,8 +136,9 @@ class Result:
 
     def renamed(self, method: str) -> 'Result':
         """Return the same result under another name of the same model."""
-        return replace(self, row=replace(self.row, method=method),
-                       bands=tuple(replace(band, method=method) for band in self.bands))
+        return replace(
+            self, row=replace(self.row, method=method), bands=tuple(replace(band, method=method) for band in self.bands)
+        )
 
 
 @dataclass(frozen=True)
@@ -173,8 +182,11 @@ class Variant:
             if name not in defaults:
                 raise ValueError(f'{name!r} is none of the options {", ".join(defaults)}.')
             try:
-                changes[name] = {'true': True, 'false': False}[value] if isinstance(defaults[name], bool) \
-                    else type(defaults[name] or 0.)(value)
+                changes[name] = (
+                    {'true': True, 'false': False}[value]
+                    if isinstance(defaults[name], bool)
+                    else type(defaults[name] or 0.0)(value)
+                )
             except (KeyError, ValueError):
                 raise ValueError(f'{value!r} is no value for the option {name}.') from None
         EstimatorOptions(**changes)
@@ -185,34 +197,45 @@ class Variant:
         return f'{method}[{self.label}]' if self.label else method
 
 
-Entries = Mapping[str, tuple[str, Variant]]   # what is compared, by label: a method with its options
+Entries = Mapping[str, tuple[str, Variant]]  # what is compared, by label: a method with its options
 
 
-def evaluate(sequences: Iterable[PosedSequence], methods: Sequence[str], protocols: Sequence[str],
-             progress: Callable[[str], None],
-             variants: Sequence[Variant] = (Variant(),), precision: str = 'auto') -> Iterator[Result | Skipped]:
+def evaluate(
+    sequences: Iterable[PosedSequence],
+    methods: Sequence[str],
+    protocols: Sequence[str],
+    progress: Callable[[str], None],
+    variants: Sequence[Variant] = (Variant(),),
+    precision: str = 'auto',
+) -> Iterator[Result | Skipped]:
     """
     Run methods on sequences; a name is one of `all_methods()` or the path of a model.
 
     Models run once with each variant of the estimator's options; precision: see `load_model`. `progress` is
     told in a few words what is being done. Raises ModelError and SequenceError.
     """
-    models = {name: load_model(name, precision=precision)
-              for name in methods if name != 'constant' and name not in CLASSICAL}
+    models = {
+        name: load_model(name, precision=precision) for name in methods if name != 'constant' and name not in CLASSICAL
+    }
     cards = {name: model.card for name, model in models.items()}
-    same = {name: card.name for name, card in cards.items()
-            if card.name != name and card.name in cards and card.file == cards[card.name].file}
+    same = {
+        name: card.name
+        for name, card in cards.items()
+        if card.name != name and card.name in cards and card.file == cards[card.name].file
+    }
     runs = [name for name in methods if name not in same]
     # The classical methods have no options.
-    entries = {variant.named(name): (name, variant) for name in runs
-               for variant in (variants if name in models else (Variant(),))}
+    entries = {
+        variant.named(name): (name, variant)
+        for name in runs
+        for variant in (variants if name in models else (Variant(),))
+    }
     for sequence in sequences:
         for protocol, judge in zip(PROTOCOLS, (_pairs, _streams), strict=True):
             for outcome in judge(sequence, entries, models, progress) if protocol in protocols else ():
                 yield outcome
                 judged, variant = entries[outcome.method]
-                yield from (outcome.renamed(variant.named(name)) for name in methods
-                            if same.get(name) == judged)
+                yield from (outcome.renamed(variant.named(name)) for name in methods if same.get(name) == judged)
 
 
 def stream_options(sequence: PosedSequence, variant: Variant) -> EstimatorOptions:
@@ -221,22 +244,25 @@ def stream_options(sequence: PosedSequence, variant: Variant) -> EstimatorOption
 
     In a set without a metric scale lengths in metres mean nothing.
     """
-    unit = {} if sequence.metric else {
-        'max_speed': np.inf, 'position_noise': _NO_RANGE, 'check_odometry': False}
-    return EstimatorOptions(**{'min_range': _NO_RANGE, 'max_range': sequence.max_depth, **unit,
-                               **variant.changes})
+    unit = {} if sequence.metric else {'max_speed': np.inf, 'position_noise': _NO_RANGE, 'check_odometry': False}
+    return EstimatorOptions(**{'min_range': _NO_RANGE, 'max_range': sequence.max_depth, **unit, **variant.changes})
 
 
 def pair_options(sequence: PosedSequence, variant: Variant) -> EstimatorOptions:
     """Return the options for pairs: with every pixel judged it shows how well a model knows what it knows."""
-    return EstimatorOptions(**{'min_range': _NO_RANGE, 'max_range': sequence.max_depth,
-                               'max_relative_deviation': np.inf, **variant.changes})
+    return EstimatorOptions(
+        **{'min_range': _NO_RANGE, 'max_range': sequence.max_depth, 'max_relative_deviation': np.inf, **variant.changes}
+    )
 
 
-def _pairs(sequence: PosedSequence, entries: Entries, models: Mapping[str, Model],
-           progress: Callable[[str], None]) -> Iterator[Result | Skipped]:
-    fixed = {label: CLASSICAL.get(name) or _of_pairs(Measurer(models[name], pair_options(sequence, variant)))
-             for label, (name, variant) in entries.items() if name != 'constant'}
+def _pairs(
+    sequence: PosedSequence, entries: Entries, models: Mapping[str, Model], progress: Callable[[str], None]
+) -> Iterator[Result | Skipped]:
+    fixed = {
+        label: CLASSICAL.get(name) or _of_pairs(Measurer(models[name], pair_options(sequence, variant)))
+        for label, (name, variant) in entries.items()
+        if name != 'constant'
+    }
     tallies = {label: _Tally(sequence, label, 'pairs') for label in entries}
     why = dict.fromkeys(entries, 'the set has no pair with a pixel to score')
     for number, (i, j) in enumerate(sequence.pairs):
@@ -248,15 +274,14 @@ def _pairs(sequence: PosedSequence, entries: Entries, models: Mapping[str, Model
         for name in entries:
             method = constant(view.truth_hw[view.scored_hw]) if name == 'constant' else fixed[name]
             try:
-                if not tallies[name].count:   # what happens once only is not what a pair costs
+                if not tallies[name].count:  # what happens once only is not what a pair costs
                     method(reference, source)
                 started = time.perf_counter()
                 estimate = method(reference, source)
                 tallies[name].add(f'{i} from {j}', view, estimate, time.perf_counter() - started)
             except NotApplicable as reason:
                 why[name] = str(reason)
-    yield from (tallies[name].result() or Skipped(sequence.name, name, 'pairs', why[name])
-                for name in entries)
+    yield from (tallies[name].result() or Skipped(sequence.name, name, 'pairs', why[name]) for name in entries)
 
 
 def _of_pairs(measurer: Measurer) -> Method:
@@ -265,14 +290,19 @@ def _of_pairs(measurer: Measurer) -> Method:
             raise NotApplicable('the camera did not move')
         estimate = measurer.estimate(reference, [source])
         return DepthAndDeviation(estimate.depth_hw, estimate.deviation_hw)
+
     return method
 
 
-def _streams(sequence: PosedSequence, entries: Entries, models: Mapping[str, Model],
-             progress: Callable[[str], None]) -> Iterator[Result | Skipped]:
+def _streams(
+    sequence: PosedSequence, entries: Entries, models: Mapping[str, Model], progress: Callable[[str], None]
+) -> Iterator[Result | Skipped]:
     # All side by side, so that nothing need be kept to compare them on common pixels.
-    flights = {label: _Flight(sequence, label, models[name], stream_options(sequence, variant))
-               for label, (name, variant) in entries.items() if name in models}
+    flights = {
+        label: _Flight(sequence, label, models[name], stream_options(sequence, variant))
+        for label, (name, variant) in entries.items()
+        if name in models
+    }
     for i, entry in enumerate(sequence.frames if flights else ()):
         progress(f'{sequence.name}: frame {i + 1} of {len(sequence.frames)}')
         frame = sequence.frame(i)
@@ -299,8 +329,9 @@ class _Flight:
         self._before: Estimate | None = None
         model.warm_up(sequence.camera, options)
 
-    def add(self, label: str, frame: Frame, truth_hw: np.ndarray | None,
-            moving_hw: np.ndarray | None) -> PixelErrors | None:
+    def add(
+        self, label: str, frame: Frame, truth_hw: np.ndarray | None, moving_hw: np.ndarray | None
+    ) -> PixelErrors | None:
         """Fly on to a frame; return its errors if it is scored: all that have truth but the first are."""
         started = time.perf_counter()
         outcome = self._session.add(frame)
@@ -335,22 +366,31 @@ class _View:
     truth_hw: np.ndarray
     scored_hw: np.ndarray
     max_depth: float
-    contrast_hw: np.ndarray   # deviation of grey levels nearby
-    angle_hw: np.ndarray   # degrees between the ray and the motion; NaN: not known
-    limit_hw: np.ndarray   # relative deviation of depth at the physical limit; NaN: not known
-    seen_hw: np.ndarray   # 1 where the source sees the place, 0 where not; NaN: not known
+    contrast_hw: np.ndarray  # deviation of grey levels nearby
+    angle_hw: np.ndarray  # degrees between the ray and the motion; NaN: not known
+    limit_hw: np.ndarray  # relative deviation of depth at the physical limit; NaN: not known
+    seen_hw: np.ndarray  # 1 where the source sees the place, 0 where not; NaN: not known
 
     @classmethod
-    def of(cls, reference: Frame, truth_hw: np.ndarray, max_depth: float,
-           displacements: Sequence[np.ndarray]) -> '_View':
+    def of(
+        cls, reference: Frame, truth_hw: np.ndarray, max_depth: float, displacements: Sequence[np.ndarray]
+    ) -> '_View':
         scored_hw = (truth_hw > 0) & (truth_hw < max_depth)
         unknown, contrast_hw = np.full(truth_hw.shape, np.nan), _contrast(reference.image)
         if not displacements:
             return cls(reference.image, truth_hw, scored_hw, max_depth, contrast_hw, *[unknown] * 3)
         limit_hw = depth_noise(truth_hw, reference.camera, displacements, LIMIT_NOISE) / truth_hw
         longest = max(displacements, key=np.linalg.norm)
-        return cls(reference.image, truth_hw, scored_hw, max_depth, contrast_hw,
-                   _angle(reference.camera.rays_hw3(), longest), np.minimum(limit_hw, 1), unknown)
+        return cls(
+            reference.image,
+            truth_hw,
+            scored_hw,
+            max_depth,
+            contrast_hw,
+            _angle(reference.camera.rays_hw3(), longest),
+            np.minimum(limit_hw, 1),
+            unknown,
+        )
 
     @classmethod
     def of_pair(cls, reference: Frame, source: Frame, truth_hw: np.ndarray, max_depth: float) -> '_View':
@@ -358,8 +398,11 @@ class _View:
         displacement = motion.displacement(T_src_ref)
         view = cls.of(reference, truth_hw, max_depth, [displacement] if displacement.any() else [])
         visible_hw = motion.stabilise(source.image, source.camera, T_src_ref).valid_hw
-        return replace(view, scored_hw=view.scored_hw & visible_hw,
-                       seen_hw=_seen(truth_hw, reference.camera, T_src_ref).astype(np.float32))
+        return replace(
+            view,
+            scored_hw=view.scored_hw & visible_hw,
+            seen_hw=_seen(truth_hw, reference.camera, T_src_ref).astype(np.float32),
+        )
 
 
 def _seen(truth_hw: np.ndarray, camera: Camera, T_src_ref: np.ndarray) -> np.ndarray:
@@ -373,7 +416,7 @@ def _seen(truth_hw: np.ndarray, camera: Camera, T_src_ref: np.ndarray) -> np.nda
     place = row[inside], column[inside]
     nearest_hw = np.full(truth_hw.shape, np.inf)
     np.minimum.at(nearest_hw, place, distance[inside])
-    nearest_hw = cv2.erode(nearest_hw, np.ones((3, 3)))   # points fall on some pixels only
+    nearest_hw = cv2.erode(nearest_hw, np.ones((3, 3)))  # points fall on some pixels only
     seen = inside.copy()
     seen[inside] = nearest_hw[place] > _NEARER * distance[inside]
     seen_hw = np.zeros(truth_hw.shape, bool)
@@ -440,10 +483,12 @@ class _Tally:
         self._trust.append(errors.trust())
         self._seconds.append(seconds)
         limits = view.limit_hw[view.scored_hw]
-        for by, edges, values in (('depth', _DEPTH_EDGES, errors.truth),
-                                  ('foe', _FOE_EDGES, view.angle_hw[view.scored_hw]),
-                                  ('contrast', _CONTRAST_EDGES, view.contrast_hw[view.scored_hw]),
-                                  ('seen', _SEEN_EDGES, view.seen_hw[view.scored_hw])):
+        for by, edges, values in (
+            ('depth', _DEPTH_EDGES, errors.truth),
+            ('foe', _FOE_EDGES, view.angle_hw[view.scored_hw]),
+            ('contrast', _CONTRAST_EDGES, view.contrast_hw[view.scored_hw]),
+            ('seen', _SEEN_EDGES, view.seen_hw[view.scored_hw]),
+        ):
             for low, high in zip(edges, edges[1:], strict=False):
                 chosen = (values >= low) & ((values < high) | (high == edges[-1]))
                 pixels = int(chosen.sum())
@@ -456,9 +501,16 @@ class _Tally:
         if not self._scores:
             return None
         seconds = [spent for spent in self._seconds if np.isfinite(spent)]
-        row = Row(self._set, self._method, self._protocol, self.count, average(self._scores),
-                  1e3 * float(np.median(seconds)) if seconds else np.nan,
-                  average(self._common) if self._common else None, _finite_mean(np.array(self._flickers)))
+        row = Row(
+            self._set,
+            self._method,
+            self._protocol,
+            self.count,
+            average(self._scores),
+            1e3 * float(np.median(seconds)) if seconds else np.nan,
+            average(self._common) if self._common else None,
+            _finite_mean(np.array(self._flickers)),
+        )
         bands = tuple(self._band(*key, parts) for key, parts in sorted(self._parts.items()))
         moving = None
         if self._moving:
@@ -475,14 +527,22 @@ class _Tally:
             known = np.isfinite(values) & (weights > 0)
             return float(np.average(np.array(values)[known], weights=weights[known])) if known.any() else nan
 
-        return Band(self._set, self._method, self._protocol, by, float(low), float(high), int(pixels.sum()),
-                    abs_rel=mean([scores.abs_rel for scores in all_scores], covered),
-                    mae_log=mean([scores.mae_log for scores in all_scores], covered),
-                    delta_125=mean([scores.delta_125 for scores in all_scores], pixels),
-                    coverage=mean([scores.coverage for scores in all_scores], pixels),
-                    within=mean([scores.within for scores in all_scores], covered),
-                    deviation=mean([trust.deviation for trust in trusts], covered),
-                    limit=mean(limits, pixels))
+        return Band(
+            self._set,
+            self._method,
+            self._protocol,
+            by,
+            float(low),
+            float(high),
+            int(pixels.sum()),
+            abs_rel=mean([scores.abs_rel for scores in all_scores], covered),
+            mae_log=mean([scores.mae_log for scores in all_scores], covered),
+            delta_125=mean([scores.delta_125 for scores in all_scores], pixels),
+            coverage=mean([scores.coverage for scores in all_scores], pixels),
+            within=mean([scores.within for scores in all_scores], covered),
+            deviation=mean([trust.deviation for trust in trusts], covered),
+            limit=mean(limits, pixels),
+        )
 
 
 def _finite_mean(values: np.ndarray) -> float:

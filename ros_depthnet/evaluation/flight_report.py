@@ -1,4 +1,5 @@
 """What a flight leaves for people: picture strip, depth video, cloud, and a page that shows them."""
+
 import contextlib
 import os
 import shutil
@@ -25,11 +26,20 @@ from ros_depthnet.evaluation.pictures import (
     strip,
 )
 
-_WIDTH = 320         # pixels of one picture of the strip
-MOMENTS = '.moments'   # sub-folder for what is needed only until the report is written
-_FILES = ('strip.png', 'depth.webm', 'depth.mp4', 'depth.avi', 'cloud.ply', 'cloud.png', 'report.html',
-          'summary.json', MOMENTS)
-_VIDEO_WIDTH = 400   # pixels of one picture of the video
+_WIDTH = 320  # pixels of one picture of the strip
+MOMENTS = '.moments'  # sub-folder for what is needed only until the report is written
+_FILES = (
+    'strip.png',
+    'depth.webm',
+    'depth.mp4',
+    'depth.avi',
+    'cloud.ply',
+    'cloud.png',
+    'report.html',
+    'summary.json',
+    MOMENTS,
+)
+_VIDEO_WIDTH = 400  # pixels of one picture of the video
 _VIDEO_FRAMES = 600  # at most; a longer flight shows every n-th
 _STRIP_MOMENTS = 5
 _RANGE_MOMENTS = 12  # looked at to choose the colour scale
@@ -37,8 +47,9 @@ _RANGE_MOMENTS = 12  # looked at to choose the colour scale
 _CODECS = (('VP80', 'webm'), ('mp4v', 'mp4'), ('MJPG', 'avi'))
 
 
-def write_flight_report(folder: Path, title: str, moments: Sequence[Moment], cloud: CloudMap,
-                        facts: dict[str, str], summary: dict) -> Path:
+def write_flight_report(
+    folder: Path, title: str, moments: Sequence[Moment], cloud: CloudMap, facts: dict[str, str], summary: dict
+) -> Path:
     """
     Write strip.png, depth.webm, cloud.ply, cloud.png and report.html; return the page's path.
 
@@ -51,24 +62,41 @@ def write_flight_report(folder: Path, title: str, moments: Sequence[Moment], clo
     if len(moments):
         scale = Range.of(moments[i].depth_hw for i in _spread(len(moments), _RANGE_MOMENTS))
         save(folder / 'strip.png', flight_strip(moments, scale))
-        parts += [page.heading('What it saw'), page.figure('strip.png', (
-            'Depth: near is red, far is blue, unknown is grey. Deviation: one standard deviation relative to '
-            'the depth, dark is sure. Obstacles: boxes with the distance to the camera.'))]
+        parts += [
+            page.heading('What it saw'),
+            page.figure(
+                'strip.png',
+                (
+                    'Depth: near is red, far is blue, unknown is grey. Deviation: one standard deviation relative to '
+                    'the depth, dark is sure. Obstacles: boxes with the distance to the camera.'
+                ),
+            ),
+        ]
         video_path = write_video(folder / 'depth', moments, scale)
         parts += [page.heading('Depth along the flight'), page.video(video_path.name, 'Image and depth.')]
         middle = moments[len(moments) // 2]
         if middle.T_world_cam is not None:
             save(folder / 'cloud.png', cloud_picture(points, rgb, middle.T_world_cam))
-            parts += [page.heading('The cloud'), page.figure('cloud.png', (
-                'Seen from behind and above the camera in the middle of the flight.'))]
-        parts += [page.link('cloud.ply', f'{len(points)} points in the odometry frame, for CloudCompare, '
-                                         'MeshLab, Open3D or Blender.')]
+            parts += [
+                page.heading('The cloud'),
+                page.figure('cloud.png', ('Seen from behind and above the camera in the middle of the flight.')),
+            ]
+        parts += [
+            page.link(
+                'cloud.ply',
+                f'{len(points)} points in the odometry frame, for CloudCompare, MeshLab, Open3D or Blender.',
+            )
+        ]
     else:
         parts += [page.paragraph('There was no depth, so there is nothing to show; the numbers say why.')]
-    parts += [page.heading('Numbers'),
-              page.table(['', ''], [(key, str(value)) for key, value in summary.items()])]
-    return page.write_page(folder / 'report.html', title, 'Depth from motion: metres at every pixel that is '
-                           'known, and how sure it is.', parts, f'ros_depthnet {summary["commit"]}')
+    parts += [page.heading('Numbers'), page.table(['', ''], [(key, str(value)) for key, value in summary.items()])]
+    return page.write_page(
+        folder / 'report.html',
+        title,
+        'Depth from motion: metres at every pixel that is known, and how sure it is.',
+        parts,
+        f'ros_depthnet {summary["commit"]}',
+    )
 
 
 def flight_strip(moments: Sequence[Moment], scale: Range) -> np.ndarray:
@@ -78,11 +106,21 @@ def flight_strip(moments: Sequence[Moment], scale: Range) -> np.ndarray:
     images = [fitted(moment.image, _WIDTH) for moment in shown]
     columns = [
         Column('image', images),
-        Column('depth', [_depth(moment, scale, image) for moment, image in zip(shown, images, strict=True)],
-               depth_scale(scale, _WIDTH)),
-        Column('deviation', [_like(image, deviation_picture(moment.deviation_hw, moment.depth_hw))
-                             for moment, image in zip(shown, images, strict=True)], deviation_scale(_WIDTH)),
-        Column('obstacles', [_obstacles(moment, image) for moment, image in zip(shown, images, strict=True)])]
+        Column(
+            'depth',
+            [_depth(moment, scale, image) for moment, image in zip(shown, images, strict=True)],
+            depth_scale(scale, _WIDTH),
+        ),
+        Column(
+            'deviation',
+            [
+                _like(image, deviation_picture(moment.deviation_hw, moment.depth_hw))
+                for moment, image in zip(shown, images, strict=True)
+            ],
+            deviation_scale(_WIDTH),
+        ),
+        Column('obstacles', [_obstacles(moment, image) for moment, image in zip(shown, images, strict=True)]),
+    ]
     return strip(columns, [f'{(moment.stamp_ns - start) / 1e9:.1f} s' for moment in shown])
 
 
@@ -124,9 +162,10 @@ def _silent_ffmpeg() -> Iterator[None]:
 
 def _video_frame(moment: Moment, scale: Range) -> np.ndarray:
     image = fitted(moment.image, _VIDEO_WIDTH)
-    sheet = strip([Column('image', [image]), Column('depth', [_depth(moment, scale, image)],
-                                                    depth_scale(scale, image.shape[1]))])
-    height, width = (size - size % 2 for size in sheet.shape[:2])   # video codecs halve the colours' size
+    sheet = strip(
+        [Column('image', [image]), Column('depth', [_depth(moment, scale, image)], depth_scale(scale, image.shape[1]))]
+    )
+    height, width = (size - size % 2 for size in sheet.shape[:2])  # video codecs halve the colours' size
     return np.ascontiguousarray(sheet[:height, :width])
 
 

@@ -1,4 +1,5 @@
 """The ways to get depth from a pair that are compared: classical baselines, and every shipped model."""
+
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -10,14 +11,14 @@ from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.evaluation.metrics import DepthAndDeviation
 
-Method = Callable[[Frame, Frame], DepthAndDeviation]   # (reference, source) -> depth of the reference view
+Method = Callable[[Frame, Frame], DepthAndDeviation]  # (reference, source) -> depth of the reference view
 
-_SIDEWAYS = np.sin(np.radians(15))   # largest share of the displacement along the optical axis
+_SIDEWAYS = np.sin(np.radians(15))  # largest share of the displacement along the optical axis
 
 
-_LEVELS = 4              # of the pyramid in which pixels are followed along their epipolar lines
-_LEAST_PARALLAX = 0.05   # pixels
-_LEAST_CONTRAST = 2.0    # grey levels per pixel along the line: less is noise
+_LEVELS = 4  # of the pyramid in which pixels are followed along their epipolar lines
+_LEAST_PARALLAX = 0.05  # pixels
+_LEAST_CONTRAST = 2.0  # grey levels per pixel along the line: less is noise
 
 
 class NotApplicable(Exception):
@@ -40,6 +41,7 @@ def constant(truth: np.ndarray) -> Method:
 
     def method(reference: Frame, source: Frame) -> DepthAndDeviation:
         return DepthAndDeviation(np.full(reference.image.shape[:2], median))
+
     return method
 
 
@@ -83,13 +85,12 @@ def sgbm(reference: Frame, source: Frame) -> DepthAndDeviation:
     if abs(pair.displacement[2]) > _SIDEWAYS * baseline:
         raise NotApplicable('the motion is not sideways')
     K, size = pair.camera.K, (pair.camera.width, pair.camera.height)
-    R_rect_ref = _rotation_onto_x(-pair.displacement)   # the source's centre lies on the rectified x axis
+    R_rect_ref = _rotation_onto_x(-pair.displacement)  # the source's centre lies on the rectified x axis
     to_rectified, size = _fitted(K @ R_rect_ref @ np.linalg.inv(K), size)
     left, right = (cv2.warpPerspective(image, to_rectified, size) for image in (pair.reference, pair.source))
     range_px = 16 * int(np.ceil(pair.camera.width * 0.3 / 16))
-    matcher = cv2.StereoSGBM_create(0, range_px, 5, 8 * 25, 32 * 25, 1, 0, 10, 100, 2,
-                                    cv2.STEREO_SGBM_MODE_SGBM_3WAY)
-    padding = ((0, 0), (range_px, 0))   # SGBM leaves the first `range_px` columns unmatched
+    matcher = cv2.StereoSGBM_create(0, range_px, 5, 8 * 25, 32 * 25, 1, 0, 10, 100, 2, cv2.STEREO_SGBM_MODE_SGBM_3WAY)
+    padding = ((0, 0), (range_px, 0))  # SGBM leaves the first `range_px` columns unmatched
     disparity = matcher.compute(np.pad(left, padding), np.pad(right, padding))[:, range_px:] / np.float32(16)
     rays_rect = pair.camera.rays_hw3() @ R_rect_ref.T.astype(np.float32)
     pixels = cv2.perspectiveTransform(_pixels(pair.camera), to_rectified).astype(np.float32)
@@ -112,19 +113,22 @@ def epipolar(reference: Frame, source: Frame) -> DepthAndDeviation:
     baseline, parallax = float(np.linalg.norm(pair.displacement)), None
     for halvings in reversed(range(_LEVELS)):
         size = tuple(max(16, length >> halvings) for length in pair.reference.shape[::-1])
-        level = _Pair(*(cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (
-            pair.reference, pair.source)), pair.displacement, pair.camera.resized(*size))
+        level = _Pair(
+            *(cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (pair.reference, pair.source)),
+            pair.displacement,
+            pair.camera.resized(*size),
+        )
         if parallax is None:
             tried = [np.full(size[::-1], each, np.float32) for each in np.arange(0.25, size[0] / 3)]
         else:
             grown = cv2.resize(parallax, size) * np.float32(size[0] / parallax.shape[1])
             around = [np.roll(grown, shift, axis) for axis in (0, 1) for shift in (-4, 4)]
-            tried = [grown, *around, *(grown + np.float32(step) for step in (-1, -.5, .5, 1))]
+            tried = [grown, *around, *(grown + np.float32(step) for step in (-1, -0.5, 0.5, 1))]
         parallax = _best_of(level, tried)
-    below, at, above = (_mismatch(pair, parallax + np.float32(step)) for step in (-.5, 0, .5))
+    below, at, above = (_mismatch(pair, parallax + np.float32(step)) for step in (-0.5, 0, 0.5))
     curvature = below - 2 * at + above
     with np.errstate(divide='ignore', invalid='ignore'):
-        parallax = parallax + np.where(curvature > 0, np.clip((below - above) / curvature / 4, -.5, .5), 0)
+        parallax = parallax + np.where(curvature > 0, np.clip((below - above) / curvature / 4, -0.5, 0.5), 0)
         depth = np.where(_contrast_along(pair) > _LEAST_CONTRAST, pair.camera.fx * baseline / parallax, np.nan)
     return _with_geometric_deviation(np.where(depth > 0, depth, np.nan), pair)
 
@@ -146,8 +150,13 @@ def _mismatch(pair: _Pair, parallax_hw: np.ndarray) -> np.ndarray:
     """Return the mean absolute difference (H, W), grey levels, over windows, if pixels have these parallaxes."""
     depth_hw = pair.camera.fx * np.linalg.norm(pair.displacement) / np.maximum(parallax_hw, _LEAST_PARALLAX)
     places = pair.camera.project(pair.camera.rays_hw3() * depth_hw[..., None] + pair.displacement)
-    seen = cv2.remap(pair.source, np.nan_to_num(places, nan=-1e4).astype(np.float32), None, cv2.INTER_LINEAR,
-                     borderMode=cv2.BORDER_CONSTANT)
+    seen = cv2.remap(
+        pair.source,
+        np.nan_to_num(places, nan=-1e4).astype(np.float32),
+        None,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+    )
     return cv2.blur(cv2.absdiff(pair.reference, seen).astype(np.float32), (7, 7))
 
 
@@ -166,8 +175,9 @@ def _grey_pair(reference: Frame, source: Frame) -> _Pair:
     if not T_src_ref[:3, 3].any():
         raise NotApplicable('the camera did not move')
     pixels_src = camera.project(camera.rays_hw3().astype(np.float64) @ T_src_ref[:3, :3].T)
-    grey, source_grey = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-                         for image in (reference.image, _sampled(source.image, pixels_src)))
+    grey, source_grey = (
+        cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (reference.image, _sampled(source.image, pixels_src))
+    )
     return _Pair(grey, source_grey, motion.displacement(T_src_ref), camera)
 
 
@@ -183,8 +193,10 @@ def _sampled(image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     x, y = (np.clip(inside[..., axis] + 1, 0, size - 1.001) for axis, size in ((0, width), (1, height)))
     x0, y0 = x.astype(np.intp), y.astype(np.intp)
     right, down = (x - x0)[..., None].astype(np.float32), (y - y0)[..., None].astype(np.float32)
-    corners = (np.take(padded.reshape(width * height, -1), y0 * width + x0 + step, 0).astype(np.float32)
-               for step in (0, 1, width, width + 1))
+    corners = (
+        np.take(padded.reshape(width * height, -1), y0 * width + x0 + step, 0).astype(np.float32)
+        for step in (0, 1, width, width + 1)
+    )
     upper_left, upper_right, lower_left, lower_right = corners
     upper = upper_left + (upper_right - upper_left) * right
     lower = lower_left + (lower_right - lower_left) * right
@@ -196,8 +208,7 @@ def _with_geometric_deviation(depth: np.ndarray, pair: _Pair) -> DepthAndDeviati
     return DepthAndDeviation(depth, depth_noise(depth, pair.camera, [pair.displacement], noise=1.0))
 
 
-def depth_noise(depth_hw: np.ndarray, camera: Camera, displacements: Iterable[np.ndarray],
-                noise: float) -> np.ndarray:
+def depth_noise(depth_hw: np.ndarray, camera: Camera, displacements: Iterable[np.ndarray], noise: float) -> np.ndarray:
     """
     Return the deviation of depth (H, W), metres, that matching noise in pixels causes: `Z^2 s / (f D)`.
 
@@ -222,8 +233,13 @@ def _seen_on_plane(pair: _Pair, depth: float) -> np.ndarray:
     shift = pair.camera.K @ pair.displacement
     scale = 1 / (depth + pair.displacement[2])
     reference_to_source = scale * np.array([[depth, 0, shift[0]], [0, depth, shift[1]]])
-    return cv2.warpAffine(pair.source, reference_to_source, pair.source.shape[::-1],
-                          flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(
+        pair.source,
+        reference_to_source,
+        pair.source.shape[::-1],
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
 
 
 class _Correlation:
@@ -241,7 +257,7 @@ class _Correlation:
         return covariance / (self._deviation * self._spread(other, mean))
 
     def _spread(self, image: np.ndarray, mean: np.ndarray) -> np.ndarray:
-        sensor_noise = 4.0   # grey levels squared: flat windows correlate with nothing
+        sensor_noise = 4.0  # grey levels squared: flat windows correlate with nothing
         return np.sqrt(np.maximum(self._box(image * image) - mean * mean, 0) + sensor_noise)
 
     @staticmethod
@@ -257,7 +273,7 @@ def _peak(scores: np.ndarray) -> np.ndarray:
     curvature = before - 2 * at + after
     with np.errstate(divide='ignore', invalid='ignore'):
         offset = np.where(curvature < 0, (before - after) / (2 * curvature), 0)
-    return np.where(best == inner, inner + np.clip(offset, -.5, .5), best)
+    return np.where(best == inner, inner + np.clip(offset, -0.5, 0.5), best)
 
 
 def _rotation_onto_x(direction: np.ndarray) -> np.ndarray:

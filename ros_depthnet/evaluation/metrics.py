@@ -1,4 +1,5 @@
 """Scores of an estimated depth map against the truth."""
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeVar
@@ -10,7 +11,7 @@ from ros_depthnet.core.cloud import CloudOptions
 from ros_depthnet.core.measurer import Estimate
 from ros_depthnet.core.motion import inverse
 
-_OTHER_THING = np.log(1.25)   # what changes by more was hidden, or is now
+_OTHER_THING = np.log(1.25)  # what changes by more was hidden, or is now
 TRUSTED = CloudOptions().max_relative_deviation
 
 
@@ -83,20 +84,29 @@ class MovingScores:
     mae_log: float
 
     @classmethod
-    def of(cls, truths: Sequence[np.ndarray], found: Sequence[np.ndarray | None],
-           errors: 'PixelErrors') -> 'MovingScores':
+    def of(
+        cls, truths: Sequence[np.ndarray], found: Sequence[np.ndarray | None], errors: 'PixelErrors'
+    ) -> 'MovingScores':
         """Compare with the truth (H, W) what was called moving, of any size; errors: of scored pixels that move."""
         hits = called = there = nan = float('nan')
         if all(each is not None for each in found):
-            sized = [cv2.resize(each.astype(np.float32), truth.shape[::-1]) >= .5
-                     for each, truth in zip(found, truths, strict=True)]
-            hits, called, there = (sum(int(each.sum()) for each in masks) for masks in (
-                [truth & each for truth, each in zip(truths, sized, strict=True)], sized, truths))
+            sized = [
+                cv2.resize(each.astype(np.float32), truth.shape[::-1]) >= 0.5
+                for each, truth in zip(found, truths, strict=True)
+            ]
+            hits, called, there = (
+                sum(int(each.sum()) for each in masks)
+                for masks in ([truth & each for truth, each in zip(truths, sized, strict=True)], sized, truths)
+            )
         trusted_wrong = (errors.doubt <= TRUSTED) & ~(errors.log < np.log(1.25))
-        return cls(share=float(np.mean([truth.mean() for truth in truths])),
-                   f1=2 * hits / (called + there) if called + there else nan,
-                   precision=hits / called if called else nan, recall=hits / there if there else nan,
-                   wrong=_share(trusted_wrong), mae_log=_mean(errors.log))
+        return cls(
+            share=float(np.mean([truth.mean() for truth in truths])),
+            f1=2 * hits / (called + there) if called + there else nan,
+            precision=hits / called if called else nan,
+            recall=hits / there if there else nan,
+            wrong=_share(trusted_wrong),
+            mae_log=_mean(errors.log),
+        )
 
 
 def resample(estimate: DepthAndDeviation, width: int, height: int) -> DepthAndDeviation:
@@ -143,12 +153,13 @@ class PixelErrors:
     """The scored pixels of one estimate, each (N,); means leave out those without an estimate."""
 
     truth: np.ndarray
-    depth: np.ndarray       # clipped to the set's largest depth; NaN: no estimate
-    deviation: np.ndarray   # NaN: none given
+    depth: np.ndarray  # clipped to the set's largest depth; NaN: no estimate
+    deviation: np.ndarray  # NaN: none given
 
     @classmethod
-    def of(cls, estimate: DepthAndDeviation, truth_hw: np.ndarray, scored_hw: np.ndarray,
-           max_depth: float) -> 'PixelErrors':
+    def of(
+        cls, estimate: DepthAndDeviation, truth_hw: np.ndarray, scored_hw: np.ndarray, max_depth: float
+    ) -> 'PixelErrors':
         """Compare an estimate of any size with the truth on the scored pixels."""
         height, width = truth_hw.shape
         estimate = resample(estimate, width, height)
@@ -178,11 +189,16 @@ class PixelErrors:
         """Average over the chosen pixels, by default all."""
         truth, depth, relative, log = (x[chosen] for x in (self.truth, self.depth, self.relative, self.log))
         return Scores(
-            abs_rel=_mean(relative), rmse=_mean((depth - truth) ** 2) ** 0.5, mae_log=_mean(log),
-            delta_103=_share(log < np.log(1.03)), delta_105=_share(log < np.log(1.05)),
+            abs_rel=_mean(relative),
+            rmse=_mean((depth - truth) ** 2) ** 0.5,
+            mae_log=_mean(log),
+            delta_103=_share(log < np.log(1.03)),
+            delta_105=_share(log < np.log(1.05)),
             delta_125=_share(log < np.log(1.25)),
-            coverage=_share(np.isfinite(depth)), ause=_ause(relative, self.doubt[chosen]),
-            within=_within(np.abs(depth - truth), self.deviation[chosen]))
+            coverage=_share(np.isfinite(depth)),
+            ause=_ause(relative, self.doubt[chosen]),
+            within=_within(np.abs(depth - truth), self.deviation[chosen]),
+        )
 
     def trust(self, chosen: np.ndarray | slice = slice(None)) -> Trust:
         """Say what the deviation of the chosen pixels is worth, by default of all."""
@@ -207,8 +223,9 @@ Averaged = TypeVar('Averaged', Scores, Trust)
 def average(scores: Iterable[Averaged]) -> Averaged:
     """Average over pairs; one without any estimate has no means, so it counts in delta and coverage only."""
     scores = list(scores)
-    return type(scores[0])(**{field.name: _mean(np.array([getattr(each, field.name) for each in scores]))
-                              for field in fields(scores[0])})
+    return type(scores[0])(
+        **{field.name: _mean(np.array([getattr(each, field.name) for each in scores])) for field in fields(scores[0])}
+    )
 
 
 def _mean(values: np.ndarray) -> float:

@@ -1,4 +1,5 @@
 """A flight's results, kept on disk while it lasts, so that its length doesn't matter."""
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +43,11 @@ class Moments(Sequence[Moment]):
 
     def add_image(self, stamp_ns: int, image: np.ndarray) -> None:
         """Keep an image, (H, W, 3) uint8 RGB, as a good JPEG."""
-        cv2.imwrite(str(self._path(stamp_ns, 'image', 'jpg')), cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
-                    [cv2.IMWRITE_JPEG_QUALITY, 93])
+        cv2.imwrite(
+            str(self._path(stamp_ns, 'image', 'jpg')),
+            cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
+            [cv2.IMWRITE_JPEG_QUALITY, 93],
+        )
 
     def add_depth(self, stamp_ns: int, depth_hw: np.ndarray) -> None:
         """Keep depth in metres."""
@@ -84,8 +88,15 @@ class Moments(Sequence[Moment]):
         image = cv2.cvtColor(cv2.imread(str(self._folder / f'{stamp_ns}.image.jpg')), cv2.COLOR_BGR2RGB)
         camera = self._cameras[stamp_ns].resized(image.shape[1], image.shape[0])
         deviation_hw = np.load(self._folder / f'{stamp_ns}.deviation.npy')
-        return Moment(stamp_ns, image, camera, self.depth(stamp_ns), deviation_hw,
-                      self._poses.get(stamp_ns), self._boxes.get(stamp_ns, ()))
+        return Moment(
+            stamp_ns,
+            image,
+            camera,
+            self.depth(stamp_ns),
+            deviation_hw,
+            self._poses.get(stamp_ns),
+            self._boxes.get(stamp_ns, ()),
+        )
 
     def _path(self, stamp_ns: int, part: str, extension: str) -> Path:
         self._parts.setdefault(stamp_ns, set()).add(part)

@@ -1,4 +1,5 @@
 """The HTML of reports: one style, readable by day and by night, nothing loaded from elsewhere."""
+
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -42,23 +43,26 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def facts(numbers: dict[str, str]) -> str:
     """Return a row of cards, each a number and what it means."""
-    cards = ''.join(f'<li><b>{escape(value)}</b><span>{escape(name)}</span></li>'
-                    for name, value in numbers.items())
+    cards = ''.join(f'<li><b>{escape(value)}</b><span>{escape(name)}</span></li>' for name, value in numbers.items())
     return f'<ul class="facts">{cards}</ul>'
 
 
 def figure(file_name: str, caption: str) -> str:
     """Return a picture that lies beside the page, linked to its full size."""
     name = escape(file_name)
-    return (f'<figure><a href="{name}"><img src="{name}" alt="{escape(caption)}" loading="lazy"></a>'
-            f'<figcaption>{escape(caption)}</figcaption></figure>')
+    return (
+        f'<figure><a href="{name}"><img src="{name}" alt="{escape(caption)}" loading="lazy"></a>'
+        f'<figcaption>{escape(caption)}</figcaption></figure>'
+    )
 
 
 def video(file_name: str, caption: str) -> str:
     """Return a video that lies beside the page."""
     name = escape(file_name)
-    return (f'<figure><video src="{name}" controls loop muted autoplay playsinline></video>'
-            f'<figcaption>{escape(caption)} (<a href="{name}">{name}</a>)</figcaption></figure>')
+    return (
+        f'<figure><video src="{name}" controls loop muted autoplay playsinline></video>'
+        f'<figcaption>{escape(caption)} (<a href="{name}">{name}</a>)</figcaption></figure>'
+    )
 
 
 def link(file_name: str, text: str) -> str:
@@ -75,5 +79,7 @@ def write_page(path: Path, title: str, lead: str, parts: Iterable[str], footer: 
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<style>{_STYLE}</style></head>\n'
         f'<body><h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p>\n{content}\n'
-        f'<footer>{escape(footer)}</footer></body></html>\n', encoding='utf-8')
+        f'<footer>{escape(footer)}</footer></body></html>\n',
+        encoding='utf-8',
+    )
     return path

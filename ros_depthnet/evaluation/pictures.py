@@ -1,4 +1,5 @@
 """Depth, deviation, error and obstacles as pictures that people can read; all (H, W, 3) uint8 RGB."""
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ DOUBTFUL = 0.5
 WRONG = 0.5
 """|ln d - ln z| at both ends of the error's scale."""
 _INK, _PAPER, _GAP = (235, 235, 235), (24, 24, 27), 6
-_OBSTACLE_COLOURS = (1.5, 40.0)   # metres: red, and a blue that boxes never reach
+_OBSTACLE_COLOURS = (1.5, 40.0)  # metres: red, and a blue that boxes never reach
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 # Too near is blue, right is nearly white, too far (the dangerous way to be wrong) is red.
 _DIVERGING = np.array([[20, 80, 200], [130, 175, 240], [245, 245, 240], [245, 150, 110], [190, 10, 30]])
@@ -47,7 +48,7 @@ def depth_picture(depth_hw: np.ndarray, near: float, far: float) -> np.ndarray:
     inverse = np.where(depth_hw == -np.inf, np.inf, 1 / np.where(depth_hw > 0, depth_hw, np.nan))
     inverse = np.where(np.isposinf(depth_hw), 0, inverse)
     share = np.clip((inverse - 1 / far) / (1 / near - 1 / far), 0, 1)
-    return _coloured(0.05 + 0.9 * share, cv2.COLORMAP_TURBO)   # its ends are too dark to tell from unknown
+    return _coloured(0.05 + 0.9 * share, cv2.COLORMAP_TURBO)  # its ends are too dark to tell from unknown
 
 
 def deviation_picture(deviation_hw: np.ndarray, depth_hw: np.ndarray) -> np.ndarray:
@@ -68,8 +69,9 @@ def error_picture(depth_hw: np.ndarray, truth_hw: np.ndarray) -> np.ndarray:
     return picture
 
 
-def obstacle_picture(image: np.ndarray, camera: Camera, T_world_cam: np.ndarray,
-                     boxes_world: Sequence[Box]) -> np.ndarray:
+def obstacle_picture(
+    image: np.ndarray, camera: Camera, T_world_cam: np.ndarray, boxes_world: Sequence[Box]
+) -> np.ndarray:
     """Draw boxes (world frame) with their distances over an image of this camera; near ones are red."""
     picture = image.copy()
     R_cam_world = T_world_cam[:3, :3].T
@@ -78,7 +80,7 @@ def obstacle_picture(image: np.ndarray, camera: Camera, T_world_cam: np.ndarray,
         corners_cam = (corners_world - T_world_cam[:3, 3]) @ R_cam_world.T
         if corners_cam[:, 2].max() <= 0:
             continue
-        corners_cam[:, 2] = np.maximum(corners_cam[:, 2], 0.05)   # a box beside the lens reaches behind it
+        corners_cam[:, 2] = np.maximum(corners_cam[:, 2], 0.05)  # a box beside the lens reaches behind it
         pixels = camera.project(corners_cam)
         colour = tuple(int(c) for c in depth_picture(np.array([[box.distance]]), *_OBSTACLE_COLOURS)[0, 0])
         thickness = 2 if box.distance < 5 else 1
@@ -89,8 +91,7 @@ def obstacle_picture(image: np.ndarray, camera: Camera, T_world_cam: np.ndarray,
 
 
 _UNIT_CORNERS = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])
-_EDGES = [(a, b) for a in range(8) for b in range(a)
-          if np.abs(_UNIT_CORNERS[a] - _UNIT_CORNERS[b]).sum() == 1]
+_EDGES = [(a, b) for a in range(8) for b in range(a) if np.abs(_UNIT_CORNERS[a] - _UNIT_CORNERS[b]).sum() == 1]
 
 
 def _line(picture: np.ndarray, start: np.ndarray, end: np.ndarray, colour: tuple, thickness: int) -> None:
@@ -170,17 +171,18 @@ def strip(columns: Sequence[Column], row_labels: Sequence[str] = ()) -> np.ndarr
     height, width = columns[0].pictures[0].shape[:2]
     rows, margin = len(columns[0].pictures), 62 if row_labels else _GAP
     top, bottom = 26, 34 if any(column.scale is not None for column in columns) else _GAP
-    sheet = np.full((top + rows * (height + _GAP) + bottom, margin + len(columns) * (width + _GAP), 3),
-                    _PAPER, np.uint8)
+    sheet = np.full(
+        (top + rows * (height + _GAP) + bottom, margin + len(columns) * (width + _GAP), 3), _PAPER, np.uint8
+    )
     for number, column in enumerate(columns):
         x = margin + number * (width + _GAP)
         cv2.putText(sheet, column.heading, (x, 18), _FONT, 0.48, _INK, 1, cv2.LINE_AA)
         for row, picture in enumerate(column.pictures):
             y = top + row * (height + _GAP)
-            sheet[y:y + height, x:x + width] = picture
+            sheet[y : y + height, x : x + width] = picture
         if column.scale is not None:
             y = top + rows * (height + _GAP)
-            sheet[y:y + column.scale.shape[0], x:x + column.scale.shape[1]] = column.scale
+            sheet[y : y + column.scale.shape[0], x : x + column.scale.shape[1]] = column.scale
     for row, label in enumerate(row_labels):
         y = top + row * (height + _GAP) + height // 2
         cv2.putText(sheet, label, (8, y), _FONT, 0.42, _INK, 1, cv2.LINE_AA)

@@ -1,4 +1,5 @@
 """Odometry as it is: poses of a sequence degraded by a known amount, repeatably."""
+
 from dataclasses import dataclass, replace
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 from ros_depthnet.core import motion
 from ros_depthnet.flight.posed_sequence import PosedSequence
 
-_MEMORY = 1.0   # seconds for which the error of the velocity stays much the same
+_MEMORY = 1.0  # seconds for which the error of the velocity stays much the same
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class PoseNoise:
         for frame in sequence.frames:
             if previous is not None:
                 kept = np.exp(-(frame.stamp_ns - previous.stamp_ns) / 1e9 / _MEMORY)
-                error = kept * error + np.sqrt(1 - kept ** 2) * rng.normal(size=3)
+                error = kept * error + np.sqrt(1 - kept**2) * rng.normal(size=3)
                 step = frame.T_world_cam[:3, 3] - previous.T_world_cam[:3, 3]
                 drift = drift + self.translation / 100 / np.sqrt(3) * np.linalg.norm(step) * error
             turn = cv2.Rodrigues(rng.normal(size=3) * scale)[0]

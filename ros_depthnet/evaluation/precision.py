@@ -1,4 +1,5 @@
 """Whether an engine answers what the model says: looked at before a flight, on a shipped pair of images."""
+
 import numpy as np
 
 from ros_depthnet.core.camera import Camera
@@ -9,7 +10,7 @@ from ros_depthnet.engines.onnx_engine import OnnxEngine
 from ros_depthnet.flight.posed_sequence import PosedSequence
 from ros_depthnet.resources import share_path
 
-_ALLOWED = 0.01   # mean of |ln(depth)|: a fifth of what the best model errs by itself
+_ALLOWED = 0.01  # mean of |ln(depth)|: a fifth of what the best model errs by itself
 _REFERENCE, _SOURCE = 6, 4
 
 
@@ -37,4 +38,5 @@ def check_answers(model: Model, camera: Camera) -> None:
             f'{np.nanmedian(np.where(np.isfinite(found), found, np.nan)):.2f} m in the median of a pair where float32 '
             f'on a CPU sees {np.nanmedian(np.where(np.isfinite(expected), expected, np.nan)):.2f} m, differing by '
             f'{off:.1%} in the mean at {known:.0%} of the pixels ({_ALLOWED:.0%} is allowed): choose another precision '
-            'or provider, or empty the engine cache.')
+            'or provider, or empty the engine cache.'
+        )

@@ -1,4 +1,5 @@
 """A flight through the estimator alone: as fast as it goes, every frame, no ROS."""
+
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -35,8 +36,9 @@ class Processed:
     estimator_seconds: float
 
 
-def process_flight(frames: Iterable[RecordedFrame], session: Session, out: Path, moments: Moments,
-                   progress: Callable[[str], None]) -> Processed:
+def process_flight(
+    frames: Iterable[RecordedFrame], session: Session, out: Path, moments: Moments, progress: Callable[[str], None]
+) -> Processed:
     """Estimate every frame; write `out`/{depth,deviation}/STAMP.png (uint16 millimetres), keep the rest."""
     for part in FOLDERS:
         (out / part).mkdir(parents=True, exist_ok=True)
@@ -73,8 +75,9 @@ def millimetres(metres: np.ndarray) -> np.ndarray:
 
 def _keep(moments: Moments, cloud: CloudMap, frame: Frame, estimate: Estimate) -> None:
     stamp_ns, T_world_cam = frame.stamp_ns, frame.T_world_cam
-    seen = make_cloud(estimate.depth_hw, estimate.deviation_hw, estimate.image, estimate.camera, T_world_cam,
-                      CloudOptions())
+    seen = make_cloud(
+        estimate.depth_hw, estimate.deviation_hw, estimate.image, estimate.camera, T_world_cam, CloudOptions()
+    )
     cloud.add(seen.points, seen.rgb)
     # The world of a recording need not be level; the camera's own up is near enough for a picture.
     boxes = cluster_obstacles(seen.points, T_world_cam[:3, 3], -T_world_cam[:3, 1], ObstacleOptions())

@@ -1,4 +1,5 @@
 """Which state of the code, and which machine, a number comes from."""
+
 import importlib.metadata
 import os
 import platform

@@ -1,4 +1,5 @@
 """Where the time of an image in flight goes: by stage, for cameras of several sizes, the network's own beside it."""
+
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from ros_depthnet.evaluation.turns import Contender, taken_in_turns
 from ros_depthnet.flight.session import Session
 
 WHOLE, NETWORK, BEFORE, STABILISED = 'whole image', 'network', 'resize, watch, choose', 'stabilise, convert'
-_WARM = 2   # images: the first has no memory
+_WARM = 2  # images: the first has no memory
 
 
 @dataclass(frozen=True)
@@ -52,21 +53,32 @@ class NetworkCost:
     overhead: float
 
 
-def stages(model_name: str, cameras: Sequence[tuple[int, int]], threads: int, seconds: float,
-           progress: Callable[[str], None]) -> tuple[list[StageTime], NetworkCost]:
+def stages(
+    model_name: str, cameras: Sequence[tuple[int, int]], threads: int, seconds: float, progress: Callable[[str], None]
+) -> tuple[list[StageTime], NetworkCost]:
     """Fly past a wall with a camera of each (width, height); seconds: for each. Raises ModelError."""
     flights = [_Flight(load_model(model_name, threads=threads), size) for size in cameras]
-    contenders = [Contender(f'{name} of {flight.camera}', threads, call)
-                  for flight in flights for name, call in (('dis', flight.dis), ('stages', flight.fly))]
+    contenders = [
+        Contender(f'{name} of {flight.camera}', threads, call)
+        for flight in flights
+        for name, call in (('dis', flight.dis), ('stages', flight.fly))
+    ]
     taken = taken_in_turns(contenders, seconds, progress)
-    times = [row for flight, of_dis in zip(flights, taken[::2], strict=True)
-             for row in flight.rows(float(np.median(of_dis)))]
+    times = [
+        row for flight, of_dis in zip(flights, taken[::2], strict=True) for row in flight.rows(float(np.median(of_dis)))
+    ]
     last = flights[-1]
     whole, network = (np.median(last.spent[stage]) for stage in (WHOLE, NETWORK))
     work, rate = work_of(last.model.card.file, last.engine.inputs), matrix_rate(threads)
     width, height = last.model.input_size(last.images)
-    return times, NetworkCost(f'{width}x{height}', work, round(float(network), 2), round(rate),
-                              round(work.multiply_adds / (network / 1e3 * rate), 3), round(float(whole / network), 2))
+    return times, NetworkCost(
+        f'{width}x{height}',
+        work,
+        round(float(network), 2),
+        round(rate),
+        round(work.multiply_adds / (network / 1e3 * rate), 3),
+        round(float(whole / network), 2),
+    )
 
 
 class _TimedEngine:
@@ -89,7 +101,7 @@ class _Flight:
         width, height = size
         self.camera, self.model, self.engine = f'{width}x{height}', model, _TimedEngine(model.engine)
         model.engine = self.engine
-        self.images = Camera(width, height, .9 * width, .9 * width, width / 2, height / 2)
+        self.images = Camera(width, height, 0.9 * width, 0.9 * width, width / 2, height / 2)
         self._frames, self._session = past_a_wall(self.images), Session(model)
         self._pair = [next(self._frames).resized(*model.input_size(self.images)) for _ in range(2)]
         for _ in range(self._session.options.buffer_size):
@@ -112,13 +124,25 @@ class _Flight:
         later = dict(estimate.milliseconds)
         before = whole - sum(later.values())
         rotation, model = later.pop('rotation', 0.0), later.pop('model')
-        for stage, ms in ((BEFORE, before), ('rotation', rotation), (STABILISED, model - self.engine.ms),
-                          (NETWORK, self.engine.ms), *later.items(), (WHOLE, whole)):
+        for stage, ms in (
+            (BEFORE, before),
+            ('rotation', rotation),
+            (STABILISED, model - self.engine.ms),
+            (NETWORK, self.engine.ms),
+            *later.items(),
+            (WHOLE, whole),
+        ):
             self.spent.setdefault(stage, []).append(ms)
 
     def rows(self, dis_ms: float) -> Iterator[StageTime]:
         whole = np.median(self.spent[WHOLE])
         for stage, times in self.spent.items():
             median, p95 = np.percentile(times, (50, 95))
-            yield StageTime(self.camera, stage, round(float(median), 2), round(float(p95), 2),
-                            round(float(median / whole), 3), round(float(median / dis_ms), 3))
+            yield StageTime(
+                self.camera,
+                stage,
+                round(float(median), 2),
+                round(float(p95), 2),
+                round(float(median / whole), 3),
+                round(float(median / dis_ms), 3),
+            )

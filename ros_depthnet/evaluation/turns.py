@@ -1,4 +1,5 @@
 """Times to be compared: all take turns in one run, so that a busy machine slows all alike."""
+
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-_LEAST_TURNS = 3   # the first allocates and warms caches
+_LEAST_TURNS = 3  # the first allocates and warms caches
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,8 +19,9 @@ class Contender:
     call: Callable[[], object]
 
 
-def taken_in_turns(contenders: Sequence[Contender], seconds: float,
-                   progress: Callable[[str], None]) -> list[np.ndarray]:
+def taken_in_turns(
+    contenders: Sequence[Contender], seconds: float, progress: Callable[[str], None]
+) -> list[np.ndarray]:
     """Return each contender's times without its first, milliseconds; seconds: for each, at least."""
     times: list[list[float]] = [[] for _ in contenders]
     until = time.monotonic() + seconds * len(contenders)

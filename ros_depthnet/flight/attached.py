@@ -7,6 +7,7 @@ from the rotation alone (infinitely far) to the nearest depth there is. Where th
 the pixel itself, and yet the picture there is the same, it is attached to the camera. The construction is this
 project's own.
 """
+
 from dataclasses import replace
 
 import cv2
@@ -16,21 +17,21 @@ from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, seen
 
-_WIDTH = 256            # pixels at which pictures are compared
-_AWAY = 3.0             # pixels of these that a point of the scene must have moved, whatever its depth
-_LEAST_SHARE = 0.3      # of the picture for which a comparison must say something
-_NEAREST_M = 0.3        # nothing of the scene is nearer
-_LONGEST_S = 6.0        # light changes: pictures farther apart are not compared
-_SAME = 4.0             # grey levels of noise; a share of brightness is added, for exposure
+_WIDTH = 256  # pixels at which pictures are compared
+_AWAY = 3.0  # pixels of these that a point of the scene must have moved, whatever its depth
+_LEAST_SHARE = 0.3  # of the picture for which a comparison must say something
+_NEAREST_M = 0.3  # nothing of the scene is nearer
+_LONGEST_S = 6.0  # light changes: pictures farther apart are not compared
+_SAME = 4.0  # grey levels of noise; a share of brightness is added, for exposure
 _SAME_SHARE = 0.04
-_TELLING = 3.0          # times that: a difference the scene's moving would have made
-_LEAST_NUMBER = 6       # comparisons before a pixel is judged
-_STAYS = 0.9            # share of comparisons in which what is attached stays the same
-_KEPT = 0.97            # of the evidence so far at each comparison: dirt is wiped off, gear is retracted
-_ENCLOSED = 0.4         # share of a still region's rim that is attached, for all of it to be
-_LEAST_REGION = 12      # pixels, fewer are chance
-_MOST_SHARE = 0.7       # of the picture: where more stands still, it is the camera that does
-_MARGIN = 2             # pixels round it that blur spoils
+_TELLING = 3.0  # times that: a difference the scene's moving would have made
+_LEAST_NUMBER = 6  # comparisons before a pixel is judged
+_STAYS = 0.9  # share of comparisons in which what is attached stays the same
+_KEPT = 0.97  # of the evidence so far at each comparison: dirt is wiped off, gear is retracted
+_ENCLOSED = 0.4  # share of a still region's rim that is attached, for all of it to be
+_LEAST_REGION = 12  # pixels, fewer are chance
+_MOST_SHARE = 0.7  # of the picture: where more stands still, it is the camera that does
+_MARGIN = 2  # pixels round it that blur spoils
 
 
 class AttachedParts:
@@ -71,12 +72,18 @@ class AttachedParts:
         same = np.float32(_SAME) + np.float32(_SAME_SHARE) * before
         still = np.abs(grey - before) < same
         # Where the scene is plain, moving would not have shown either: neither what came nor what went.
-        here = np.mgrid[:before.shape[0], :before.shape[1]][::-1].astype(np.float32)
-        moved = (cv2.remap(before, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-                 for places in (far, 2 * here - far))
+        here = np.mgrid[: before.shape[0], : before.shape[1]][::-1].astype(np.float32)
+        moved = (
+            cv2.remap(before, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            for places in (far, 2 * here - far)
+        )
         telling = tells & (np.max([np.abs(each - before) for each in moved], axis=0) > _TELLING * same)
-        for counts, counted in ((self._compared, tells), (self._stayed, tells & still),
-                                (self._told, telling), (self._told_still, telling & still)):
+        for counts, counted in (
+            (self._compared, tells),
+            (self._stayed, tells & still),
+            (self._told, telling),
+            (self._told_still, telling & still),
+        ):
             counts *= _KEPT
             counts += counted
         self.mask_hw = self._attached()
@@ -116,16 +123,18 @@ class AttachedParts:
 
         def project(points: np.ndarray) -> np.ndarray:
             z = np.maximum(points[..., 2], np.float32(1e-3))
-            return np.stack([points[..., 0] / z * camera.fx + camera.cx,
-                             points[..., 1] / z * camera.fy + camera.cy]).astype(np.float32)
+            return np.stack(
+                [points[..., 0] / z * camera.fx + camera.cx, points[..., 1] / z * camera.fy + camera.cy]
+            ).astype(np.float32)
+
         far, nearest = project(rays), project(near)
-        here = np.mgrid[:camera.height, :camera.width][::-1].astype(np.float32)
+        here = np.mgrid[: camera.height, : camera.width][::-1].astype(np.float32)
         way, to_here = nearest - far, here - far
         along = np.clip((way * to_here).sum(0) / np.maximum((way * way).sum(0), 1e-6), 0, 1)
         return far, np.linalg.norm(to_here - along * way, axis=0)
 
     def _attached(self) -> np.ndarray | None:
-        least = sum(_KEPT ** age for age in range(_LEAST_NUMBER)) - 1e-3
+        least = sum(_KEPT**age for age in range(_LEAST_NUMBER)) - 1e-3
         structure = (self._told >= least) & (self._told_still >= _STAYS * self._told)
         still = (self._compared >= least) & (self._stayed >= _STAYS * self._compared)
         structure = _without_specks(structure)
@@ -145,8 +154,8 @@ class AttachedParts:
         inside = np.zeros_like(still)
         rim, held = np.zeros(number), np.zeros(number)
         for dy, dx in ((0, 1), (2, 1), (1, 0), (1, 2)):
-            neighbour = padded[dy:dy + labels.shape[0], dx:dx + labels.shape[1]]
-            edge = (labels > 0) & (neighbour != labels) & (neighbour >= 0)   # the image's border is no rim
+            neighbour = padded[dy : dy + labels.shape[0], dx : dx + labels.shape[1]]
+            edge = (labels > 0) & (neighbour != labels) & (neighbour >= 0)  # the image's border is no rim
             rim += np.bincount(labels[edge], minlength=number)
             held += np.bincount(labels[edge & near_structure], minlength=number)
         attached = (rim > 0) & (held >= _ENCLOSED * rim)
@@ -160,4 +169,3 @@ def _without_specks(mask: np.ndarray) -> np.ndarray:
     large = stats[:, cv2.CC_STAT_AREA] >= _LEAST_REGION
     large[0] = False
     return large[labels]
-

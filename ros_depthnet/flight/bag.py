@@ -1,4 +1,5 @@
 """Recorded flights in rosbag2 (sqlite3, MCAP), the damaged ones as far as they go."""
+
 import heapq
 import sqlite3
 from collections import Counter
@@ -18,8 +19,12 @@ from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM, Top
 from ros_depthnet.flight.transforms import TRANSFORMS, pose_types, static_transforms
 
 _STATIC_TOPIC = 'tf_static'
-PARAMETERS = {IMAGE: 'image_topic', COMPRESSED: 'compressed_topic', CAMERA_INFO: 'camera_info_topic',
-              ODOM: 'odom_topic'}
+PARAMETERS = {
+    IMAGE: 'image_topic',
+    COMPRESSED: 'compressed_topic',
+    CAMERA_INFO: 'camera_info_topic',
+    ODOM: 'odom_topic',
+}
 _SUFFIXES = ('.mcap', '.db3')
 
 # Of damaged files and messages the libraries let through whatever the damage leads to, down to apsw and struct.
@@ -48,15 +53,21 @@ class Bag:
     to where they end. `report` gets a sentence for all that is lost.
     """
 
-    def __init__(self, path: Path, report: Callable[[str], None] = lambda sentence: None,
-                 wanted: Mapping[Topic, str] | None = None, world_frame: str = ''):
+    def __init__(
+        self,
+        path: Path,
+        report: Callable[[str], None] = lambda sentence: None,
+        wanted: Mapping[Topic, str] | None = None,
+        world_frame: str = '',
+    ):
         """
         Open a bag and choose its topics, the `wanted` ones where named; raises RecordingError.
 
         With a `world_frame` the poses are those of tf, else only where there are no others.
         """
         self._types_of: dict[Topic, tuple[str, ...]] = {
-            topic: (topic.type,) for topic in (IMAGE, COMPRESSED, CAMERA_INFO)}
+            topic: (topic.type,) for topic in (IMAGE, COMPRESSED, CAMERA_INFO)
+        }
         self._types_of[ODOM] = pose_types(world_frame)
         self.path, self._report = path, report
         self._types = get_typestore(Stores.LATEST)
@@ -85,8 +96,10 @@ class Bag:
             raise RecordingError(f'The bag {self.path} has no image topic.')
         for topic in topics:
             if topic not in self.topics:
-                raise RecordingError(f'{self.path} has no topic of type {" or ".join(self._types_of[topic])}, which '
-                                     'depth from motion needs.')
+                raise RecordingError(
+                    f'{self.path} has no topic of type {" or ".join(self._types_of[topic])}, which '
+                    'depth from motion needs.'
+                )
 
     def events(self) -> Iterator[tuple[Record, Topic]]:
         """Return the chosen topics' records in the order of recording."""
@@ -98,8 +111,9 @@ class Bag:
 
     def records(self, names: Iterable[str]) -> Iterator[Record]:
         """Return the records of some topics; raises RecordingError where the bag cannot be read on."""
-        yield from heapq.merge(*(storage.records(frozenset(names)) for storage in self._storages),
-                               key=lambda record: record.time_ns)
+        yield from heapq.merge(
+            *(storage.records(frozenset(names)) for storage in self._storages), key=lambda record: record.time_ns
+        )
 
     def message(self, record: Record) -> Any:
         """Return a record's message; None, and a report, where it is damaged."""
@@ -118,8 +132,9 @@ class Bag:
 
     def static_transforms(self) -> TransformTree:
         """Return all that /tf_static says."""
-        return TransformTree(transform for message in self.static_messages()
-                             for transform in static_transforms(message, self._report))
+        return TransformTree(
+            transform for message in self.static_messages() for transform in static_transforms(message, self._report)
+        )
 
     def _find(self, topic: Topic, wanted: str) -> tuple[str, str] | None:
         """Return a topic's name and type: the wanted one, the usual one, or the only one of its best type."""
@@ -132,8 +147,9 @@ class Bag:
             usual = [name for name in names if name.endswith((f'/{topic.name}', '/tf'))]
             if len(usual) == 1 or len(names) == 1:
                 return (usual or names)[0], kind
-            raise RecordingError(f'The bag {self.path} has several {kind}: set {PARAMETERS[topic]} to one of '
-                                 f'{", ".join(names)}.')
+            raise RecordingError(
+                f'The bag {self.path} has several {kind}: set {PARAMETERS[topic]} to one of {", ".join(names)}.'
+            )
         if wanted:
             there = ', '.join(sorted(name for name, kind in self.counts if kind in self._types_of[topic])) or 'none'
             raise RecordingError(f'The bag {self.path} has no {topic.type} on {wanted}; it has: {there}.')
@@ -145,8 +161,11 @@ class Bag:
             return [_Indexed(self.path, self._learn, self._report)]
         except _DAMAGE as error:
             why = str(error).rstrip('.') or type(error).__name__
-        files = [self.path] if self.path.is_file() else sorted(
-            file for file in self.path.iterdir() if file.suffix in _SUFFIXES)
+        files = (
+            [self.path]
+            if self.path.is_file()
+            else sorted(file for file in self.path.iterdir() if file.suffix in _SUFFIXES)
+        )
         found: list[_Storage] = []
         readers: dict[str, Callable[..., _Storage]] = {'.mcap': _CutMcap, '.db3': _CutSqlite}
         for file in files:
@@ -216,8 +235,11 @@ class _CutMcap:
             learn(schema.name, schema.data.decode(errors='replace') if schema.encoding == 'ros2msg' else '')
 
     def records(self, names: frozenset[str]) -> Iterator[Record]:
-        found = (Record(message.log_time, channel.topic, schema.name, message.data)
-                 for channel, schema, message in self._messages() if channel.topic in names)
+        found = (
+            Record(message.log_time, channel.topic, schema.name, message.data)
+            for channel, schema, message in self._messages()
+            if channel.topic in names
+        )
         return iter(sorted(found, key=lambda record: record.time_ns))
 
     def _messages(self) -> Iterator[tuple[Channel, Schema, Message]]:
@@ -234,7 +256,7 @@ class _CutMcap:
                         if channel.schema_id in schemas:
                             yield channel, schemas[channel.schema_id], record
             except _DAMAGE:
-                return   # here it was cut
+                return  # here it was cut
 
 
 class _CutSqlite:
@@ -244,21 +266,21 @@ class _CutSqlite:
         self._path = path
         self.counts: Counter[tuple[str, str]] = Counter()
         with self._connected() as connection:
-            query = ('SELECT name, type, COUNT(*) FROM messages JOIN topics ON topic_id = topics.id '
-                     'GROUP BY topics.id')
+            query = 'SELECT name, type, COUNT(*) FROM messages JOIN topics ON topic_id = topics.id GROUP BY topics.id'
             for name, kind, count in connection.execute(query):
                 self.counts[name, kind] += count
 
     def records(self, names: frozenset[str]) -> Iterator[Record]:
-        query = ('SELECT timestamp, name, type, data FROM messages JOIN topics ON topic_id = topics.id '
-                 'ORDER BY timestamp')
+        query = (
+            'SELECT timestamp, name, type, data FROM messages JOIN topics ON topic_id = topics.id ORDER BY timestamp'
+        )
         with self._connected() as connection:
             try:
                 for time_ns, name, kind, data in connection.execute(query):
                     if name in names:
                         yield Record(time_ns, name, kind, data)
             except sqlite3.Error:
-                return   # here it was cut
+                return  # here it was cut
 
     def _connected(self) -> sqlite3.Connection:
         return sqlite3.connect(f'file:{self._path}?mode=ro', uri=True)

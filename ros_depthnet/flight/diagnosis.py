@@ -5,6 +5,7 @@ Each candidate changes what is believed of the flight in one way: how the camera
 taken, how long the focal length is, in which order a quaternion's numbers come. The one under which the
 matches of the last seconds fit best is named, if they fit well.
 """
+
 import itertools
 import math
 from collections.abc import Callable, Mapping
@@ -18,22 +19,22 @@ from ros_depthnet.core.epipolar import deviations, rays_of
 from ros_depthnet.core.mounting import roll_pitch_yaw
 from ros_depthnet.core.tracks import Matches
 
-LEAST_STRETCHES = 4      # of the flight, to tell one mistake from another
-_MATCHES = 40            # of a pair, at most
-_FITS = 0.45             # allowances, the middle match: an explanation fits
-_BETTER = 0.4            # of the cost as believed: an explanation is one
-_SIMPLER = 1.25          # ratio of costs up to which a simpler explanation is preferred
+LEAST_STRETCHES = 4  # of the flight, to tell one mistake from another
+_MATCHES = 40  # of a pair, at most
+_FITS = 0.45  # allowances, the middle match: an explanation fits
+_BETTER = 0.4  # of the cost as believed: an explanation is one
+_SIMPLER = 1.25  # ratio of costs up to which a simpler explanation is preferred
 _OFFSETS_S = np.linspace(-0.6, 0.6, 49)
 _FOCAL_RATIOS = np.geomspace(1 / 3, 3, 45)
-_REFINED = 6             # coarse mountings that are refined
+_REFINED = 6  # coarse mountings that are refined
 _ROUNDS = 12
 _DAMPING = 1e-3
 _STEP = 1e-4
-_NAMED_RAD = 0.2         # an attitude this near to a known one has its name
-_SUBTLE_S = 0.02         # seconds of offset that an otherwise healthy flight is told of
-_SUBTLE_RAD, _SUBTLE_ZOOM = 0.05, 0.06   # of the mounting; of ln(focal length)
-_WITHOUT_FAULT = 0.02    # cost below which nothing is looked for
-_SUBTLE_BETTER = 0.45    # of the cost as believed
+_NAMED_RAD = 0.2  # an attitude this near to a known one has its name
+_SUBTLE_S = 0.02  # seconds of offset that an otherwise healthy flight is told of
+_SUBTLE_RAD, _SUBTLE_ZOOM = 0.05, 0.06  # of the mounting; of ln(focal length)
+_WITHOUT_FAULT = 0.02  # cost below which nothing is looked for
+_SUBTLE_BETTER = 0.45  # of the cost as believed
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,15 +51,25 @@ class Pair:
     def of(cls, matches: Matches) -> 'Pair':
         """Take some of the matches."""
         step = max(1, len(matches.pixels_later) // _MATCHES)
-        return cls(matches.earlier_ns, matches.later_ns, rays_of(matches.pixels_earlier[::step], matches.camera),
-                   rays_of(matches.pixels_later[::step], matches.camera), matches.camera.fx)
+        return cls(
+            matches.earlier_ns,
+            matches.later_ns,
+            rays_of(matches.pixels_earlier[::step], matches.camera),
+            rays_of(matches.pixels_later[::step], matches.camera),
+            matches.camera.fx,
+        )
 
     def deviations(self, poses: Mapping[int, np.ndarray]) -> np.ndarray:
         """Return what each match is off, in allowances, by poses T_world_cam at the two stamps."""
         T = motion.inverse(poses[self.earlier_ns]) @ poses[self.later_ns]
         count = len(self.rays_later)
-        return deviations(self.rays_later, self.rays_earlier, np.broadcast_to(T[:3, :3], (count, 3, 3)),
-                          np.broadcast_to(T[:3, 3], (count, 3)), self.focal)
+        return deviations(
+            self.rays_later,
+            self.rays_earlier,
+            np.broadcast_to(T[:3, :3], (count, 3, 3)),
+            np.broadcast_to(T[:3, 3], (count, 3)),
+            self.focal,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +129,9 @@ class _Trial:
         T_body_cam = self.evidence.T_body_cam
         assert T_body_cam is not None, 'Attitudes are those of the body.'
         T_cam_body = motion.inverse(T_body_cam)
-        T_earlier, T_later = (np.stack([change(T @ T_cam_body) @ T_body_cam for T in Ts])
-                              for Ts in (self._T_earlier, self._T_later))
+        T_earlier, T_later = (
+            np.stack([change(T @ T_cam_body) @ T_body_cam for T in Ts]) for Ts in (self._T_earlier, self._T_later)
+        )
         return self._judged(T_earlier, T_later)
 
     def shifted(self, seconds: float) -> np.ndarray:
@@ -150,7 +162,7 @@ class _Explanation:
     off: np.ndarray
     sentence: str
     parameters: Mapping[str, object] = field(default_factory=dict)
-    size: float = np.inf   # of the mistake, as a multiple of the least that is worth telling
+    size: float = np.inf  # of the mistake, as a multiple of the least that is worth telling
 
     @property
     def cost(self) -> float:
@@ -160,22 +172,34 @@ class _Explanation:
 def diagnose(evidence: Evidence, deviation: float) -> Finding:
     """Return what contradicts, and the mistake that explains it best if one explains it well."""
     if evidence.stretches < LEAST_STRETCHES:
-        return Finding(f'The images contradict the odometry ({_times(deviation)}), so there is no depth; in a few '
-                       'seconds of motion it will show why.', deviation)
+        return Finding(
+            f'The images contradict the odometry ({_times(deviation)}), so there is no depth; in a few '
+            'seconds of motion it will show why.',
+            deviation,
+        )
     trial = _Trial(evidence)
     believed = cost_of(trial.believed())
     # From the simplest to the one with the most freedom.
     found = [*_misread_attitudes(trial), _offset(trial), _focal(trial), _mounting(trial)]
-    good = [each for each in found if each.cost < _BETTER * believed
-            and np.nanmedian(each.off) < _FITS and np.isfinite(each.off).mean() > .4]
+    good = [
+        each
+        for each in found
+        if each.cost < _BETTER * believed and np.nanmedian(each.off) < _FITS and np.isfinite(each.off).mean() > 0.4
+    ]
     if not good:
-        return Finding(f'The images contradict the odometry ({_times(deviation)}), so there is no depth, and no '
-                       'single mistake explains it: check odometry, calibration and mounting with `depthnet '
-                       'doctor`.', deviation)
+        return Finding(
+            f'The images contradict the odometry ({_times(deviation)}), so there is no depth, and no '
+            'single mistake explains it: check odometry, calibration and mounting with `depthnet '
+            'doctor`.',
+            deviation,
+        )
     least = min(each.cost for each in good)
     chosen = next(each for each in good if each.cost <= _SIMPLER * least + 1e-3)
-    return Finding(f'The images contradict the odometry ({_times(deviation)}), so there is no depth: '
-                   f'{chosen.sentence}', deviation, chosen.parameters)
+    return Finding(
+        f'The images contradict the odometry ({_times(deviation)}), so there is no depth: {chosen.sentence}',
+        deviation,
+        chosen.parameters,
+    )
 
 
 def lurking(evidence: Evidence, thorough: bool = False) -> Finding | None:
@@ -190,14 +214,21 @@ def lurking(evidence: Evidence, thorough: bool = False) -> Finding | None:
     if cost_of(believed) < _WITHOUT_FAULT:
         return None
     found = [_offset(trial), *((_focal(trial), _mounting(trial)) if thorough else ())]
-    good = [each for each in found
-            if each.size > 1 and each.cost < _SUBTLE_BETTER * cost_of(believed) and np.isfinite(each.off).mean() > .4]
+    good = [
+        each
+        for each in found
+        if each.size > 1 and each.cost < _SUBTLE_BETTER * cost_of(believed) and np.isfinite(each.off).mean() > 0.4
+    ]
     if not good:
         return None
     least = min(each.cost for each in good)
     chosen = next(each for each in good if each.cost <= _SIMPLER * least)
-    return Finding(f'The images contradict the odometry over time, so there is no depth: {chosen.sentence}',
-                   float(np.median(believed)), chosen.parameters, subtle=True)
+    return Finding(
+        f'The images contradict the odometry over time, so there is no depth: {chosen.sentence}',
+        float(np.median(believed)),
+        chosen.parameters,
+        subtle=True,
+    )
 
 
 def _times(deviation: float) -> str:
@@ -207,21 +238,27 @@ def _times(deviation: float) -> str:
 def _offset(trial: _Trial) -> _Explanation:
     costs = [cost_of(trial.shifted(seconds)) for seconds in _OFFSETS_S]
     coarse = _OFFSETS_S[int(np.argmin(costs))]
-    fine = coarse + np.linspace(-.02, .02, 17)
+    fine = coarse + np.linspace(-0.02, 0.02, 17)
     best = min(fine, key=lambda seconds: cost_of(trial.shifted(seconds)))
     late = 'late' if best > 0 else 'early'
     return _Explanation(
-        trial.shifted(best), f'odometry seems {abs(best) * 1e3:.0f} ms {late}: its stamps, or those of the '
-        f'images, are off; mend the clock, or set pose_delay to {best:.3f}.', {'pose_delay': round(float(best), 3)},
-        abs(best) / _SUBTLE_S)
+        trial.shifted(best),
+        f'odometry seems {abs(best) * 1e3:.0f} ms {late}: its stamps, or those of the '
+        f'images, are off; mend the clock, or set pose_delay to {best:.3f}.',
+        {'pose_delay': round(float(best), 3)},
+        abs(best) / _SUBTLE_S,
+    )
 
 
 def _focal(trial: _Trial) -> _Explanation:
     ratio = min(_FOCAL_RATIOS, key=lambda ratio: cost_of(trial.zoomed(ratio)))
-    ratio = min(ratio * np.geomspace(.96, 1.04, 17), key=lambda ratio: cost_of(trial.zoomed(ratio)))
+    ratio = min(ratio * np.geomspace(0.96, 1.04, 17), key=lambda ratio: cost_of(trial.zoomed(ratio)))
     return _Explanation(
-        trial.zoomed(ratio), f'the images move as if fx were {ratio:.2f} times what camera_info says; calibrate '
-        'the camera at the size of the images that it publishes.', size=abs(math.log(ratio)) / _SUBTLE_ZOOM)
+        trial.zoomed(ratio),
+        f'the images move as if fx were {ratio:.2f} times what camera_info says; calibrate '
+        'the camera at the size of the images that it publishes.',
+        size=abs(math.log(ratio)) / _SUBTLE_ZOOM,
+    )
 
 
 _ORDERS = {
@@ -235,16 +272,29 @@ def _misread_attitudes(trial: _Trial) -> list[_Explanation]:
         return []
     found = []
     for sentence, order in _ORDERS.items():
+
         def reordered(T: np.ndarray, order: tuple[int, ...] = order) -> np.ndarray:
             return motion.from_quaternion(T[:3, 3], motion.quaternion(T)[list(order)])
+
         found.append(_Explanation(trial.attitudes(reordered), f'{sentence}; mend the source of the odometry.'))
 
     def turned_round(T: np.ndarray) -> np.ndarray:
         return motion.pose(T[:3, :3].T, T[:3, 3])
-    found.append(_Explanation(trial.attitudes(turned_round), 'its attitudes seem to be inverted (of the world in the '
-                              'body, not of the body in the world); mend the source of the odometry.'))
-    found.append(_Explanation(trial.attitudes(motion.inverse), 'its poses seem to be inverted (of the world in '
-                              'the body, not of the body in the world); mend the source of the odometry.'))
+
+    found.append(
+        _Explanation(
+            trial.attitudes(turned_round),
+            'its attitudes seem to be inverted (of the world in the '
+            'body, not of the body in the world); mend the source of the odometry.',
+        )
+    )
+    found.append(
+        _Explanation(
+            trial.attitudes(motion.inverse),
+            'its poses seem to be inverted (of the world in '
+            'the body, not of the body in the world); mend the source of the odometry.',
+        )
+    )
     return found
 
 
@@ -255,8 +305,11 @@ def _mounting(trial: _Trial) -> _Explanation:
     parameters = {}
     if T_body_cam is not None:
         R_body_cam = T_body_cam[:3, :3] @ best
-        parameters = {'camera_mounting': 'parameters', 'camera_xyz': [round(float(x), 4) for x in T_body_cam[:3, 3]],
-                      'camera_rpy': [round(angle, 4) for angle in roll_pitch_yaw(R_body_cam)]}
+        parameters = {
+            'camera_mounting': 'parameters',
+            'camera_xyz': [round(float(x), 4) for x in T_body_cam[:3, 3]],
+            'camera_rpy': [round(angle, 4) for angle in roll_pitch_yaw(R_body_cam)],
+        }
     size = motion.rotation_angle(motion.pose(best, np.zeros(3))) / _SUBTLE_RAD
     return _Explanation(trial.mounted(best), _how_mounted(best, T_body_cam), parameters, size)
 
@@ -281,15 +334,17 @@ def _refined(trial: _Trial, R: np.ndarray) -> np.ndarray:
     """Return a mounting nearby under which the matches fit better, by reweighted least squares."""
     for _ in range(_ROUNDS):
         off = trial.mounted(R)
-        weights = 1 / (1 + np.square(off / max(np.median(off), .3))) ** 2
-        slopes = np.stack([(trial.mounted(R @ cv2.Rodrigues(step)[0]) - off) / _STEP
-                           for step in _STEP * np.eye(3)], axis=1)
+        weights = 1 / (1 + np.square(off / max(np.median(off), 0.3))) ** 2
+        slopes = np.stack(
+            [(trial.mounted(R @ cv2.Rodrigues(step)[0]) - off) / _STEP for step in _STEP * np.eye(3)], axis=1
+        )
         # A wild slope is of a point that goes out of sight.
         weights = np.where(np.abs(slopes).max(1) < 1e3, weights, 0)
         normal = (slopes * weights[:, None]).T @ slopes
-        step = -np.linalg.solve(normal + _DAMPING * np.trace(normal) * np.eye(3) + 1e-9 * np.eye(3),
-                                (slopes * weights[:, None]).T @ off)
-        step *= min(1, .3 / max(float(np.linalg.norm(step)), 1e-12))
+        step = -np.linalg.solve(
+            normal + _DAMPING * np.trace(normal) * np.eye(3) + 1e-9 * np.eye(3), (slopes * weights[:, None]).T @ off
+        )
+        step *= min(1, 0.3 / max(float(np.linalg.norm(step)), 1e-12))
         moved = R @ cv2.Rodrigues(step)[0]
         if cost_of(trial.mounted(moved)) >= cost_of(off):
             step /= 4
@@ -305,21 +360,32 @@ def _how_mounted(R_told_true: np.ndarray, T_body_cam: np.ndarray | None) -> str:
     if T_body_cam is not None:
         R_body_true = T_body_cam[:3, :3] @ R_told_true
         if _near(T_body_cam[:3, :3] @ R_told_true @ T_body_cam[:3, :3].T, np.diag([1, -1, -1])):
-            return ('the body seems to have its axes forward, right, down (NED/FRD, as PX4 has them), but ROS wants '
-                    'forward, left, up: convert the odometry, as MAVROS does.')
+            return (
+                'the body seems to have its axes forward, right, down (NED/FRD, as PX4 has them), but ROS wants '
+                'forward, left, up: convert the odometry, as MAVROS does.'
+            )
         if _near(R_body_true, np.eye(3)):
-            return ('the odometry seems to be of the camera itself, in optical axes (x right, y down, z forward): '
-                    'name its child frame so, or set camera_rpy to [0, 0, 0].')
+            return (
+                'the odometry seems to be of the camera itself, in optical axes (x right, y down, z forward): '
+                'name its child frame so, or set camera_rpy to [0, 0, 0].'
+            )
     x, y, z = R_told_true[:, 2]
     right, down = math.degrees(math.atan2(x, z)), math.degrees(math.asin(max(-1, min(1, y))))
     roll = math.degrees(math.atan2(R_told_true[1, 0], R_told_true[1, 1]))
-    parts = [f'{abs(angle):.0f} degrees {words[angle < 0]}' for angle, words in (
-        (down, ('pitched down', 'pitched up')), (right, ('turned right', 'turned left')),
-        (roll, ('rolled clockwise', 'rolled anticlockwise'))) if abs(angle) >= 2]
-    return (f'the camera seems to be {" and ".join(parts) or "slightly turned"} from what tf or the parameters '
-            'say; correct its transform, or set camera_rpy.')
+    parts = [
+        f'{abs(angle):.0f} degrees {words[angle < 0]}'
+        for angle, words in (
+            (down, ('pitched down', 'pitched up')),
+            (right, ('turned right', 'turned left')),
+            (roll, ('rolled clockwise', 'rolled anticlockwise')),
+        )
+        if abs(angle) >= 2
+    ]
+    return (
+        f'the camera seems to be {" and ".join(parts) or "slightly turned"} from what tf or the parameters '
+        'say; correct its transform, or set camera_rpy.'
+    )
 
 
 def _near(R: np.ndarray, other: np.ndarray) -> bool:
     return motion.rotation_angle(motion.pose(R.T @ other, np.zeros(3))) < _NAMED_RAD
-

@@ -1,4 +1,5 @@
 """Why there is no depth of a flight, or why it is wrong: what a recording lacks, and what its images contradict."""
+
 import math
 import statistics
 from collections import Counter
@@ -22,14 +23,14 @@ from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM, Top
 from ros_depthnet.flight.transforms import DEFAULT_BODY_FRAME
 from ros_depthnet.flight.watch import SUSPICIOUS, Watch
 
-_ODOM_HZ, _IMAGE_HZ = 15, 4    # below these, poses and pairs are too far apart
-_LEAST_SHARE = 0.5             # of the images that must make frames
-_CONTRADICTED_SHARE = 0.1      # of the frames looked at from which on the odometry is not to be believed
+_ODOM_HZ, _IMAGE_HZ = 15, 4  # below these, poses and pairs are too far apart
+_LEAST_SHARE = 0.5  # of the images that must make frames
+_CONTRADICTED_SHARE = 0.1  # of the frames looked at from which on the odometry is not to be believed
 _FROZEN_SHARE = 0.02
-_STILL_M = 0.3                 # metres flown in all, below which nothing can be measured
+_STILL_M = 0.3  # metres flown in all, below which nothing can be measured
 _EPOCHS_APART_NS = 10**11
-_PAIRS = 60                    # for the diagnosis
-_NO_IMAGES = (Drop.DAMAGED, Drop.OTHER_BODY, Drop.BAD_POSE, Drop.BAD_CAMERA_INFO)   # counted, but no images
+_PAIRS = 60  # for the diagnosis
+_NO_IMAGES = (Drop.DAMAGED, Drop.OTHER_BODY, Drop.BAD_POSE, Drop.BAD_CAMERA_INFO)  # counted, but no images
 
 
 @dataclass(frozen=True)
@@ -115,21 +116,31 @@ def _of_the_bag(path: Path, options: IntakeOptions, facts: dict[str, str]) -> li
 def of_the_rate(topic: Topic, name: str, hz: float | None) -> list[Complaint]:
     """Complain of messages that come too rarely; None is a rate that nobody knows."""
     least = {ODOM: _ODOM_HZ, IMAGE: _IMAGE_HZ, COMPRESSED: _IMAGE_HZ}.get(topic, 0)
-    return [Complaint(f'{name} has {hz:.1f} Hz, but {least} Hz or more are needed: raise its rate.',
-                      grave=False)] if hz and hz < least else []
+    return (
+        [Complaint(f'{name} has {hz:.1f} Hz, but {least} Hz or more are needed: raise its rate.', grave=False)]
+        if hz and hz < least
+        else []
+    )
 
 
-def of_the_mounting(mounting: MountingSource, body: str, camera: str, options: IntakeOptions,
-                    facts: dict[str, str]) -> list[Complaint]:
+def of_the_mounting(
+    mounting: MountingSource, body: str, camera: str, options: IntakeOptions, facts: dict[str, str]
+) -> list[Complaint]:
     """Tell where the camera's place on the body is from, and complain where nobody has told it."""
     mounting.T_body_cam(body, camera)
     facts['camera mounting'] = mounting.origin or 'unknown'
-    told = options.camera_mounting == 'parameters' or not np.allclose(options.T_body_cam, IntakeOptions().T_body_cam,
-                                                                      atol=1e-5)
+    told = options.camera_mounting == 'parameters' or not np.allclose(
+        options.T_body_cam, IntakeOptions().T_body_cam, atol=1e-5
+    )
     if mounting.origin != 'parameters' or told:
         return []
-    return [Complaint(f'/tf_static does not say where {camera!r} sits on {body!r}, so the camera is taken to look '
-                      'ahead: publish that transform, or set camera_xyz and camera_rpy.', grave=False)]
+    return [
+        Complaint(
+            f'/tf_static does not say where {camera!r} sits on {body!r}, so the camera is taken to look '
+            'ahead: publish that transform, or set camera_xyz and camera_rpy.',
+            grave=False,
+        )
+    ]
 
 
 def of_the_calibration(info: Any, facts: dict[str, str]) -> list[Complaint]:
@@ -141,9 +152,11 @@ def of_the_calibration(info: Any, facts: dict[str, str]) -> list[Complaint]:
     except NoCamera as error:
         return [Complaint(str(error))]
     camera = calibration.pinhole
-    facts['camera'] = (f'{camera.width} x {camera.height}, fx {camera.fx:.1f}, '
-                       f'{2 * math.degrees(math.atan(camera.width / 2 / camera.fx)):.0f} degrees wide'
-                       + (', distorted: rectified here' if calibration.lens else ''))
+    facts['camera'] = (
+        f'{camera.width} x {camera.height}, fx {camera.fx:.1f}, '
+        f'{2 * math.degrees(math.atan(camera.width / 2 / camera.fx)):.0f} degrees wide'
+        + (', distorted: rectified here' if calibration.lens else '')
+    )
     return [Complaint(calibration.oddity, grave=False)] if calibration.oddity else []
 
 
@@ -190,8 +203,9 @@ class Survey:
         facts['frames'] = f'{self.frames} of {self.frames + lost} images'
         facts['way'] = f'{self.way:.1f} m'
         wrong_scale = self._refused[Drop.SCALE_CONTRADICTED] > 0
-        found = [Complaint(sentence, grave=reason is Drop.SCALE_CONTRADICTED)
-                 for reason, sentence in self._sentences.items()]
+        found = [
+            Complaint(sentence, grave=reason is Drop.SCALE_CONTRADICTED) for reason, sentence in self._sentences.items()
+        ]
         if self.frames < _LEAST_SHARE * (self.frames + lost) and not wrong_scale:
             reasons = ', '.join(f'{count} {reason.value}' for reason, count in self._refused.most_common())
             found.append(Complaint(f'Only {self.frames} of {self.frames + lost} images can be used ({reasons}).'))
@@ -200,27 +214,38 @@ class Survey:
     def _of_the_images(self, facts: dict[str, str]) -> list[Complaint]:
         found = []
         if self.frames and self.frozen > _FROZEN_SHARE * self.frames:
-            found.append(Complaint(f'{self.frozen} of {self.frames} images repeat the one before under new stamps, '
-                                   'and have no depth: the camera seems to hang; restart its driver.', grave=False))
+            found.append(
+                Complaint(
+                    f'{self.frozen} of {self.frames} images repeat the one before under new stamps, '
+                    'and have no depth: the camera seems to hang; restart its driver.',
+                    grave=False,
+                )
+            )
         if self.frames > 1 and self.way < _STILL_M:
             found.append(Complaint(f'The camera moved {self.way:.2f} m in all: depth from motion needs motion.'))
         if self._attached.mask_hw is not None:
             share = self._attached.mask_hw.mean()
-            found.append(Complaint(f'{share:.1%} of the picture flies along with the camera (bars, landing gear, an '
-                                   'overlay) and gets no depth; a `mask_file` would tell from the first image on.',
-                                   grave=False))
+            found.append(
+                Complaint(
+                    f'{share:.1%} of the picture flies along with the camera (bars, landing gear, an '
+                    'overlay) and gets no depth; a `mask_file` would tell from the first image on.',
+                    grave=False,
+                )
+            )
         evidence = self._watch.evidence
         if not evidence.pairs:
             facts['images against odometry'] = 'too little to follow to tell'
             return found
         middles = np.array([np.median(pair.deviations(evidence.poses)) for pair in evidence.pairs])
-        facts['images against odometry'] = (f'{np.median(middles):.2f} of what is allowed, '
-                                            f'{(middles < SUSPICIOUS).mean():.0%} of {len(middles)} pairs within')
+        facts['images against odometry'] = (
+            f'{np.median(middles):.2f} of what is allowed, '
+            f'{(middles < SUSPICIOUS).mean():.0%} of {len(middles)} pairs within'
+        )
         step = math.ceil(len(evidence.pairs) / _PAIRS)
         some = replace(evidence, pairs=evidence.pairs[::step])
         finding = None
         if (middles > SUSPICIOUS).mean() > _CONTRADICTED_SHARE:
-            finding = diagnose(some, float(np.quantile(middles, .9)))
+            finding = diagnose(some, float(np.quantile(middles, 0.9)))
         elif evidence.stretches >= LEAST_STRETCHES:
             finding = lurking(some, thorough=True)
         if finding:

@@ -1,4 +1,5 @@
 """The one way in: images, calibration and poses, in whatever order they come, become frames or reasons."""
+
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,8 +59,10 @@ class Arrival:
         if self.calibration.lens:
             raw = self.calibration.lens.raw
             if image.shape[:2] != (raw.height, raw.width):
-                raise BadImage(f'The image has {image.shape[1]} x {image.shape[0]} pixels, but camera_info is '
-                               f'for {raw.width} x {raw.height}.')
+                raise BadImage(
+                    f'The image has {image.shape[1]} x {image.shape[0]} pixels, but camera_info is '
+                    f'for {raw.width} x {raw.height}.'
+                )
             image = self.calibration.rectified(image)
         return Frame(self.stamp_ns, image, pinhole, self.pose.T_odom_cam, masked_hw=self.masked_hw)
 
@@ -135,16 +138,41 @@ class Intake:
         self._poses.forget()
 
     def _arrivals(self, settled: list[Located[_Image] | Refusal]) -> list[Arrival | Refusal]:
-        return [outcome if isinstance(outcome, Refusal) else Arrival(
-            outcome.asker.message, outcome.asker.arrived, outcome.asker.calibration, outcome.pose,
-            self._poses.epoch, self._masked_hw, self._reader) for outcome in settled]
+        return [
+            outcome
+            if isinstance(outcome, Refusal)
+            else Arrival(
+                outcome.asker.message,
+                outcome.asker.arrived,
+                outcome.asker.calibration,
+                outcome.pose,
+                self._poses.epoch,
+                self._masked_hw,
+                self._reader,
+            )
+            for outcome in settled
+        ]
 
 
 def _same_camera(one: Any, other: Any) -> bool:
     """Tell whether two camera_infos differ in nothing but their header."""
+
     def facts(message: Any) -> tuple:
         roi = message.roi
-        return (message.width, message.height, message.distortion_model, tuple(message.d), tuple(message.k),
-                tuple(message.r), tuple(message.p), message.binning_x, message.binning_y, roi.x_offset,
-                roi.y_offset, roi.width, roi.height)
+        return (
+            message.width,
+            message.height,
+            message.distortion_model,
+            tuple(message.d),
+            tuple(message.k),
+            tuple(message.r),
+            tuple(message.p),
+            message.binning_x,
+            message.binning_y,
+            roi.x_offset,
+            roi.y_offset,
+            roi.width,
+            roi.height,
+        )
+
     return facts(one) == facts(other)

@@ -1,4 +1,5 @@
 """A mask given as a picture: where a camera sees the scene, and where bars, landing gear or the drone itself."""
+
 from pathlib import Path
 
 import cv2
@@ -21,10 +22,11 @@ def read_mask(path: str | Path) -> np.ndarray:
     """
     picture = read_picture(path, cv2.IMREAD_GRAYSCALE)
     if picture is None:
-        raise MaskError(f'The mask {path} is no readable picture: give a PNG as large as the image, white where the '
-                        'scene is seen and black where not.')
+        raise MaskError(
+            f'The mask {path} is no readable picture: give a PNG as large as the image, white where the '
+            'scene is seen and black where not.'
+        )
     masked_hw = picture < _HALF
     if masked_hw.all():
         raise MaskError(f'The mask {path} is black all over: white is where the scene is seen.')
     return masked_hw
-

@@ -1,4 +1,5 @@
 """Where the camera sits on the body: by tf where that knows, else by parameters."""
+
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol

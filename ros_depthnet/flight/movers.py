@@ -1,4 +1,5 @@
 """What moves by itself along a flight: several frames decide, not one."""
+
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -29,7 +30,7 @@ class Movers:
         earlier: frames of its size, oldest first. motions: tells T_src_ref of a reference's sources.
         """
         if self._in is not None and all(held is not self._in for held in earlier):
-            earlier = (*earlier, self._in)   # the buffer may have let go of it
+            earlier = (*earlier, self._in)  # the buffer may have let go of it
         sources = moving.companions(frame, earlier, self._in)
         if not sources:
             self.reset()

@@ -1,4 +1,5 @@
 """Picture files and compressed images as arrays; what is damaged is no picture, and costs neither time nor memory."""
+
 from pathlib import Path
 
 import cv2
@@ -30,6 +31,6 @@ def _holds_its_chunks(data: np.ndarray) -> bool:
     if data[:8].tobytes() != _PNG:
         return True
     at = 8
-    while at + 8 <= data.size and data[at + 4:at + 8].tobytes() != b'IEND':
-        at += 12 + int.from_bytes(data[at:at + 4].tobytes(), 'big')   # length, name, content, checksum
+    while at + 8 <= data.size and data[at + 4 : at + 8].tobytes() != b'IEND':
+        at += 12 + int.from_bytes(data[at : at + 4].tobytes(), 'big')  # length, name, content, checksum
     return at <= data.size

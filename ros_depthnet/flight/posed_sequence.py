@@ -1,4 +1,5 @@
 """Read and write posed sequences: folders of images, poses, (some) true depth and where things move."""
+
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -16,8 +17,8 @@ from ros_depthnet.flight.pictures import read_picture
 
 INDEX_NAME = 'sequence.json'
 _LARGEST_UNIT = np.iinfo(np.uint16).max
-_MOST = 9e9              # of any number; of seconds it is what 64 bits of nanoseconds hold
-_RIGID_TOLERANCE = 1e-2   # poses are often printed with few digits; what is off is made a rotation
+_MOST = 9e9  # of any number; of seconds it is what 64 bits of nanoseconds hold
+_RIGID_TOLERANCE = 1e-2  # poses are often printed with few digits; what is off is made a rotation
 
 
 class SequenceError(ValueError):
@@ -65,10 +66,18 @@ class PosedSequence:
         if not frames:
             raise index.error('has no frames')
         return cls(
-            folder=folder, name=index.text('name', folder.name), source=index.text('source'),
-            licence=index.text('licence'), kind=index.text('kind'), camera=_camera(index.section('camera')),
-            depth_scale=index.positive('depth_scale'), max_depth=index.positive('max_depth'),
-            metric=bool(index.content.get('metric', True)), frames=frames, pairs=_pairs(index, frames))
+            folder=folder,
+            name=index.text('name', folder.name),
+            source=index.text('source'),
+            licence=index.text('licence'),
+            kind=index.text('kind'),
+            camera=_camera(index.section('camera')),
+            depth_scale=index.positive('depth_scale'),
+            max_depth=index.positive('max_depth'),
+            metric=bool(index.content.get('metric', True)),
+            frames=frames,
+            pairs=_pairs(index, frames),
+        )
 
     @cached_property
     def with_truth(self) -> tuple[int, ...]:
@@ -98,8 +107,7 @@ class PosedSequence:
     def frame(self, i: int) -> Frame:
         """Return frame i as the estimator takes it."""
         frame = self.frames[i]
-        return Frame(stamp_ns=frame.stamp_ns, image=self.image(i), camera=self.camera,
-                     T_world_cam=frame.T_world_cam)
+        return Frame(stamp_ns=frame.stamp_ns, image=self.image(i), camera=self.camera, T_world_cam=frame.T_world_cam)
 
     def _read(self, path: Path, mode: int) -> np.ndarray:
         image = read_picture(path, mode)
@@ -107,8 +115,10 @@ class PosedSequence:
             raise SequenceError(f'{path} cannot be read as an image.')
         height, width = image.shape[:2]
         if (width, height) != (self.camera.width, self.camera.height):
-            raise SequenceError(f'{path} is {width}x{height}, but the camera of {self.folder} is '
-                                f'{self.camera.width}x{self.camera.height}.')
+            raise SequenceError(
+                f'{path} is {width}x{height}, but the camera of {self.folder} is '
+                f'{self.camera.width}x{self.camera.height}.'
+            )
         return image
 
 
@@ -125,10 +135,20 @@ class NewFrame:
     moving_hw: np.ndarray | None = None
 
 
-def write_posed_sequence(folder: str | Path, frames: Iterable[NewFrame], pairs: Sequence[tuple[int, int]], *,
-                         name: str, source: str, licence: str, kind: str, max_depth: float,
-                         depth_scale: float = 0.001, metric: bool = True,
-                         jpeg_quality: int | None = None) -> Path:
+def write_posed_sequence(
+    folder: str | Path,
+    frames: Iterable[NewFrame],
+    pairs: Sequence[tuple[int, int]],
+    *,
+    name: str,
+    source: str,
+    licence: str,
+    kind: str,
+    max_depth: float,
+    depth_scale: float = 0.001,
+    metric: bool = True,
+    jpeg_quality: int | None = None,
+) -> Path:
     """
     Write a posed sequence and return its folder; `frames` may be a generator, so that memory stays bounded.
 
@@ -149,8 +169,12 @@ def write_posed_sequence(folder: str | Path, frames: Iterable[NewFrame], pairs: 
         if new.depth_hw is not None:
             depth_name = f'depth/{i:05d}.png'
             _write(folder / depth_name, _units(new.depth_hw, depth_scale), [])
-        entry = {'image': image_name, 'stamp': new.frame.stamp_ns / 1e9,
-                 'T_world_cam': np.asarray(new.frame.T_world_cam).tolist(), 'depth': depth_name}
+        entry = {
+            'image': image_name,
+            'stamp': new.frame.stamp_ns / 1e9,
+            'T_world_cam': np.asarray(new.frame.T_world_cam).tolist(),
+            'depth': depth_name,
+        }
         if new.moving_hw is not None:
             entry['moving'] = f'moving/{i:05d}.png'
             (folder / 'moving').mkdir(exist_ok=True)
@@ -159,10 +183,17 @@ def write_posed_sequence(folder: str | Path, frames: Iterable[NewFrame], pairs: 
     if camera is None:
         raise SequenceError(f'There are no frames to write to {folder}.')
     index = {
-        'name': name, 'source': source, 'licence': licence, 'kind': kind,
+        'name': name,
+        'source': source,
+        'licence': licence,
+        'kind': kind,
         'camera': {key: getattr(camera, key) for key in ('width', 'height', 'fx', 'fy', 'cx', 'cy')},
-        'depth_scale': depth_scale, 'max_depth': max_depth, 'metric': metric,
-        'frames': entries, 'pairs': [list(pair) for pair in pairs]}
+        'depth_scale': depth_scale,
+        'max_depth': max_depth,
+        'metric': metric,
+        'frames': entries,
+        'pairs': [list(pair) for pair in pairs],
+    }
     (folder / INDEX_NAME).write_text(json.dumps(index, indent=1) + '\n', encoding='utf-8')
     return folder
 
@@ -250,7 +281,8 @@ def _frame(entry: _Index, folder: Path) -> SequenceFrame:
     image_path = folder / entry.value('image', str, 'a file name')
     depth_path, moving_path = (
         folder / entry.value(key, str, 'a file name') if entry.content.get(key) is not None else None
-        for key in ('depth', 'moving'))
+        for key in ('depth', 'moving')
+    )
     for path in filter(None, (image_path, depth_path, moving_path)):
         if not os.path.isfile(path):  # unlike Path's, it takes names that no file can have
             raise entry.error(f'names {path}, which is not there')
@@ -276,8 +308,12 @@ def _pose(entry: _Index) -> np.ndarray:
 def _pairs(index: _Index, frames: Sequence[SequenceFrame]) -> tuple[tuple[int, int], ...]:
     pairs = []
     for pair in index.value('pairs', list, 'a list') if 'pairs' in index.content else ():
-        if not (isinstance(pair, list) and len(pair) == 2 and all(
-                isinstance(i, int) and 0 <= i < len(frames) for i in pair) and pair[0] != pair[1]):
+        if not (
+            isinstance(pair, list)
+            and len(pair) == 2
+            and all(isinstance(i, int) and 0 <= i < len(frames) for i in pair)
+            and pair[0] != pair[1]
+        ):
             raise index.error(f'has the pair {pair}, which is not two different frames of {len(frames)}')
         if frames[pair[0]].depth_path is None:
             raise index.error(f'has the pair {pair}, whose reference has no depth')

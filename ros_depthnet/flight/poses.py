@@ -1,4 +1,5 @@
 """Where the camera was when an image was taken: poses, mounting, and the images that wait for them."""
+
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,8 +15,8 @@ from ros_depthnet.flight.transforms import DEFAULT_BODY_FRAME, TransformPoses, p
 
 Asker = TypeVar('Asker')
 
-_BUFFERED_S = 5.0      # seconds of poses, beside what images may wait
-_MOST_WAITING = 2000   # images, whatever their rate: only a clock that stands still gets there
+_BUFFERED_S = 5.0  # seconds of poses, beside what images may wait
+_MOST_WAITING = 2000  # images, whatever their rate: only a clock that stands still gets there
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class CameraPoses(Generic[Asker]):
         self._readers = pose_readers(self._transforms)
         self._odom_frame, self._body_frame = '', DEFAULT_BODY_FRAME
         self._waiting: deque[_Request[Asker]] = deque()
-        self.epoch = 0   # how often time has run back
+        self.epoch = 0  # how often time has run back
 
     def use(self, options: PoseOptions) -> None:
         """Go on with another pose_timeout; the rest of the options is decided at the start."""
@@ -178,10 +179,10 @@ class CameraPoses(Generic[Asker]):
 class _Pace:
     """Whether positions move as fast as their own source says; most sources say nothing, which is no fault."""
 
-    _STRETCH_S = 0.3        # seconds of a comparison: shorter drowns in noise, longer bends
-    _LEAST_WAY = 0.15       # metres
-    _COMPARED = 6           # comparisons that must agree
-    _ALLOWED = (0.7, 1.4)   # ratio of the two
+    _STRETCH_S = 0.3  # seconds of a comparison: shorter drowns in noise, longer bends
+    _LEAST_WAY = 0.15  # metres
+    _COMPARED = 6  # comparisons that must agree
+    _ALLOWED = (0.7, 1.4)  # ratio of the two
 
     def __init__(self) -> None:
         self._start: StampedPose | None = None

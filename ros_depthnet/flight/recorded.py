@@ -1,4 +1,5 @@
 """The frames of recorded flights, through the same intake as a live one's."""
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,8 +32,9 @@ class RecordedFrame:
     T_body_cam: np.ndarray | None = None
 
 
-def recorded_frames(path: Path, refused: Callable[[Refusal], None],
-                    options: IntakeOptions | None = None) -> Iterator[RecordedFrame]:
+def recorded_frames(
+    path: Path, refused: Callable[[Refusal], None], options: IntakeOptions | None = None
+) -> Iterator[RecordedFrame]:
     """
     Return the frames of a rosbag2 or a posed sequence, in the order of recording.
 
@@ -59,8 +61,11 @@ def recorded_mounting(path: Path, options: IntakeOptions) -> np.ndarray | None:
         if topic in (IMAGE, COMPRESSED, ODOM) and topic not in names:
             message = bag.message(record)
             if message is not None:
-                names[topic] = (getattr(message, 'child_frame_id', '') or options.body_frame or DEFAULT_BODY_FRAME
-                                if topic is ODOM else message.header.frame_id)
+                names[topic] = (
+                    getattr(message, 'child_frame_id', '') or options.body_frame or DEFAULT_BODY_FRAME
+                    if topic is ODOM
+                    else message.header.frame_id
+                )
         if ODOM in names and len(names) > 1:
             break
     camera_frame = names.get(IMAGE) or names.get(COMPRESSED) or ''

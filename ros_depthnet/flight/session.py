@@ -1,4 +1,5 @@
 """A flight as it goes on: the frames held, whom to compare the newest with, and what is remembered."""
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,11 +28,11 @@ from ros_depthnet.flight.watch import Watch
 
 # Shares of the initial depth that are tried in turn while the maps come back unknown: it may be far off.
 _GUESSES = (1.0, 0.3, 3.0, 0.1, 10.0)
-_REHEARSED = 3        # images: the first has no source, the second no memory
-_KNOWN_SHARE = 0.05   # a map with less of it known says nothing about the scene
-_OVERTAKEN_NS = 100_000_000   # images overtake each other by less; clocks are set by more
-_BREATHING = 2e-3     # of the focal length, that intrinsics may change by from image to image
-_TURNS_END = 0.5      # of the wanted parallax: ranges take turns while frames are no farther apart than that
+_REHEARSED = 3  # images: the first has no source, the second no memory
+_KNOWN_SHARE = 0.05  # a map with less of it known says nothing about the scene
+_OVERTAKEN_NS = 100_000_000  # images overtake each other by less; clocks are set by more
+_BREATHING = 2e-3  # of the focal length, that intrinsics may change by from image to image
+_TURNS_END = 0.5  # of the wanted parallax: ranges take turns while frames are no farther apart than that
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,15 +109,17 @@ class Session:
         earlier = [held for held in self._buffer.frames if held is not frame]
         chosen = stopped or choose_sources(frame, earlier, self._wanted_depths(frame), self.options)
         if chosen is Drop.ROTATING_TOO_FAST:
-            self._buffer.remove_newest()   # it is blurred
+            self._buffer.remove_newest()  # it is blurred
         if isinstance(chosen, Drop):
             return self._remembered(frame, earlier, chosen)
         if self.options.memory and self.options.ranges_in_turn:
             self._turn += 1
             chosen = (chosen[self._turn % len(chosen)],)
         clock = StageClock()
-        farther = [farther_sources(frame, earlier, sources, self.options)
-                   if self.options.alignment_rounds else () for sources in chosen]
+        farther = [
+            farther_sources(frame, earlier, sources, self.options) if self.options.alignment_rounds else ()
+            for sources in chosen
+        ]
         fresh = self._measurer.measured(frame, chosen, farther, clock)
         shown = fresh
         if self.options.memory and self._memory:
@@ -171,15 +174,16 @@ class Session:
         doubt = self._watch.look(original, T_body_cam) if self.options.check_odometry else None
         if self.options.find_mask and doubt is not Drop.FROZEN:
             self._attached.look(original)
-        if self._watch.finding:   # what was seen before is no better; a single pose that is off spoils itself alone
+        if self._watch.finding:  # what was seen before is no better; a single pose that is off spoils itself alone
             self._forget_scene()
         if doubt:
             return frame, doubt
         self._buffer.add(frame)
         return frame, afresh
 
-    def _without_movers(self, frame: Frame, earlier: Sequence[Frame], depth_map: fusion.DepthMap,
-                        clock: StageClock) -> tuple[fusion.DepthMap, np.ndarray | None]:
+    def _without_movers(
+        self, frame: Frame, earlier: Sequence[Frame], depth_map: fusion.DepthMap, clock: StageClock
+    ) -> tuple[fusion.DepthMap, np.ndarray | None]:
         """Return a map with what moves by itself unknown, and the probability that it does, if asked for."""
         moving_hw = None
         if self.options.find_moving:
@@ -235,11 +239,11 @@ class Session:
 
 def rehearse(model: DepthModel, options: EstimatorOptions, camera: Camera) -> None:
     """Fly past a wall of noise and forget it: what is compiled or allocated at its first use is so now."""
-    session = Session(model, replace(options, find_moving=True, max_speed=math.inf))   # it may be asked for later
+    session = Session(model, replace(options, find_moving=True, max_speed=math.inf))  # it may be asked for later
     way = session.options.parallax * session.options.initial_depth / camera.fx
     pixels = round(session.options.parallax)
     coarse = np.random.default_rng(0).integers(0, 256, (camera.height // 8 + 1, camera.width // 8 + 1, 3), np.uint8)
-    wall = coarse.repeat(8, 0).repeat(8, 1)[:camera.height, :camera.width]
+    wall = coarse.repeat(8, 0).repeat(8, 1)[: camera.height, : camera.width]
     for number in range(_REHEARSED):
         image = np.roll(wall, -number * pixels, axis=1)
         session.add(Frame(number * 10**8, image, camera, motion.pose(np.eye(3), (number * way, 0, 0))))

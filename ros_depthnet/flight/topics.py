@@ -25,9 +25,7 @@ COMPRESSED = Topic(
     'sensor_msgs/msg/CompressedImage',
     'The same as JPEG or PNG, taken instead when `image_transport` is `compressed`.',
 )
-CAMERA_INFO = Topic(
-    'camera_info', 'sensor_msgs/msg/CameraInfo', "The camera's calibration, lens distortion included."
-)
+CAMERA_INFO = Topic('camera_info', 'sensor_msgs/msg/CameraInfo', "The camera's calibration, lens distortion included.")
 ODOM = Topic(
     'odom',
     'nav_msgs/msg/Odometry',

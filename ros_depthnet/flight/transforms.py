@@ -1,4 +1,5 @@
 """Poses of a body out of tf, whatever transforms lie between it and the world; of bags and live ones alike."""
+
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -10,8 +11,8 @@ from ros_depthnet.flight.messages.stamp import to_ns
 from ros_depthnet.flight.mounting import StaticTransform, TransformTree
 
 TRANSFORMS = 'tf2_msgs/msg/TFMessage'
-STATIC_TRANSFORMS = f'{TRANSFORMS} of tf_static'   # the same type, told apart by its topic
-DEFAULT_WORLD_FRAME, DEFAULT_BODY_FRAME = 'odom', 'base_link'   # REP-105's names, where nothing tells others
+STATIC_TRANSFORMS = f'{TRANSFORMS} of tf_static'  # the same type, told apart by its topic
+DEFAULT_WORLD_FRAME, DEFAULT_BODY_FRAME = 'odom', 'base_link'  # REP-105's names, where nothing tells others
 
 PoseReader = Callable[[object], list[StampedPose]]
 
@@ -31,8 +32,9 @@ def static_transforms(message: Any, report: Callable[[str], None] = lambda sente
     """Return the transforms of a message of /tf_static; `report` gets a sentence for each that is none."""
     for each in message.transforms:
         try:
-            yield StaticTransform(_name(each.header.frame_id), _name(each.child_frame_id),
-                                  transform_to_pose(each.transform))
+            yield StaticTransform(
+                _name(each.header.frame_id), _name(each.child_frame_id), transform_to_pose(each.transform)
+            )
         except InvalidPose:
             report(f'The static transform to {each.child_frame_id!r} is left out: it is no rotation and translation.')
 
@@ -50,7 +52,7 @@ class TransformPoses:
         self._world_frame = _name(world_frame)
         self._body_frame = _name(body_frame) or DEFAULT_BODY_FRAME
         self._fixed = TransformTree()
-        self._parents: dict[str, str] = {}   # of the frames that move
+        self._parents: dict[str, str] = {}  # of the frames that move
         self._moving: dict[str, PoseBuffer] = {}
         self._newest_ns: int | None = None
 
@@ -78,8 +80,10 @@ class TransformPoses:
     def missing(self) -> str:
         """Say, as a part of a sentence, which frames do not hang together."""
         known = sorted({*self._parents, *self._parents.values(), *self._fixed.frames})
-        return (f'tf does not lead from {self._body_frame!r} to {self._world_frame or "a world that it moves in"!r}; '
-                f'it knows {", ".join(known) or "no frame"}')
+        return (
+            f'tf does not lead from {self._body_frame!r} to {self._world_frame or "a world that it moves in"!r}; '
+            f'it knows {", ".join(known) or "no frame"}'
+        )
 
     def _chain(self) -> list[str] | None:
         """Return the frames from the body up to the world, without the world; None where that is not reached."""

@@ -1,4 +1,5 @@
 """Which way is up in a recording whose world has axes of its own."""
+
 import numpy as np
 
 from ros_depthnet.core.motion import pose

@@ -5,6 +5,7 @@ Corners are followed without any odometry (`core.tracks`). What is off the ray o
 calibration allow a static point to be (`core.epipolar`) is a contradiction; `flight.diagnosis` looks for the
 one mistake that explains it.
 """
+
 from collections import deque
 
 import cv2
@@ -16,20 +17,18 @@ from ros_depthnet.core.reasons import Drop
 from ros_depthnet.core.tracks import Tracker
 from ros_depthnet.flight.diagnosis import LEAST_STRETCHES, Evidence, Finding, Pair, diagnose, lurking
 
-_LEAST_FLOW = 3.0       # pixels at the tracker's size: less shows nothing
-SUSPICIOUS = 1.0       # allowances, the middle of a pair's matches: more contradicts
-_GROSS = 2.0            # a single pair that is off by this is enough
-_RECENT = 7             # pairs whose middle one counts
-_HISTORY_S = 8.0        # seconds of evidence kept for a diagnosis
-_PAIRS = 40             # of them, at most
-_AGAIN_S = 4.0          # seconds of flight between two diagnoses
-_DENSEST_S = 0.06       # seconds between two images looked at
-_SAMPLED = 4            # every so many-th pixel of every so many-th row is compared
-_SAME_IMAGE = 0.1       # levels, mean difference: less is the same image once more
-_MOVED_M, _TURNED_RAD = 0.05, 0.01   # motion that shows in any image
-_LEAST_ROBUST = 6       # stretches for a time offset of an otherwise healthy flight
-
-
+_LEAST_FLOW = 3.0  # pixels at the tracker's size: less shows nothing
+SUSPICIOUS = 1.0  # allowances, the middle of a pair's matches: more contradicts
+_GROSS = 2.0  # a single pair that is off by this is enough
+_RECENT = 7  # pairs whose middle one counts
+_HISTORY_S = 8.0  # seconds of evidence kept for a diagnosis
+_PAIRS = 40  # of them, at most
+_AGAIN_S = 4.0  # seconds of flight between two diagnoses
+_DENSEST_S = 0.06  # seconds between two images looked at
+_SAMPLED = 4  # every so many-th pixel of every so many-th row is compared
+_SAME_IMAGE = 0.1  # levels, mean difference: less is the same image once more
+_MOVED_M, _TURNED_RAD = 0.05, 0.01  # motion that shows in any image
+_LEAST_ROBUST = 6  # stretches for a time offset of an otherwise healthy flight
 
 
 class Watch:
@@ -101,8 +100,11 @@ class Watch:
             self.finding = None
             return
         # With little to go by there is no diagnosis yet, which costs nothing.
-        due = (self._diagnosed_ns is None or self._diagnosed_by < LEAST_STRETCHES
-               or stamp_ns - self._diagnosed_ns > _AGAIN_S * 1e9)
+        due = (
+            self._diagnosed_ns is None
+            or self._diagnosed_by < LEAST_STRETCHES
+            or stamp_ns - self._diagnosed_ns > _AGAIN_S * 1e9
+        )
         if contradicted and (due or self.finding is None):
             self._diagnosed_ns, self._diagnosed_by = stamp_ns, self.evidence.stretches
             self.finding = diagnose(self.evidence, deviation)

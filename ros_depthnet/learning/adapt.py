@@ -109,14 +109,23 @@ def adapt(
     card = load_model(model, precision='float32').card
     if card.kind != ParallaxTask.kind:
         raise ValueError(f'{card.name} is a {card.kind}; only a parallaxnet can be adapted.')
-    flights, checked = (
-        tuple(LabelledFlight(each / part) for each in labels) for part in ('learned', 'held_out')
+    flights, checked = (tuple(LabelledFlight(each / part) for each in labels) for part in ('learned', 'held_out'))
+    rendered, check = (
+        _rendered(folder / name, seed, options.crop, progress)
+        for name, seed in (('rendered', _LEARNED_SEED), ('check', _CHECKED_SEED))
     )
-    rendered, check = (_rendered(folder / name, seed, options.crop, progress)
-                       for name, seed in (('rendered', _LEARNED_SEED), ('check', _CHECKED_SEED)))
     recipe = _recipe(card, flights, checked, options)
-    network = train(recipe, [rendered], check, folder / 'run', save_every=100, stop_after=60 * options.minutes,
-                    start_from=card.file, progress=progress, loaders=0)
+    network = train(
+        recipe,
+        [rendered],
+        check,
+        folder / 'run',
+        save_every=100,
+        stop_after=60 * options.minutes,
+        start_from=card.file,
+        progress=progress,
+        loaders=0,
+    )
     restore(network, folder / 'run' / 'last.pt')
     before = _scores(load_model(card.file, precision='float32'), checked, check)
     for share in _SHARES:
@@ -149,8 +158,9 @@ def _recipe(card: ModelCard, flights, checked, options: AdaptOptions) -> Recipe:
     return Recipe((stage,), task, options.learning_rate, warmup=warmup, seed=options.seed, name='adapt')
 
 
-def _exported(task: AdaptTask, network, share: float, card: ModelCard, options: AdaptOptions, before: Scores,
-              path: Path) -> Model:
+def _exported(
+    task: AdaptTask, network, share: float, card: ModelCard, options: AdaptOptions, before: Scores, path: Path
+) -> Model:
     """Write the shipped weights moved by a share of what was learned, with a card."""
     blended, shipped = task.build(), task.build()
     blended.load_state_dict(network.state_dict())

@@ -61,9 +61,7 @@ class AdaptTask(ParallaxTask):
                 return drawn
         raise ValueError('Hardly anything of the flight is believed, or it has no baselines to learn from.')
 
-    def validate(
-        self, network: ParallaxNet, flights: RenderedFlights, crop: tuple[int, int]
-    ) -> dict[str, float]:
+    def validate(self, network: ParallaxNet, flights: RenderedFlights, crop: tuple[int, int]) -> dict[str, float]:
         """Return scores on rendered samples, and `agreement`: mean |d ln(parallax)| to what is held out."""
         return {'agreement': agreement(network, self.held_out, crop), **validate(network, flights)}
 

@@ -135,9 +135,7 @@ def misjudged(displacements: np.ndarray, rng: np.random.Generator, options: Augm
     return displacements + error * np.linalg.norm(displacements, axis=1, keepdims=True)
 
 
-def mirrored(
-    rng: np.random.Generator, reference, sources, valid, displacements, intrinsics, parallax
-) -> Sample:
+def mirrored(rng: np.random.Generator, reference, sources, valid, displacements, intrinsics, parallax) -> Sample:
     """
     Return a sample, the world mirrored left to right or upside down now and then.
 

@@ -66,9 +66,7 @@ class RenderedFlights:
         """Open every complete shard of a folder made by `render_shards`."""
         indices = sorted(int(path.name.split('.')[0]) for path in Path(folder).glob(f'*.{_FIELDS[-1]}.npy'))
         if not indices:
-            raise FileNotFoundError(
-                f'No rendered flights in {folder}: make them with `depthnet render set {folder}`.'
-            )
+            raise FileNotFoundError(f'No rendered flights in {folder}: make them with `depthnet render set {folder}`.')
         return cls(
             tuple(
                 {name: np.load(_shard_path(Path(folder), index, name), mmap_mode='r') for name in _FIELDS}

@@ -70,9 +70,7 @@ class DepthTask:
             for index, (error, weight) in enumerate(zip(errors, self.scale_weights))
         }
 
-    def validate(
-        self, network: DepthNet, flights: RenderedFlights, crop: tuple[int, int]
-    ) -> dict[str, float]:
+    def validate(self, network: DepthNet, flights: RenderedFlights, crop: tuple[int, int]) -> dict[str, float]:
         """Return `scores`."""
         return scores(network, flights, crop)
 
@@ -121,10 +119,7 @@ def _scaled(rows: Sequence[np.ndarray], size: tuple[int, int]) -> torch.Tensor:
 
 def scale_errors(scales: list[torch.Tensor], truth: torch.Tensor) -> list[torch.Tensor]:
     """Return mean |depth - truth| metres of each scale (B, h, w) against truth (B, H, W) averaged to it."""
-    return [
-        (depth - F.adaptive_avg_pool2d(truth[:, None], depth.shape[1:])[:, 0]).abs().mean()
-        for depth in scales
-    ]
+    return [(depth - F.adaptive_avg_pool2d(truth[:, None], depth.shape[1:])[:, 0]).abs().mean() for depth in scales]
 
 
 @torch.no_grad()

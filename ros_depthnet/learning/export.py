@@ -37,9 +37,7 @@ _OUTPUTS = ('log_parallax', 'log_deviation')
 OPSET = 17
 
 
-def example_inputs(
-    batch: int, sources: int, height: int, width: int, seed: int = 0
-) -> dict[str, torch.Tensor]:
+def example_inputs(batch: int, sources: int, height: int, width: int, seed: int = 0) -> dict[str, torch.Tensor]:
     """
     Return inputs of parallaxnet: a wall of random texture at a parallax of 12 pixels, passed sideways.
 
@@ -135,9 +133,7 @@ def export_depthnet(network: DepthNet, path: Path) -> float:
     onnx.save(model, path)
     generator = torch.Generator().manual_seed(0)
     shapes = ((1, 6, 96, 128), (3, 6, 128, 128))
-    return max(
-        difference(network, path, {'pair': torch.randn(shape, generator=generator)}) for shape in shapes
-    )
+    return max(difference(network, path, {'pair': torch.randn(shape, generator=generator)}) for shape in shapes)
 
 
 @dataclass(frozen=True)
@@ -230,9 +226,7 @@ def export_run(
             scores['test'] = _scores_by_stage(loaded, folder, network, state['step'], flights)
         else:
             model = load_model(path)
-            scores['test'] = {
-                f'{side} x {side}': split_scores(model, flights, (side, side)) for side in _SPLIT_SIDES
-            }
+            scores['test'] = {f'{side} x {side}': split_scores(model, flights, (side, side)) for side in _SPLIT_SIDES}
     if held_out is not None:
         flights = RenderedFlights.open(held_out)
         if task.kind == 'parallaxnet':
@@ -304,9 +298,7 @@ def _scores_by_stage(recipe: Recipe, folder: Path, exported, steps: int, split: 
 def _scores(path: Path, scored: list[Path]) -> dict[str, dict[str, float]]:
     results = evaluate(load_sets(scored), (str(path),), ('pairs',), print)
     return {
-        result.row.set: {
-            name: round(result.row.as_dict()[name], 4) for name in ('mae_log', 'delta_125', 'delta_105')
-        }
+        result.row.set: {name: round(result.row.as_dict()[name], 4) for name in ('mae_log', 'delta_125', 'delta_105')}
         for result in results
     }
 

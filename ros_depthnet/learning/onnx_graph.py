@@ -45,9 +45,7 @@ def store_in_half(model: onnx.ModelProto) -> None:
             continue
         graph.initializer.remove(tensor)
         graph.initializer.append(onnx.numpy_helper.from_array(values, f'{tensor.name}{HALF}'))
-        cast = onnx.helper.make_node(
-            'Cast', [f'{tensor.name}{HALF}'], [tensor.name], to=onnx.TensorProto.FLOAT
-        )
+        cast = onnx.helper.make_node('Cast', [f'{tensor.name}{HALF}'], [tensor.name], to=onnx.TensorProto.FLOAT)
         graph.node.insert(0, cast)
 
 

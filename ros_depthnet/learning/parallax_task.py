@@ -53,9 +53,7 @@ class ParallaxTask:
             if key in network:
                 network[key] = tuple(tuple(each) if isinstance(each, list) else each for each in network[key])
         tuples = {
-            key: tuple(raw.pop(key))
-            for key in ('source_shares', 'median_parallax', 'stage_weights')
-            if key in raw
+            key: tuple(raw.pop(key)) for key in ('source_shares', 'median_parallax', 'stage_weights') if key in raw
         }
         return cls(ParallaxNetConfig(**network), AugmentOptions(**raw.pop('augment', {})), **tuples)
 
@@ -83,9 +81,7 @@ class ParallaxTask:
         inputs = {name: value for name, value in batch.items() if name != 'parallax'}
         return loss_terms(network.predict(**inputs), network.sweep.q, batch['parallax'], self.stage_weights)
 
-    def validate(
-        self, network: ParallaxNet, flights: RenderedFlights, crop: tuple[int, int]
-    ) -> dict[str, float]:
+    def validate(self, network: ParallaxNet, flights: RenderedFlights, crop: tuple[int, int]) -> dict[str, float]:
         """Return scores on fixed samples, at whatever size the flights have; see `validate`."""
         return validate(network, flights)
 
@@ -142,10 +138,7 @@ def validate(network: ParallaxNet, flights: RenderedFlights) -> dict[str, float]
     scores, size = [], flights[0].depth.shape[:0:-1]
     for index in range(0, min(96, len(flights)), 8):
         rng = np.random.default_rng([9, index])
-        rows = [
-            sample(flights[i], 1 + index // 8 % 2, size, rng, AugmentOptions())
-            for i in range(index, index + 8)
-        ]
+        rows = [sample(flights[i], 1 + index // 8 % 2, size, rng, AugmentOptions()) for i in range(index, index + 8)]
         batch = {name: value.to(device) for name, value in stack(rows).items()}
         truth = batch.pop('parallax')
         prediction = network.predict(**batch)

@@ -4,6 +4,7 @@ The time that networks of other kinds take on this machine, beside a model in fl
 Their weights are random: time does not depend on them, and no depth is looked at. All run in ONNX Runtime, in
 single precision, at the sizes they are published with.
 """
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,18 +47,25 @@ class Monocular(nn.Module):
         self._cells = side // 14
         self.patches = nn.Conv2d(3, 384, 14, 14)
         self.first = nn.Parameter(torch.zeros(1, 1, 384))
-        self.places = nn.Parameter(torch.zeros(1, self._cells ** 2 + 1, 384))
+        self.places = nn.Parameter(torch.zeros(1, self._cells**2 + 1, 384))
         self.blocks = nn.ModuleList(_Block(384, 6) for _ in range(12))
         self.norm = nn.LayerNorm(384)
         widths = (48, 96, 192, 384)
         self.project = nn.ModuleList(nn.Conv2d(384, width, 1) for width in widths)
-        self.resize = nn.ModuleList([nn.ConvTranspose2d(48, 48, 4, 4), nn.ConvTranspose2d(96, 96, 2, 2),
-                                     nn.Identity(), nn.Conv2d(384, 384, 3, 2, 1)])
+        self.resize = nn.ModuleList(
+            [
+                nn.ConvTranspose2d(48, 48, 4, 4),
+                nn.ConvTranspose2d(96, 96, 2, 2),
+                nn.Identity(),
+                nn.Conv2d(384, 384, 3, 2, 1),
+            ]
+        )
         self.join = nn.ModuleList(nn.Conv2d(width, 64, 3, 1, 1, bias=False) for width in widths)
-        self.refine = nn.ModuleList(nn.ModuleList([_Residual(64), _Residual(64), nn.Conv2d(64, 64, 1)])
-                                    for _ in widths)
-        self.narrow, self.answer = nn.Conv2d(64, 32, 3, 1, 1), nn.Sequential(
-            nn.Conv2d(32, 32, 3, 1, 1), nn.ReLU(), nn.Conv2d(32, 1, 1), nn.ReLU())
+        self.refine = nn.ModuleList(nn.ModuleList([_Residual(64), _Residual(64), nn.Conv2d(64, 64, 1)]) for _ in widths)
+        self.narrow, self.answer = (
+            nn.Conv2d(64, 32, 3, 1, 1),
+            nn.Sequential(nn.Conv2d(32, 32, 3, 1, 1), nn.ReLU(), nn.Conv2d(32, 1, 1), nn.ReLU()),
+        )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return depth up to scale and shift."""
@@ -68,8 +76,10 @@ class Monocular(nn.Module):
             tokens = block(tokens)
             if number % 3 == 0:
                 levels.append(self.norm(tokens)[:, 1:].transpose(1, 2).unflatten(2, (self._cells, self._cells)))
-        levels = [join(resize(project(level))) for join, resize, project, level
-                  in zip(self.join, self.resize, self.project, levels)]
+        levels = [
+            join(resize(project(level)))
+            for join, resize, project, level in zip(self.join, self.resize, self.project, levels)
+        ]
         path = None
         for level, (skip, residual, out) in zip(levels[::-1], self.refine):
             if path is not None:
@@ -88,7 +98,7 @@ class _Block(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         query, key, value = self.mix(self.norms[0](tokens)).unflatten(2, (3, self._heads, -1)).permute(2, 0, 3, 1, 4)
-        attended = torch.softmax(query @ key.transpose(-1, -2) * query.shape[-1] ** -.5, -1) @ value
+        attended = torch.softmax(query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5, -1) @ value
         tokens = tokens + self.out(attended.transpose(1, 2).flatten(2))
         return tokens + self.think(self.norms[1](tokens))
 
@@ -96,15 +106,17 @@ class _Block(nn.Module):
 class _Residual(nn.Module):
     def __init__(self, width: int):
         super().__init__()
-        self.convolve = nn.Sequential(nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1), nn.ReLU(),
-                                      nn.Conv2d(width, width, 3, 1, 1))
+        self.convolve = nn.Sequential(
+            nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1), nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1)
+        )
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return features + self.convolve(features)
 
 
-def peer_speeds(model_name: str, threads: int, seconds: float, folder: Path,
-                progress: Callable[[str], None]) -> list[PeerSpeed]:
+def peer_speeds(
+    model_name: str, threads: int, seconds: float, folder: Path, progress: Callable[[str], None]
+) -> list[PeerSpeed]:
     """Time peers beside a model in flight; seconds: for each, at least. folder: for their ONNX files."""
     torch.manual_seed(0)
     networks = {
@@ -120,8 +132,10 @@ def peer_speeds(model_name: str, threads: int, seconds: float, folder: Path,
         contenders.append(Contender(name, threads, call))
     medians = [float(np.median(times)) for times in taken_in_turns(contenders, seconds, progress)]
     sizes = [model.input_size(images), *(tuple(example.shape[:1:-1]) for _, example in networks.values())]
-    return [PeerSpeed(contender.name, size, round(median, 2), round(median / medians[0], 3))
-            for contender, size, median in zip(contenders, sizes, medians)]
+    return [
+        PeerSpeed(contender.name, size, round(median, 2), round(median / medians[0], 3))
+        for contender, size, median in zip(contenders, sizes, medians)
+    ]
 
 
 def _in_onnx_runtime(network: nn.Module, example: torch.Tensor, path: Path, threads: int) -> Callable[[], object]:

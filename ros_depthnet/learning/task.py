@@ -45,15 +45,11 @@ class Task(Protocol):
     def build(self) -> torch.nn.Module:
         """Return the untrained network."""
 
-    def draw(
-        self, flights: RenderedFlights, stage: Stage, rng: np.random.Generator
-    ) -> dict[str, torch.Tensor]:
+    def draw(self, flights: RenderedFlights, stage: Stage, rng: np.random.Generator) -> dict[str, torch.Tensor]:
         """Return a batch of samples."""
 
     def loss_terms(self, network: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return the terms whose sum is the loss."""
 
-    def validate(
-        self, network: torch.nn.Module, flights: RenderedFlights, crop: tuple[int, int]
-    ) -> dict[str, float]:
+    def validate(self, network: torch.nn.Module, flights: RenderedFlights, crop: tuple[int, int]) -> dict[str, float]:
         """Return scores on fixed samples."""

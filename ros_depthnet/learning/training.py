@@ -124,9 +124,7 @@ def train(
     if torch.device(device).type == 'cpu':
         keep_freed_memory()
     network = recipe.task.build().to(device, memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
+    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     first, spent, before = 0, 0.0, {}
     checkpoint = folder / 'last.pt'
     if checkpoint.exists():

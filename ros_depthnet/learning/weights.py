@@ -31,9 +31,7 @@ def restore(network: torch.nn.Module, checkpoint: Path, device='cpu') -> dict:
     except FileNotFoundError:
         raise
     except Exception as error:  # what unpickling raises of damaged bytes has no common base
-        raise ValueError(
-            f'{checkpoint} is damaged, or no checkpoint of the network of this recipe.'
-        ) from error
+        raise ValueError(f'{checkpoint} is damaged, or no checkpoint of the network of this recipe.') from error
     return state
 
 

@@ -29,8 +29,10 @@ _HEARTBEAT = 0.5  # seconds
 def check_autopilot(settings: SimpleNamespace) -> None:
     """Raise ValueError with a sentence when PX4's messages are demanded but not installed."""
     if settings.autopilot == 'px4' and Px4ObstacleDistance is None:
-        raise ValueError('autopilot is px4, but px4_msgs is not installed: build it in the workspace, '
-                         "from the branch of your PX4's release, or set autopilot to mavros or none.")
+        raise ValueError(
+            'autopilot is px4, but px4_msgs is not installed: build it in the workspace, '
+            "from the branch of your PX4's release, or set autopilot to mavros or none."
+        )
 
 
 class AutopilotLink:
@@ -73,10 +75,14 @@ class AutopilotLink:
         """Complain of distances that PX4 will take for forgotten: it counts their age from the image's stamp."""
         age_s = (self._node.get_clock().now().nanoseconds - to_ns(stamp)) / NANOSECONDS
         if not 0 <= age_s <= FRESH_S:
-            self._node.health.complain('autopilot', Complaint.error(
-                f'PX4 ignores the distances: their images are {age_s:.2f} s old, and {FRESH_S:.1f} s are allowed; '
-                'stamp images with the clock of this computer, or take a faster model (parallaxnet_small) or a '
-                'smaller input_width.'))
+            self._node.health.complain(
+                'autopilot',
+                Complaint.error(
+                    f'PX4 ignores the distances: their images are {age_s:.2f} s old, and {FRESH_S:.1f} s are allowed; '
+                    'stamp images with the clock of this computer, or take a faster model (parallaxnet_small) or a '
+                    'smaller input_width.'
+                ),
+            )
 
     def start(self) -> None:
         """Begin with the heartbeat."""
@@ -93,7 +99,8 @@ class AutopilotLink:
     def _advertise_status(self) -> None:
         if CompanionProcessStatus is None:
             self._node.get_logger().warning(
-                'The autopilot gets distances but no heartbeat, as mavros_msgs is not installed.')
+                'The autopilot gets distances but no heartbeat, as mavros_msgs is not installed.'
+            )
         else:
             self._status = self._node.advertise(topics.COMPANION_STATUS, CompanionProcessStatus)
 

@@ -35,9 +35,7 @@ class Odometer:
     T_odom_cam: np.ndarray
 
 
-def flight_events(
-    frames: Iterable[tuple[Frame, np.ndarray | None]], odometry: Iterable[Odometer]
-) -> Iterator[Event]:
+def flight_events(frames: Iterable[tuple[Frame, np.ndarray | None]], odometry: Iterable[Odometer]) -> Iterator[Event]:
     """
     Return the messages of a flight in the order of time, of frames with their depth (H, W) where it is known.
 

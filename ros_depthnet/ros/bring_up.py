@@ -15,7 +15,7 @@ from ros_depthnet.resources import share_path
 from ros_depthnet.ros.parameters import TABLES, Parameter
 
 NODES = ('depth_node', 'cloud_node', 'obstacle_node')
-_DOWNWARD_RPY = (math.pi, 0.0, -math.pi / 2)   # the image's upper edge ahead
+_DOWNWARD_RPY = (math.pi, 0.0, -math.pi / 2)  # the image's upper edge ahead
 _SWITCH = ('true', 'false')
 _RECORDED_TOO = ('/tf', '/tf_static', '/diagnostics', '/rosout', '/parameter_events')
 
@@ -39,18 +39,26 @@ _PRESETTABLE = {
     'image': ('image_raw', 'Topic of the images; of the compressed ones it is this with /compressed.'),
     'camera_info': ('camera_info', 'Topic of the calibration.'),
     'odom': ('odom', 'Topic of the poses, whichever of the types of message that tell one is on it.'),
-    'mounting': ('', 'Where the camera sits: tf, forward or down (at the origin of the body), or "x y z roll pitch '
-                     'yaw" of its optical frame in the body, metres and radians. Empty: tf where it knows, else the '
-                     'parameters camera_xyz and camera_rpy.'),
+    'mounting': (
+        '',
+        'Where the camera sits: tf, forward or down (at the origin of the body), or "x y z roll pitch '
+        'yaw" of its optical frame in the body, metres and radians. Empty: tf where it knows, else the '
+        'parameters camera_xyz and camera_rpy.',
+    ),
     'fixed_frame': ('odom', 'Frame that RViz shows everything in, the one of the poses.'),
     'use_sim_time': ('', 'Take the time from /clock: true or false. Empty: only with a bag.'),
     'model': ('', 'A shipped model by name, or the path of an .onnx file. Empty: the parameter model.'),
     'provider': ('', 'What runs the model: auto, cpu, cuda, tensorrt or openvino. Empty: the parameter provider.'),
     'image_transport': ('', 'Take raw or compressed images. Empty: the parameter image_transport.'),
-    'cloud_frame': ('', 'Frame of the cloud: odom, or camera, from where mapping casts its rays. Empty: the parameter '
-                        'output_frame of cloud_node.'),
-    'broadcast_tf': ('', 'Tell tf where body and camera are, where nobody else does: true or false. Empty: the '
-                         'parameter broadcast_tf.'),
+    'cloud_frame': (
+        '',
+        'Frame of the cloud: odom, or camera, from where mapping casts its rays. Empty: the parameter '
+        'output_frame of cloud_node.',
+    ),
+    'broadcast_tf': (
+        '',
+        'Tell tf where body and camera are, where nobody else does: true or false. Empty: the parameter broadcast_tf.',
+    ),
     'autopilot': ('', 'Who is told of obstacles: none, mavros or px4. Empty: the parameter autopilot.'),
 }
 
@@ -58,22 +66,37 @@ _PRESETTABLE = {
 def arguments(defaults: Mapping[str, str] = MappingProxyType({})) -> tuple[Argument, ...]:
     """Return the arguments of the launch files, some with other defaults than uav.launch.py has."""
     listed = ', '.join(presets())
-    return tuple(replace(argument, default=defaults.get(argument.name, argument.default)) for argument in (
-        Argument('preset', '', f'Topics and settings for what you fly: {listed}, or the path of a YAML file like those '
-                               'in config/presets. It goes before params_file, and arguments go before it.'),
-        *(Argument(name, '', f"{description} [default: {default}, or the preset's]" if default else description)
-          for name, (default, description) in _PRESETTABLE.items()),
-        Argument('namespace', '', 'Namespace of all nodes and topics.'),
-        Argument('params_file', '', 'Parameters of the nodes, as in config/uav.yaml. Empty: the defaults.'),
-        Argument('bag', '', 'Recorded flight to play, a rosbag2 or a posed-sequence folder; its end ends everything.'),
-        Argument('rate', '1.0', 'Speed of the recorded flight.'),
-        Argument('loop', 'false', 'Play the recorded flight again and again.', _SWITCH),
-        Argument('record', '', 'New folder to record into what a bug report and `depthnet adapt` need.'),
-        Argument('one_process', 'false', 'Run depth, cloud and obstacles in one process, without copies between them.',
-                 _SWITCH),
-        Argument('rviz', 'false', 'Show everything in RViz.', _SWITCH),
-        Argument('log_level', 'info', 'What the nodes log.', ('debug', 'info', 'warn', 'error', 'fatal')),
-    ))
+    return tuple(
+        replace(argument, default=defaults.get(argument.name, argument.default))
+        for argument in (
+            Argument(
+                'preset',
+                '',
+                f'Topics and settings for what you fly: {listed}, or the path of a YAML file like those '
+                'in config/presets. It goes before params_file, and arguments go before it.',
+            ),
+            *(
+                Argument(name, '', f"{description} [default: {default}, or the preset's]" if default else description)
+                for name, (default, description) in _PRESETTABLE.items()
+            ),
+            Argument('namespace', '', 'Namespace of all nodes and topics.'),
+            Argument('params_file', '', 'Parameters of the nodes, as in config/uav.yaml. Empty: the defaults.'),
+            Argument(
+                'bag', '', 'Recorded flight to play, a rosbag2 or a posed-sequence folder; its end ends everything.'
+            ),
+            Argument('rate', '1.0', 'Speed of the recorded flight.'),
+            Argument('loop', 'false', 'Play the recorded flight again and again.', _SWITCH),
+            Argument('record', '', 'New folder to record into what a bug report and `depthnet adapt` need.'),
+            Argument(
+                'one_process',
+                'false',
+                'Run depth, cloud and obstacles in one process, without copies between them.',
+                _SWITCH,
+            ),
+            Argument('rviz', 'false', 'Show everything in RViz.', _SWITCH),
+            Argument('log_level', 'info', 'What the nodes log.', ('debug', 'info', 'warn', 'error', 'fatal')),
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -103,9 +126,16 @@ def bring_up(given: Mapping[str, str]) -> BringUp:
         if given[name] and not Path(given[name]).expanduser().exists():
             raise ValueError(f'There is no {name} {given[name]}.')
     return BringUp(
-        ((IMAGE.name, told['image']), (COMPRESSED.name, f'{told["image"]}/compressed'),
-         (CAMERA_INFO.name, told['camera_info']), (ODOM.name, told['odom'])),
-        parameters, told['fixed_frame'], sim_time)
+        (
+            (IMAGE.name, told['image']),
+            (COMPRESSED.name, f'{told["image"]}/compressed'),
+            (CAMERA_INFO.name, told['camera_info']),
+            (ODOM.name, told['odom']),
+        ),
+        parameters,
+        told['fixed_frame'],
+        sim_time,
+    )
 
 
 def recorder(given: Mapping[str, str], plan: BringUp, distribution: str) -> list[str]:
@@ -119,8 +149,10 @@ def recorder(given: Mapping[str, str], plan: BringUp, distribution: str) -> list
     topics = dict(plan.remappings)
     compressed = plan.parameters['depth_node'].get('image_transport') == 'compressed'
     image = topics[(COMPRESSED if compressed else IMAGE).name]
-    taken = [f'/{given["namespace"]}/{name}'.replace('//', '/') if not name.startswith('/') else name
-             for name in (image, topics[CAMERA_INFO.name], topics[ODOM.name])]
+    taken = [
+        f'/{given["namespace"]}/{name}'.replace('//', '/') if not name.startswith('/') else name
+        for name in (image, topics[CAMERA_INFO.name], topics[ODOM.name])
+    ]
     # Humble takes topics by position only, later distributions by option; by position they warn.
     by_option = [] if distribution == 'humble' else ['--topics']
     return ['ros2', 'bag', 'record', '-o', given['record'], *by_option, *taken, *_RECORDED_TOO]
@@ -139,10 +171,14 @@ def read_preset(name: str) -> dict:
         raise ValueError(f'The preset {path} must be lines of "name: value", as those in config/presets are.')
     for name in preset:
         if name not in _PRESETTABLE and name not in _parameters():
-            raise ValueError(f'The preset {path} sets {name}, which is neither an argument nor a parameter'
-                             f'{_meant(str(name), _PRESETTABLE, _parameters())}.')
-    return {name: str(value).lower() if isinstance(value, bool) and name in _PRESETTABLE else value
-            for name, value in preset.items()}
+            raise ValueError(
+                f'The preset {path} sets {name}, which is neither an argument nor a parameter'
+                f'{_meant(str(name), _PRESETTABLE, _parameters())}.'
+            )
+    return {
+        name: str(value).lower() if isinstance(value, bool) and name in _PRESETTABLE else value
+        for name, value in preset.items()
+    }
 
 
 def unknown_arguments(argv: Iterable[str], known: Iterable[Argument]) -> list[str]:
@@ -167,8 +203,11 @@ def _mounting(told: str) -> dict:
 
 def _of_node(node: str, values: Mapping[str, object]) -> dict:
     """Return the values that are parameters of a node, as those declare them."""
-    return {parameter.name: parameter.checked(values[parameter.name])
-            for parameter in TABLES[node] if parameter.name in values}
+    return {
+        parameter.name: parameter.checked(values[parameter.name])
+        for parameter in TABLES[node]
+        if parameter.name in values
+    }
 
 
 def _replay(given: Mapping[str, str]) -> dict:

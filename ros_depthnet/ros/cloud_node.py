@@ -1,4 +1,5 @@
 """The node that turns depth, from depth_node or anybody else, into a point cloud."""
+
 import sys
 from types import SimpleNamespace
 

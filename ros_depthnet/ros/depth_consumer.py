@@ -1,4 +1,5 @@
 """What cloud_node and obstacle_node share: anybody's depth, what belongs to it, and the camera's pose."""
+
 import time
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -25,8 +26,13 @@ from ros_depthnet.ros.synchroniser import Synchroniser
 
 _PERIOD = 0.05  # seconds between looks at which depth has waited too long
 DEPTH_TYPES = {
-    topics.DEPTH: Image, topics.DEPTH_CAMERA_INFO: CameraInfo, topics.DEVIATION: Image, topics.DEPTH_RGB: Image,
-    topics.DEPTH_CAMERA_POSE: PoseStamped, topics.DEPTH_BODY_POSE: Odometry}
+    topics.DEPTH: Image,
+    topics.DEPTH_CAMERA_INFO: CameraInfo,
+    topics.DEVIATION: Image,
+    topics.DEPTH_RGB: Image,
+    topics.DEPTH_CAMERA_POSE: PoseStamped,
+    topics.DEPTH_BODY_POSE: Odometry,
+}
 """What depth_node publishes for each depth image, and the classes of the messages."""
 
 
@@ -77,15 +83,22 @@ class DepthConsumer(ProcessingNode):
             self.inputs.append(self._link.subscribe(self._on_frame))
             return
         in_odom = self.settings.output_frame == 'odom'
-        optional = (topics.DEVIATION, *((topics.DEPTH_RGB,) if self.wants_rgb else ()),
-                    *(topics.DEPTH_POSES if in_odom else ()))
+        optional = (
+            topics.DEVIATION,
+            *((topics.DEPTH_RGB,) if self.wants_rgb else ()),
+            *(topics.DEPTH_POSES if in_odom else ()),
+        )
         self._synchroniser = Synchroniser(topics.DEPTH, self._required, self._on_complete_set, self._on_incomplete)
         self._depth_inputs = {}
         for topic in (topics.DEPTH, topics.DEPTH_CAMERA_INFO, *optional):
             profile = qos.IMAGES if DEPTH_TYPES[topic] is Image else qos.SMALL_MESSAGES
             self._depth_inputs[topic] = self.subscribe(
-                topic, DEPTH_TYPES[topic], lambda message, topic=topic: self._on_message(topic, message), profile,
-                optional=topic in optional)
+                topic,
+                DEPTH_TYPES[topic],
+                lambda message, topic=topic: self._on_message(topic, message),
+                profile,
+                optional=topic in optional,
+            )
         self._poses = CameraPoses(options, self._mounting) if in_odom else None
         if in_odom:
             self.subscribe_poses(self._on_pose, optional=True)
@@ -119,15 +132,15 @@ class DepthConsumer(ProcessingNode):
         self._work(_Job(time.monotonic(), frame, frame.pose if self.settings.output_frame == 'odom' else None))
 
     def _required(self) -> list[topics.Topic]:
-        return [topic for topic, source in self._depth_inputs.items()
-                if not source.optional or source.has_publisher]
+        return [topic for topic, source in self._depth_inputs.items() if not source.optional or source.has_publisher]
 
     def _on_message(self, topic: topics.Topic, message) -> None:
         self._synchroniser.add(topic, to_ns(message.header.stamp), message)
 
     def _on_incomplete(self, missing: list[topics.Topic]) -> None:
-        self.health.refused(Refusal(Drop.UNMATCHED, {
-            'missing': ', '.join(self._depth_inputs[topic].topic for topic in missing)}))
+        self.health.refused(
+            Refusal(Drop.UNMATCHED, {'missing': ', '.join(self._depth_inputs[topic].topic for topic in missing)})
+        )
 
     def _on_complete_set(self, stamp_ns: int, messages: dict) -> None:
         now = time.monotonic()
@@ -169,8 +182,10 @@ def frame_of(messages: dict, pose: CameraPose | None) -> DepthFrame:
     images = {topics.DEPTH: depth_hw, topics.DEVIATION: deviation_hw, topics.DEPTH_RGB: rgb}
     for topic, image in images.items():
         if image is not None and image.shape[:2] != (camera.height, camera.width):
-            raise BadImage(f'{topic.name} has {image.shape[1]} x {image.shape[0]} pixels, but '
-                           f'{topics.DEPTH_CAMERA_INFO.name} says {camera.width} x {camera.height}.')
+            raise BadImage(
+                f'{topic.name} has {image.shape[1]} x {image.shape[0]} pixels, but '
+                f'{topics.DEPTH_CAMERA_INFO.name} says {camera.width} x {camera.height}.'
+            )
     return DepthFrame(messages[topics.DEPTH].header, depth_hw, deviation_hw, rgb, camera, pose)
 
 

@@ -55,9 +55,7 @@ class DepthNode(ProcessingNode):
     def configure(self) -> None:
         """Load and warm the model, and advertise."""
         settings = self.settings
-        self.get_logger().info(
-            f'Loading the model {settings.model}; with TensorRT the first time takes minutes.'
-        )
+        self.get_logger().info(f'Loading the model {settings.model}; with TensorRT the first time takes minutes.')
         self._model = load_model(
             settings.model,
             settings.provider,
@@ -84,8 +82,7 @@ class DepthNode(ProcessingNode):
         self._camera_pose = self.advertise(topics.DEPTH_CAMERA_POSE, PoseStamped)
         self._body_pose = self.advertise(topics.DEPTH_BODY_POSE, Odometry)
         self._depth_coloured = PictureOutput(self, topics.DEPTH_COLOURED, topics.DEPTH_COLOURED_COMPRESSED)
-        self._deviation_coloured = PictureOutput(
-            self, topics.DEVIATION_COLOURED, topics.DEVIATION_COLOURED_COMPRESSED)
+        self._deviation_coloured = PictureOutput(self, topics.DEVIATION_COLOURED, topics.DEVIATION_COLOURED_COMPRESSED)
         self._path = self.advertise(topics.PATH, Path)
         if self._link:
             self.link_to(self._link)
@@ -105,8 +102,7 @@ class DepthNode(ProcessingNode):
         self._intake = Intake(options, self._mounting, images.topic)
         if self._camera_info is not None:
             self._settle(self._intake.camera_info(self._camera_info))
-        self.subscribe(topics.CAMERA_INFO, CameraInfo, self._on_camera_info, qos.SMALL_MESSAGES,
-                       once=True)
+        self.subscribe(topics.CAMERA_INFO, CameraInfo, self._on_camera_info, qos.SMALL_MESSAGES, once=True)
         self.also_latched(topics.CAMERA_INFO, CameraInfo, self._on_camera_info)
         self.subscribe_poses(self._on_pose)
         self._timer = self.create_timer(_PERIOD, self._expire, clock=self.steady_clock)
@@ -143,8 +139,9 @@ class DepthNode(ProcessingNode):
 
     def process(self, arrival: Arrival) -> None:
         """Estimate depth for one image and publish it; keep those passed over as its possible partners."""
-        while self._passed_over and (self._passed_over[0].epoch < arrival.epoch
-                                     or self._passed_over[0].stamp_ns < arrival.stamp_ns):
+        while self._passed_over and (
+            self._passed_over[0].epoch < arrival.epoch or self._passed_over[0].stamp_ns < arrival.stamp_ns
+        ):
             held = self._passed_over.popleft()
             if held.epoch == arrival.epoch:
                 self._hold(held)
@@ -213,8 +210,9 @@ class DepthNode(ProcessingNode):
 
     def _publish(self, estimate: Estimate, header: Header, pose: CameraPose) -> None:
         if self._link:
-            self._link.publish(DepthFrame(header, estimate.depth_hw, estimate.deviation_hw, estimate.image,
-                                          estimate.camera, pose))
+            self._link.publish(
+                DepthFrame(header, estimate.depth_hw, estimate.deviation_hw, estimate.image, estimate.camera, pose)
+            )
         if self._depth.wanted:
             self._depth.publish(from_depth(estimate.depth_hw, header, self.settings.depth_encoding))
         if self._deviation.wanted:
@@ -223,10 +221,8 @@ class DepthNode(ProcessingNode):
             self._depth_rgb.publish(from_rgb(estimate.image, header))
         if self._moving.wanted and estimate.moving_hw is not None:
             self._moving.publish(from_probability(estimate.moving_hw, header))
-        self._depth_coloured.publish(
-            header, lambda: depth_picture(estimate.depth_hw, *self.settings.colour_range))
-        self._deviation_coloured.publish(
-            header, lambda: deviation_picture(estimate.deviation_hw, estimate.depth_hw))
+        self._depth_coloured.publish(header, lambda: depth_picture(estimate.depth_hw, *self.settings.colour_range))
+        self._deviation_coloured.publish(header, lambda: deviation_picture(estimate.deviation_hw, estimate.depth_hw))
         self._depth_camera_info.publish(from_camera(estimate.camera, header))
         in_odom = Header(stamp=header.stamp, frame_id=pose.odom_frame)
         self._camera_pose.publish(PoseStamped(header=in_odom, pose=from_pose(pose.T_odom_cam)))

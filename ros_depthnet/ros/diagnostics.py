@@ -11,9 +11,7 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from ros_depthnet.core.reasons import Drop, Refusal
 from ros_depthnet.core.recent import Recent
 
-_REPEAT = (
-    5.0  # seconds before the same kind of complaint is logged again, and for which one stays in diagnostics
-)
+_REPEAT = 5.0  # seconds before the same kind of complaint is logged again, and for which one stays in diagnostics
 
 
 @dataclass(frozen=True)
@@ -103,8 +101,7 @@ class Health:
         """Forget the failure."""
         self._fault = None
 
-    def status(self, name: str, state: str, facts: dict[str, str],
-               standing: list[Complaint]) -> DiagnosticStatus:
+    def status(self, name: str, state: str, facts: dict[str, str], standing: list[Complaint]) -> DiagnosticStatus:
         """Return all that is known, with `facts` and `standing` complaints of this moment."""
         now = time.monotonic()
         with self._lock:
@@ -115,14 +112,23 @@ class Health:
         complaints = ([self._fault] if self._fault else []) + standing + recent
         sentences = dict.fromkeys(complaint.sentence for complaint in complaints)
         values = {
-            'state': state, 'published': published, 'rate_hz': f'{rate:.2f}', 'latency_ms_p50': f'{p50:.1f}',
-            'latency_ms_p95': f'{p95:.1f}', **self.facts, **facts,
+            'state': state,
+            'published': published,
+            'rate_hz': f'{rate:.2f}',
+            'latency_ms_p50': f'{p50:.1f}',
+            'latency_ms_p95': f'{p95:.1f}',
+            **self.facts,
+            **facts,
             **{f'dropped/{reason}': count for reason, count in drops},
-            **{f'no_partner/{reason}': count for reason, count in notes}}
+            **{f'no_partner/{reason}': count for reason, count in notes},
+        }
         return DiagnosticStatus(
-            name=name, hardware_id='ros_depthnet', message=' '.join(sentences) or f'{state}, {rate:.1f} Hz',
+            name=name,
+            hardware_id='ros_depthnet',
+            message=' '.join(sentences) or f'{state}, {rate:.1f} Hz',
             level=max((complaint.level for complaint in complaints), default=DiagnosticStatus.OK),
-            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
 
 
 def array_of(status: DiagnosticStatus, stamp) -> DiagnosticArray:

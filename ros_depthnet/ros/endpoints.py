@@ -28,8 +28,16 @@ _GONE = (rclpy_implementation.RCLError, rclpy_implementation.InvalidHandle)
 class Input:
     """A subscription with overridable QoS that can say what is wrong with it."""
 
-    def __init__(self, node: LifecycleNode, topic: Topic, message_type: type, callback: Callable,
-                 profile: QoSProfile, optional: bool = False, once: bool = False):
+    def __init__(
+        self,
+        node: LifecycleNode,
+        topic: Topic,
+        message_type: type,
+        callback: Callable,
+        profile: QoSProfile,
+        optional: bool = False,
+        once: bool = False,
+    ):
         """Subscribe; an optional input is not missed while nobody publishes it, nor one that came `once`."""
         self._node, self._callback = node, callback
         self._topic, self._profile = topic, profile
@@ -75,14 +83,13 @@ class Input:
         if self._mismatch:
             return Complaint.error(
                 f'Nothing arrives on {self.topic}: its publisher offers another {self._mismatch} than this '
-                f'node asks for; set qos_overrides.{self.topic}.subscription.{self._mismatch} to its own.')
+                f'node asks for; set qos_overrides.{self.topic}.subscription.{self._mismatch} to its own.'
+            )
         if not self.has_publisher and self.optional:
             return None
         if not self.has_publisher:
             return Complaint.warning(f'Nobody publishes {self.topic}: start its source, {self._or_remap()}.')
-        return Complaint.warning(
-            f'No message on {self.topic} for {silence:.0f} s, though it has a publisher.'
-        )
+        return Complaint.warning(f'No message on {self.topic} for {silence:.0f} s, though it has a publisher.')
 
     def close(self) -> None:
         """Unsubscribe."""
@@ -91,8 +98,12 @@ class Input:
     def _or_remap(self) -> str:
         """Say where the drone's images, calibration or poses may be instead, as after a wrong preset."""
         kinds = {self._topic.type, *self._topic.others}
-        found = [name for name, types in self._node.get_topic_names_and_types() if kinds & {*types}
-                 and any(info.node_name not in _OURS for info in self._node.get_publishers_info_by_topic(name))]
+        found = [
+            name
+            for name, types in self._node.get_topic_names_and_types()
+            if kinds & {*types}
+            and any(info.node_name not in _OURS for info in self._node.get_publishers_info_by_topic(name))
+        ]
         if self._topic not in NODES['depth_node'].subscribes or not found:
             return 'or remap the topic'
         return f'or remap {self._topic.name}, to {" or ".join(found[:_MOST_NAMED])} for one'
@@ -117,7 +128,8 @@ class LatchedInput:
         """Subscribe."""
         self._node = node
         self._subscription = node.create_subscription(
-            message_type, topic.name, callback, qos.LATCHED, event_callbacks=UNHEARD)
+            message_type, topic.name, callback, qos.LATCHED, event_callbacks=UNHEARD
+        )
 
     def complaint(self, timeout: float) -> None:
         """Complain of nothing: what has not been kept may still come by the first subscription."""
@@ -130,9 +142,7 @@ class LatchedInput:
 class Output:
     """A publisher with overridable QoS that knows whether anybody listens."""
 
-    def __init__(
-        self, node: LifecycleNode, topic: Topic, message_type: type, profile: QoSProfile = qos.OUTPUT
-    ):
+    def __init__(self, node: LifecycleNode, topic: Topic, message_type: type, profile: QoSProfile = qos.OUTPUT):
         """Advertise."""
         self._node = node
         self._publisher = node.create_lifecycle_publisher(

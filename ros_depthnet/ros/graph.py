@@ -13,13 +13,13 @@ from ros_depthnet.flight.messages.pose import READERS
 from ros_depthnet.flight.transforms import TRANSFORMS
 from ros_depthnet.ros.topics import CAMERA_INFO, COMPRESSED, IMAGE, NODES, ODOM, TF, TF_STATIC, Topic
 
-Spin = Callable[[Callable[[], bool], float], bool]   # until a condition holds, at most so many seconds; whether it does
+Spin = Callable[[Callable[[], bool], float], bool]  # until a condition holds, at most so many seconds; whether it does
 
-_MAKERS = ('depth_node', 'cloud_node', 'obstacle_node')   # what they publish is no input
-_ANSWER_LIMIT = 3.0   # seconds
+_MAKERS = ('depth_node', 'cloud_node', 'obstacle_node')  # what they publish is no input
+_ANSWER_LIMIT = 3.0  # seconds
 # Names of nodes come by another way than their endpoints, later or, now and then, not at all.
 _NAMELESS = ('_NODE_NAME_UNKNOWN_', '_CREATED_BY_BARE_DDS_APP_')
-_PARTICIPANT = 12     # the bytes of an endpoint's id that are its participant's
+_PARTICIPANT = 12  # the bytes of an endpoint's id that are its participant's
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,28 @@ class _Part:
     advice: str
 
 
-_PARTS = (_Part(IMAGE, (IMAGE.type, COMPRESSED.type), 'image', "start the camera's driver"),
-          _Part(CAMERA_INFO, (CAMERA_INFO.type,), 'camera_info',
-                "have the camera's driver publish its calibration; without one there is no metric depth"),
-          _Part(ODOM, tuple(READERS), 'odom', 'start the odometry'))
+_PARTS = (
+    _Part(IMAGE, (IMAGE.type, COMPRESSED.type), 'image', "start the camera's driver"),
+    _Part(
+        CAMERA_INFO,
+        (CAMERA_INFO.type,),
+        'camera_info',
+        "have the camera's driver publish its calibration; without one there is no metric depth",
+    ),
+    _Part(ODOM, tuple(READERS), 'odom', 'start the odometry'),
+)
 _FROM_TF = _Part(TF, (TRANSFORMS,), '', 'start what publishes tf')
 
 
 def depth_nodes(node: Node, namespace: str) -> list[str]:
     """Return the full names of the depth nodes in a namespace."""
-    return sorted({f'{space.rstrip("/")}/{name}' for name, space in node.get_node_names_and_namespaces()
-                   if name == 'depth_node' and f'{space.rstrip("/")}/'.startswith(f'{namespace.rstrip("/")}/')})
+    return sorted(
+        {
+            f'{space.rstrip("/")}/{name}'
+            for name, space in node.get_node_names_and_namespaces()
+            if name == 'depth_node' and f'{space.rstrip("/")}/'.startswith(f'{namespace.rstrip("/")}/')
+        }
+    )
 
 
 def parameters_of(node: Node, other: str, names: Iterable[str], spin: Spin) -> dict[str, object]:
@@ -71,8 +82,9 @@ def parameters_of(node: Node, other: str, names: Iterable[str], spin: Spin) -> d
         node.destroy_client(client)
 
 
-def find_sources(node: Node, wanted: Mapping[Topic, str], taker: str | None, from_tf: bool,
-                 namespace: str) -> tuple[dict[Topic, Source], list[Complaint]]:
+def find_sources(
+    node: Node, wanted: Mapping[Topic, str], taker: str | None, from_tf: bool, namespace: str
+) -> tuple[dict[Topic, Source], list[Complaint]]:
     """
     Return which topics play the parts of images, calibration and poses, and what is wrong with that.
 
@@ -86,8 +98,12 @@ def find_sources(node: Node, wanted: Mapping[Topic, str], taker: str | None, fro
         name = wanted.get(part.topic, '')
         if not name and part is not _FROM_TF:
             name = next((topic for topic, kinds in taken.items() if kinds & {*part.kinds}), '')
-        candidates = [Source(part.topic, topic, kind) for kind in part.kinds
-                      for topic, kinds in published.items() if kind in kinds]
+        candidates = [
+            Source(part.topic, topic, kind)
+            for kind in part.kinds
+            for topic, kinds in published.items()
+            if kind in kinds
+        ]
         source, complaint = _choose(part, name, candidates)
         if source:
             sources[part.topic] = source
@@ -111,12 +127,18 @@ def mismatches(node: Node, topics: Iterable[str]) -> list[Complaint]:
                 checks = [qos_check_compatible(publisher.qos_profile, profile) for profile in profiles]
                 if all(compatibility == QoSCompatibility.ERROR for compatibility, _ in checks):
                     reason = checks[0][1].replace('ERROR: ', '').rstrip(';').replace(';', ', ').lower()
-                    override = (f', or set qos_overrides.{topic}.subscription of {listener} to what it does offer'
-                                if name in NODES else '')
-                    complaints.append(Complaint(
-                        f'{listener} hears nothing of {publisher.node_name} on {topic}, as their quality of '
-                        f'service does not match ({reason}): '
-                        f'have {publisher.node_name} offer what is asked for{override}.'))
+                    override = (
+                        f', or set qos_overrides.{topic}.subscription of {listener} to what it does offer'
+                        if name in NODES
+                        else ''
+                    )
+                    complaints.append(
+                        Complaint(
+                            f'{listener} hears nothing of {publisher.node_name} on {topic}, as their quality of '
+                            f'service does not match ({reason}): '
+                            f'have {publisher.node_name} offer what is asked for{override}.'
+                        )
+                    )
     return complaints
 
 
@@ -144,15 +166,21 @@ def _choose(part: _Part, wanted: str, candidates: list[Source]) -> tuple[Source 
     if wanted:
         advice = part.advice
         if names:
-            advice = (f'remap {part.topic.name} to {" or ".join(names)} (launch argument {part.argument}:={names[0]}), '
-                      'or start what shall publish it')
-        return (candidates[0] if len(names) == 1 else None,
-                f'Nobody publishes {wanted} with a type that will do: {advice}.')
+            advice = (
+                f'remap {part.topic.name} to {" or ".join(names)} (launch argument {part.argument}:={names[0]}), '
+                'or start what shall publish it'
+            )
+        return (
+            candidates[0] if len(names) == 1 else None,
+            f'Nobody publishes {wanted} with a type that will do: {advice}.',
+        )
     if not candidates:
         return None, f'Nobody publishes {" or ".join(part.kinds)}: {part.advice}.'
     best = [source for source in candidates if source.kind == candidates[0].kind]
     usual = [source for source in best if source.name.endswith(f'/{part.topic.name.lstrip("/")}')]
     if len(usual) == 1 or len(best) == 1:
         return (usual or best)[0], ''
-    return None, (f'Several topics carry {best[0].kind} ({", ".join(source.name for source in best)}): name one with '
-                  f'--{part.argument.replace("_", "-")}.')
+    return None, (
+        f'Several topics carry {best[0].kind} ({", ".join(source.name for source in best)}): name one with '
+        f'--{part.argument.replace("_", "-")}.'
+    )

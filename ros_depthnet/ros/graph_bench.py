@@ -4,6 +4,7 @@ The speed of the nodes over DDS, by the method of ros2_benchmark.
 A camera flies past a wall and an onlooker takes the depth. First the highest rate of images of which at most a
 twentieth gets no depth is looked for, then latency, jitter and processor time are measured at rates that are given.
 """
+
 import itertools
 import os
 import threading
@@ -33,15 +34,15 @@ from ros_depthnet.ros.conversions.pose import from_odometry
 from ros_depthnet.ros.conversions.time import to_stamp
 from ros_depthnet.ros.processes import PROCESSING_NODES, Flight
 
-MISSING = 0.05           # share of images without depth that is let pass
-_SLOWEST, _FASTEST = 0.5, 60.0   # Hz, of the search
-_PRECISION = 1.15        # ratio of rates at which the search ends
-_LEAST_IMAGES = 20       # of a measurement: fewer show no twentieth
-_SETTLING = 1.0          # seconds at a rate before it is measured
-_STRAGGLERS = 1.5        # seconds after which depth counts as missing
+MISSING = 0.05  # share of images without depth that is let pass
+_SLOWEST, _FASTEST = 0.5, 60.0  # Hz, of the search
+_PRECISION = 1.15  # ratio of rates at which the search ends
+_LEAST_IMAGES = 20  # of a measurement: fewer show no twentieth
+_SETTLING = 1.0  # seconds at a rate before it is measured
+_STRAGGLERS = 1.5  # seconds after which depth counts as missing
 _ODOMETRY_HZ = 100.0
-_WAY = 60.0              # pixels a second that the wall passes
-_PATIENCE = 90.0         # seconds for the first depth
+_WAY = 60.0  # pixels a second that the wall passes
+_PATIENCE = 90.0  # seconds for the first depth
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,16 @@ class GraphSpeed:
     memory_mb: dict[str, float]
 
 
-def graph_speed(size: tuple[int, int], rates: Sequence[float], seconds: float, folder: Path,
-                progress: Callable[[str], None], parameters: Mapping[str, object] | None = None,
-                nodes: tuple[str, ...] = PROCESSING_NODES, search: bool = True) -> GraphSpeed:
+def graph_speed(
+    size: tuple[int, int],
+    rates: Sequence[float],
+    seconds: float,
+    folder: Path,
+    progress: Callable[[str], None],
+    parameters: Mapping[str, object] | None = None,
+    nodes: tuple[str, ...] = PROCESSING_NODES,
+    search: bool = True,
+) -> GraphSpeed:
     """
     Fly nodes past a wall, in processes of their own, with camera images of (width, height).
 
@@ -90,10 +98,11 @@ def graph_speed(size: tuple[int, int], rates: Sequence[float], seconds: float, f
     highest rate. Raises ProcessError.
     """
     width, height = size
-    camera = Camera(width, height, .9 * width, .9 * width, width / 2, height / 2)
+    camera = Camera(width, height, 0.9 * width, 0.9 * width, width / 2, height / 2)
     started = time.monotonic()
-    flight = Flight(None, {'depth_node': {'warm_up_size': list(size), **(parameters or {})}}, folder=folder,
-                    processing_nodes=nodes)
+    flight = Flight(
+        None, {'depth_node': {'warm_up_size': list(size), **(parameters or {})}}, folder=folder, processing_nodes=nodes
+    )
     with _Peer(camera) as peer:
         progress('Starting the nodes ...')
         with flight:
@@ -107,18 +116,20 @@ def graph_speed(size: tuple[int, int], rates: Sequence[float], seconds: float, f
             def measured(rate: float) -> Rated:
                 progress(f'{rate:.1f} images a second')
                 return _measured(peer, rate, max(seconds, _LEAST_IMAGES / rate), pids)
+
             highest = _highest(measured) if search else None
             at_rates = tuple(measured(rate) for rate in rates)
             memory = {name: round(_resident_mb(pid), 1) for name, pid in pids.items()}
-    return GraphSpeed(f'{width}x{height}', round(first, 2), highest.rate_hz if highest else 0.0, highest, at_rates,
-                      memory)
+    return GraphSpeed(
+        f'{width}x{height}', round(first, 2), highest.rate_hz if highest else 0.0, highest, at_rates, memory
+    )
 
 
 def _highest(measured: Callable[[float], Rated]) -> Rated | None:
     """Return what was measured at the highest rate that passes, by bisection of ratios."""
     slow, fast, best = _SLOWEST, _FASTEST * _PRECISION, None
     while fast / slow > _PRECISION:
-        found = measured(round((slow * fast) ** .5, 2))
+        found = measured(round((slow * fast) ** 0.5, 2))
         if found.missing <= MISSING:
             slow, best = found.rate_hz, found
         else:
@@ -139,9 +150,16 @@ def _measured(peer: '_Peer', rate: float, seconds: float, pids: Mapping[str, int
     latencies = [1e3 * (depth.arrived - sent[depth.stamp_ns]) for depth in depths]
     p50, p95 = np.percentile(latencies, (50, 95)) if latencies else (np.nan, np.nan)
     between = 1e3 * np.diff([depth.arrived for depth in depths])
-    return Rated(rate, len(sent), round(1 - len(depths) / len(sent), 3), round(len(depths) / (end - begin), 2),
-                 round(float(p50), 1), round(float(p95), 1),
-                 round(float(between.std()), 1) if len(between) else float('nan'), cpu)
+    return Rated(
+        rate,
+        len(sent),
+        round(1 - len(depths) / len(sent), 3),
+        round(len(depths) / (end - begin), 2),
+        round(float(p50), 1),
+        round(float(p95), 1),
+        round(float(between.std()), 1) if len(between) else float('nan'),
+        cpu,
+    )
 
 
 @dataclass(frozen=True)
@@ -169,7 +187,7 @@ class _Peer:
         self._odometry = node.create_publisher(Odometry, topics.ODOM.name, 10)
         node.create_subscription(Image, topics.DEPTH.name, self._on_depth, qos.reliable(10))
         for kind, topic in ((PointCloud2, topics.POINTS), (MarkerArray, topics.OBSTACLES)):
-            node.create_subscription(kind, topic.name, lambda message: None, qos.reliable(10))   # or nobody works
+            node.create_subscription(kind, topic.name, lambda message: None, qos.reliable(10))  # or nobody works
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(node)
         self._threads = [threading.Thread(target=target, daemon=True) for target in (self._listen, self._fly)]
@@ -215,7 +233,7 @@ class _Peer:
     def _publish_image(self, seconds: float) -> None:
         first = round(_WAY * seconds) % (self._texture.shape[1] // 2)
         header = self._header(seconds, 'camera')
-        image = from_rgb(np.ascontiguousarray(self._texture[:, first:first + self._camera.width]), header)
+        image = from_rgb(np.ascontiguousarray(self._texture[:, first : first + self._camera.width]), header)
         self.sent[to_ns(header.stamp)] = time.monotonic()
         self._images.publish(image)
 

@@ -36,45 +36,77 @@ def drone(name: str = 'uav') -> LaunchDescription:
 
 
 def _declared(argument: Argument) -> DeclareLaunchArgument:
-    return DeclareLaunchArgument(argument.name, default_value=argument.default, description=argument.description,
-                                 choices=argument.choices or None)
+    return DeclareLaunchArgument(
+        argument.name,
+        default_value=argument.default,
+        description=argument.description,
+        choices=argument.choices or None,
+    )
 
 
 def _ours(given: dict[str, str], plan: BringUp) -> list[Node]:
-    common = {'namespace': given['namespace'], 'remappings': plan.remappings, 'output': 'screen',
-              'ros_arguments': ['--log-level', given['log_level']]}
+    common = {
+        'namespace': given['namespace'],
+        'remappings': plan.remappings,
+        'output': 'screen',
+        'ros_arguments': ['--log-level', given['log_level']],
+    }
 
     def node(name: str, **more) -> Node:
         parameters = [given['params_file']] if given['params_file'] else []
-        return Node(package='ros_depthnet', executable=name, name=name,
-                    parameters=[*parameters, plan.parameters[name]], **common, **more)
+        return Node(
+            package='ros_depthnet',
+            executable=name,
+            name=name,
+            parameters=[*parameters, plan.parameters[name]],
+            **common,
+            **more,
+        )
 
     nodes = [_all_in_one(given, plan, common)] if given['one_process'] == 'true' else [node(name) for name in NODES]
     if given['bag']:
         nodes.append(node('replay_node', on_exit=Shutdown(reason='the recorded flight is over')))
     if given['rviz'] == 'true':
-        nodes.append(Node(
-            package=_installed('rviz2'), executable='rviz2', name='rviz2',
-            parameters=[{'use_sim_time': plan.use_sim_time}],
-            arguments=['-d', str(share_path('rviz', 'uav.rviz')), '-f', plan.fixed_frame], **common))
+        nodes.append(
+            Node(
+                package=_installed('rviz2'),
+                executable='rviz2',
+                name='rviz2',
+                parameters=[{'use_sim_time': plan.use_sim_time}],
+                arguments=['-d', str(share_path('rviz', 'uav.rviz')), '-f', plan.fixed_frame],
+                **common,
+            )
+        )
     return nodes
 
 
 def _all_in_one(given: dict[str, str], plan: BringUp, common: dict) -> Node:
     # Without a name, which all three would get; so parameters are told which node they are of.
-    told = [word for name in NODES for parameter, value in plan.parameters[name].items()
-            for word in ('-p', f'{name}:{parameter}:={yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}')]
-    return Node(package='ros_depthnet', executable='all_nodes',
-                parameters=[given['params_file']] if given['params_file'] else [],
-                **{**common, 'ros_arguments': [*common['ros_arguments'], *told]})
+    told = [
+        word
+        for name in NODES
+        for parameter, value in plan.parameters[name].items()
+        for word in ('-p', f'{name}:{parameter}:={yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}')
+    ]
+    return Node(
+        package='ros_depthnet',
+        executable='all_nodes',
+        parameters=[given['params_file']] if given['params_file'] else [],
+        **{**common, 'ros_arguments': [*common['ros_arguments'], *told]},
+    )
 
 
 def _peer(node: PeerNode, given: dict[str, str], plan: BringUp) -> Node:
     inner, _, name = node.name.rpartition('/')
     return Node(
-        package=_installed(node.package), executable=node.executable, name=name, output='screen',
-        namespace='/'.join(filter(None, (given['namespace'], inner))), remappings=list(node.remappings.items()),
-        parameters=[{'use_sim_time': plan.use_sim_time, **node.parameters}])
+        package=_installed(node.package),
+        executable=node.executable,
+        name=name,
+        output='screen',
+        namespace='/'.join(filter(None, (given['namespace'], inner))),
+        remappings=list(node.remappings.items()),
+        parameters=[{'use_sim_time': plan.use_sim_time, **node.parameters}],
+    )
 
 
 def _installed(package: str) -> str:

@@ -46,12 +46,12 @@ from ros_depthnet.ros.topics import CAMERA_INFO, CLOCK, DIAGNOSTICS, IMAGE, ODOM
 from ros_depthnet.ros.transport import enlarge_shared_memory
 from ros_depthnet.ros.worker import Worker
 
-_DISCOVERY_S, _SETTLED_S = 4.0, 1.5   # at most, and for which nothing new must appear
-_HEAD_START_S = 1.0     # that poses get before images
+_DISCOVERY_S, _SETTLED_S = 4.0, 1.5  # at most, and for which nothing new must appear
+_HEAD_START_S = 1.0  # that poses get before images
 _SLICE_S = 0.05
-_CLOCKS_APART_S = 0.7   # between images and poses: more is no latency
-_OLD_S = 5.0            # that stamps may be off the clock that others go by
-_LARGE_BYTES, _RARER = 500_000, 0.6   # what Fast DDS drops by default, and how much of it must be missing
+_CLOCKS_APART_S = 0.7  # between images and poses: more is no latency
+_OLD_S = 5.0  # that stamps may be off the clock that others go by
+_LARGE_BYTES, _RARER = 500_000, 0.6  # what Fast DDS drops by default, and how much of it must be missing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,8 +140,9 @@ class _Visit:
         self._node.create_subscription(DiagnosticArray, DIAGNOSTICS.name, self._on_diagnostics, 10)
         tf = message_class(TF.type)
         if tf:
-            self._node.create_subscription(tf, TF_STATIC.name, self._on_static, qos.ALL_LATCHED,
-                                           event_callbacks=UNHEARD)
+            self._node.create_subscription(
+                tf, TF_STATIC.name, self._on_static, qos.ALL_LATCHED, event_callbacks=UNHEARD
+            )
         self._say('Looking at the graph ...')
         sources = self._discover()
         if all(part in sources for part in (IMAGE, CAMERA_INFO)):
@@ -155,23 +156,40 @@ class _Visit:
         question, found, settled = self._question, None, time.monotonic()
         until = settled + _DISCOVERY_S
         while time.monotonic() < until and (found is None or found[1] or time.monotonic() < settled + _SETTLED_S):
-            self._spin(lambda: False, .3)
+            self._spin(lambda: False, 0.3)
             self._takers = depth_nodes(self._node, question.namespace)
-            now = find_sources(self._node, question.topics, next(iter(self._takers), None),
-                               bool(question.options.get('world_frame')), question.namespace)
+            now = find_sources(
+                self._node,
+                question.topics,
+                next(iter(self._takers), None),
+                bool(question.options.get('world_frame')),
+                question.namespace,
+            )
             if now != found:
                 found, settled = now, time.monotonic()
         if not self._others():
-            self._complaints.append(Complaint(
-                f'No other ROS node is heard: is anything running, in this domain (ROS_DOMAIN_ID is '
-                f'{os.environ.get("ROS_DOMAIN_ID", "0, the default")}), with the same RMW_IMPLEMENTATION, and does '
-                'ROS_AUTOMATIC_DISCOVERY_RANGE let it be heard?'))
+            self._complaints.append(
+                Complaint(
+                    f'No other ROS node is heard: is anything running, in this domain (ROS_DOMAIN_ID is '
+                    f'{os.environ.get("ROS_DOMAIN_ID", "0, the default")}), with the same RMW_IMPLEMENTATION, and does '
+                    'ROS_AUTOMATIC_DISCOVERY_RANGE let it be heard?'
+                )
+            )
             return {}
         told = self._told()
-        self._options = IntakeOptions(**{name: tuple(value) if isinstance(value, list) else value
-                                         for name, value in {**told, **question.options}.items()})
-        sources, complaints = find_sources(self._node, question.topics, next(iter(self._takers), None),
-                                           bool(self._options.world_frame), question.namespace)
+        self._options = IntakeOptions(
+            **{
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in {**told, **question.options}.items()
+            }
+        )
+        sources, complaints = find_sources(
+            self._node,
+            question.topics,
+            next(iter(self._takers), None),
+            bool(self._options.world_frame),
+            question.namespace,
+        )
         self._complaints += complaints
         return sources
 
@@ -181,14 +199,24 @@ class _Visit:
             self._facts['depth_node'] = 'does not run'
             return {}
         if len(self._takers) > 1:
-            self._complaints.append(Complaint(f'There are several depth nodes ({", ".join(self._takers)}); this is of '
-                                              'the first, --namespace chooses another.', grave=False))
+            self._complaints.append(
+                Complaint(
+                    f'There are several depth nodes ({", ".join(self._takers)}); this is of '
+                    'the first, --namespace chooses another.',
+                    grave=False,
+                )
+            )
         names = [each.name for each in dataclasses.fields(IntakeOptions)]
         told = parameters_of(self._node, self._takers[0], names, self._spin)
         self._facts['depth_node'] = self._takers[0]
         if not told:
-            self._complaints.append(Complaint(f'{self._takers[0]} does not tell its parameters, so the defaults are '
-                                              'taken for them: give its file with --params.', grave=False))
+            self._complaints.append(
+                Complaint(
+                    f'{self._takers[0]} does not tell its parameters, so the defaults are '
+                    'taken for them: give its file with --params.',
+                    grave=False,
+                )
+            )
         return told
 
     def _listen(self, sources: Mapping[Topic, Source]) -> None:
@@ -212,8 +240,10 @@ class _Visit:
             self._subscribe(sources[IMAGE], self._on_image, qos.sensor(10))
             until = time.monotonic() + self._question.seconds
             while (left := until - time.monotonic()) > 0:
-                self._say(f'Listening for {left:.0f} s more, {len(self._heard[IMAGE])} images so far; '
-                          'depth from motion needs motion ...')
+                self._say(
+                    f'Listening for {left:.0f} s more, {len(self._heard[IMAGE])} images so far; '
+                    'depth from motion needs motion ...'
+                )
                 self._spin(lambda: False, _SLICE_S)
                 self._settle(self._intake.expire(time.monotonic()))
         finally:
@@ -243,8 +273,9 @@ class _Visit:
 
     def _subscribe(self, source: Source, callback: Callable, *profiles) -> None:
         for profile in profiles:
-            self._node.create_subscription(message_class(source.kind), source.name, callback, profile,
-                                           event_callbacks=UNHEARD)
+            self._node.create_subscription(
+                message_class(source.kind), source.name, callback, profile, event_callbacks=UNHEARD
+            )
 
     def _on_static(self, message) -> None:
         self._static.append(message)
@@ -252,8 +283,9 @@ class _Visit:
             self._tree.add(transform)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        self._statuses.update({f'/{status.name}': status for status in message.status
-                               if status.hardware_id == 'ros_depthnet'})
+        self._statuses.update(
+            {f'/{status.name}': status for status in message.status if status.hardware_id == 'ros_depthnet'}
+        )
 
     def _on_camera_info(self, message) -> None:
         self._info = message
@@ -286,8 +318,12 @@ class _Visit:
         for part, heard in self._heard.items():
             self._facts[heard.source.name] = str(heard)
             if not len(heard):
-                self._complaints.append(Complaint(f'Nothing came on {heard.source.name}, though it has a publisher: '
-                                                  'see whether that waits for something, or its network is cut.'))
+                self._complaints.append(
+                    Complaint(
+                        f'Nothing came on {heard.source.name}, though it has a publisher: '
+                        'see whether that waits for something, or its network is cut.'
+                    )
+                )
             self._complaints += of_the_rate(ODOM if part is TF else part, heard.source.name, heard.hz)
         images, poses = self._heard[IMAGE], self._heard.get(ODOM) or self._heard.get(TF)
         self._complaints += of_the_calibration(self._info, self._facts)
@@ -314,8 +350,13 @@ class _Visit:
             elif status.level == DiagnosticStatus.WARN:
                 self._complaints.append(Complaint(f'{name} says: {status.message}', grave=False))
             if values.get('listeners', '').startswith('no'):
-                self._complaints.append(Complaint(f'Nobody listens to what {name} publishes, so it computes nothing: '
-                                                  'subscribe to depth/image or points.', grave=False))
+                self._complaints.append(
+                    Complaint(
+                        f'Nobody listens to what {name} publishes, so it computes nothing: '
+                        'subscribe to depth/image or points.',
+                        grave=False,
+                    )
+                )
 
     def _others(self) -> list[str]:
         own = (self._node.get_name(), self._node.get_namespace())
@@ -338,15 +379,23 @@ def _of_the_clocks(images: _Heard, poses: _Heard) -> list[Complaint]:
             return [Complaint(f'{heard.source.name} is stamped with zero: have its publisher stamp when it measures.')]
     apart = images.age_s - poses.age_s
     if abs(apart) > _CLOCKS_APART_S:
-        return [Complaint(f'{names[0]} is stamped {abs(apart):.1f} s {"before" if apart > 0 else "after"} what comes '
-                          f'at the same time on {names[1]}: they go by two clocks; synchronise the computers (chrony, '
-                          'PTP), or have both take their time from one (use_sim_time, UXRCE_DDS_SYNCT, timesync of '
-                          'MAVROS).')]
+        return [
+            Complaint(
+                f'{names[0]} is stamped {abs(apart):.1f} s {"before" if apart > 0 else "after"} what comes '
+                f'at the same time on {names[1]}: they go by two clocks; synchronise the computers (chrony, '
+                'PTP), or have both take their time from one (use_sim_time, UXRCE_DDS_SYNCT, timesync of '
+                'MAVROS).'
+            )
+        ]
     if abs(images.age_s) > _OLD_S:
-        return [Complaint(f'All stamps are {abs(images.age_s):.1f} s {"behind" if images.age_s > 0 else "ahead of"} '
-                          'the clock of this computer: depth does not mind, but tf, RViz and autopilots do; '
-                          'synchronise the clocks, or for a recording publish /clock and set use_sim_time.',
-                          grave=False)]
+        return [
+            Complaint(
+                f'All stamps are {abs(images.age_s):.1f} s {"behind" if images.age_s > 0 else "ahead of"} '
+                'the clock of this computer: depth does not mind, but tf, RViz and autopilots do; '
+                'synchronise the clocks, or for a recording publish /clock and set use_sim_time.',
+                grave=False,
+            )
+        ]
     return []
 
 
@@ -354,7 +403,11 @@ def _of_the_transport(images: _Heard, infos: _Heard) -> list[Complaint]:
     """Complain of images that get lost, which shows where their calibration comes with each of them."""
     if images.size < _LARGE_BYTES or not images.hz or not infos.hz or images.hz > _RARER * infos.hz:
         return []
-    return [Complaint(f'{images.source.name} comes {images.hz:.1f} times a second, its calibration {infos.hz:.1f} '
-                      f'times: images of {images.size / 1e6:.1f} MB get lost on the way, as Fast DDS drops most above '
-                      '0.5 MB by default; start the camera driver with FASTDDS_DEFAULT_PROFILES_FILE (Humble, Jazzy: '
-                      'FASTRTPS_DEFAULT_PROFILES_FILE) set to config/fastdds.xml, or take compressed images.')]
+    return [
+        Complaint(
+            f'{images.source.name} comes {images.hz:.1f} times a second, its calibration {infos.hz:.1f} '
+            f'times: images of {images.size / 1e6:.1f} MB get lost on the way, as Fast DDS drops most above '
+            '0.5 MB by default; start the camera driver with FASTDDS_DEFAULT_PROFILES_FILE (Humble, Jazzy: '
+            'FASTRTPS_DEFAULT_PROFILES_FILE) set to config/fastdds.xml, or take compressed images.'
+        )
+    ]

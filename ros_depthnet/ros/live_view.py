@@ -16,7 +16,7 @@ from ros_depthnet.ros.conversions.markers import to_boxes
 from ros_depthnet.ros.depth_consumer import DEPTH_TYPES, frame_of, published_pose
 from ros_depthnet.ros.synchroniser import Synchroniser
 
-if TYPE_CHECKING:   # it needs the viewer installed
+if TYPE_CHECKING:  # it needs the viewer installed
     from ros_depthnet.evaluation.viewer import Viewer
 
 _PATIENCE = 10.0  # seconds
@@ -50,9 +50,11 @@ def show_live(viewer: 'Viewer', namespace: str, seconds: float | None, progress:
     synchroniser = Synchroniser(topics.DEPTH, lambda: DEPTH_TYPES, on_set)
     for topic, kind in DEPTH_TYPES.items():
         node.create_subscription(
-            kind, topic.name,
+            kind,
+            topic.name,
             lambda message, topic=topic: synchroniser.add(topic, to_ns(message.header.stamp), message),
-            qos.SMALL_MESSAGES)
+            qos.SMALL_MESSAGES,
+        )
     node.create_subscription(MarkerArray, topics.OBSTACLES.name, on_obstacles, qos.SMALL_MESSAGES)
     started = time.monotonic()
     try:

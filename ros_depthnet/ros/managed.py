@@ -191,8 +191,15 @@ class ProcessingNode(ManagedNode):
         """Count those who take from a link as listeners."""
         self._outputs.append(link)
 
-    def subscribe(self, topic: Topic, message_type: type, callback, profile: QoSProfile,
-                  optional: bool = False, once: bool = False) -> Input:
+    def subscribe(
+        self,
+        topic: Topic,
+        message_type: type,
+        callback,
+        profile: QoSProfile,
+        optional: bool = False,
+        once: bool = False,
+    ) -> Input:
         """Return a new input, closed when nobody listens to the outputs any more; see Input."""
         self.inputs.append(Input(self, topic, message_type, callback, profile, optional, once))
         return self.inputs[-1]
@@ -233,9 +240,10 @@ class ProcessingNode(ManagedNode):
 
     def facts(self) -> dict[str, str]:
         """Return whether anybody listens, and the rates of the inputs."""
-        return {'listeners': 'yes' if self.inputs else 'no, so nothing is computed',
-                **{f'input_hz{source.topic}': f'{source.rate:.1f}' for source in self.inputs
-                   if isinstance(source, Input)}}
+        return {
+            'listeners': 'yes' if self.inputs else 'no, so nothing is computed',
+            **{f'input_hz{source.topic}': f'{source.rate:.1f}' for source in self.inputs if isinstance(source, Input)},
+        }
 
     def _follow_demand(self) -> None:
         wanted = any(output.wanted for output in self._outputs)
@@ -245,8 +253,12 @@ class ProcessingNode(ManagedNode):
                 self.connect()
             except Exception as error:  # noqa: BLE001 (a bad QoS override, say; it must not end the process)
                 self._disconnect()
-                self.health.complain('inputs', Complaint.error(
-                    f'The inputs cannot be subscribed to: {error}; check the qos_overrides parameters.'))
+                self.health.complain(
+                    'inputs',
+                    Complaint.error(
+                        f'The inputs cannot be subscribed to: {error}; check the qos_overrides parameters.'
+                    ),
+                )
         elif not wanted and self._worker:
             self._disconnect()
 
@@ -271,10 +283,12 @@ class ProcessingNode(ManagedNode):
 def _descriptor(parameter: Parameter) -> ParameterDescriptor:
     number = parameter.default[0] if isinstance(parameter.default, list) else parameter.default
     return ParameterDescriptor(
-        description=parameter.description, additional_constraints=parameter.range,
+        description=parameter.description,
+        additional_constraints=parameter.range,
         read_only=not parameter.live,
         # `max_range: 80` is a whole number in YAML; what does not fit is refused by `checked`.
-        dynamic_typing=isinstance(number, float))
+        dynamic_typing=isinstance(number, float),
+    )
 
 
 def milliseconds_since(start: float) -> float:

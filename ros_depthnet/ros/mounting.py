@@ -20,8 +20,10 @@ _PATIENCE = 2.0  # seconds that `auto` waits for a static transform
 def check_mounting(settings) -> None:
     """Raise ValueError with a sentence when tf is demanded but not installed."""
     if settings.camera_mounting == 'tf' and tf2_ros is None:
-        raise ValueError('camera_mounting is tf, but tf2_ros is not installed: install it, or set camera_xyz '
-                         'and camera_rpy, and camera_mounting to parameters.')
+        raise ValueError(
+            'camera_mounting is tf, but tf2_ros is not installed: install it, or set camera_xyz '
+            'and camera_rpy, and camera_mounting to parameters.'
+        )
 
 
 class Mounting:
@@ -64,8 +66,7 @@ class Mounting:
             waited = time.monotonic() - self._waiting_since
             if self._options.camera_mounting == 'auto' and waited > _PATIENCE:
                 self._node.get_logger().warning(
-                    'camera_xyz and camera_rpy are used, as tf does not know '
-                    f'{camera_frame} in {body_frame}: {error}'
+                    f'camera_xyz and camera_rpy are used, as tf does not know {camera_frame} in {body_frame}: {error}'
                 )
                 self._settle(self._options.T_body_cam, 'parameters')
             return

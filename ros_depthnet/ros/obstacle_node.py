@@ -1,4 +1,5 @@
 """The node that turns depth, from depth_node or anybody else, into obstacles and distances per direction."""
+
 import sys
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -87,8 +88,9 @@ class ObstacleNode(DepthConsumer):
         body_frame, pose = self.settings.body_frame or _BODY_FRAME, frame.pose
         if pose:
             T_odom_body = pose.T_odom_cam @ inverse(pose.T_body_cam)
-            return _Places(pose.T_odom_cam, T_odom_body, levelled(T_odom_body), pose.odom_frame,
-                           self.settings.level_frame)
+            return _Places(
+                pose.T_odom_cam, T_odom_body, levelled(T_odom_body), pose.odom_frame, self.settings.level_frame
+            )
         T_body_cam = self._mounting.T_body_cam(body_frame, frame.header.frame_id)
         if T_body_cam is None:
             return None
@@ -97,12 +99,13 @@ class ObstacleNode(DepthConsumer):
 
     def _publish_obstacles(self, frame: DepthFrame, places: '_Places') -> None:
         options, settings = options_from(self.settings, ObstacleOptions), self.settings
-        trusted = CloudOptions(settings.stride, max_distance=options.max_distance,
-                               max_relative_deviation=settings.max_relative_deviation)
+        trusted = CloudOptions(
+            settings.stride, max_distance=options.max_distance, max_relative_deviation=settings.max_relative_deviation
+        )
         cloud = make_cloud(frame.depth_hw, frame.deviation_hw, None, frame.camera, places.T_out_cam, trusted)
         boxes = cluster_obstacles(cloud.points, places.T_out_body[:3, 3], places.T_out_level[:3, 2], options)
         if not frame.pose:
-            self._tracks.reset()   # as seen by a moving camera everything moves
+            self._tracks.reset()  # as seen by a moving camera everything moves
         obstacles = self._tracks.update(to_ns(frame.header.stamp), boxes, places.T_out_body[:3, 3])
         header = Header(stamp=frame.header.stamp, frame_id=places.out_frame)
         message = from_obstacles(obstacles, header, self._shown)

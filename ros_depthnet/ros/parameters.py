@@ -157,9 +157,7 @@ def options_from(settings: SimpleNamespace, options: type):
 
 DEPTH_NODE = (
     *_COMMON,
-    Parameter(
-        'model', 'default', 'A shipped model by name, or the path of an .onnx file beside its .yaml card.'
-    ),
+    Parameter('model', 'default', 'A shipped model by name, or the path of an .onnx file beside its .yaml card.'),
     Parameter(
         'provider',
         'auto',
@@ -188,9 +186,7 @@ DEPTH_NODE = (
         16,
         8192,
     ),
-    Parameter(
-        'image_transport', 'raw', 'Take `image_raw` or `image_raw/compressed`.', choices=('raw', 'compressed')
-    ),
+    Parameter('image_transport', 'raw', 'Take `image_raw` or `image_raw/compressed`.', choices=('raw', 'compressed')),
     Parameter(
         'depth_encoding',
         '32FC1',
@@ -243,14 +239,11 @@ DEPTH_NODE = (
         Parameter(
             'ranges',
             0,
-            'Ranges of depth that get earlier images of their own; 2 are better and take twice the time, '
-            'for GPUs.',
+            'Ranges of depth that get earlier images of their own; 2 are better and take twice the time, for GPUs.',
             1,
             4,
         ),
-        Parameter(
-            'max_sources', 0, 'Most earlier images compared with the newest at once, for each range.', 1, 8
-        ),
+        Parameter('max_sources', 0, 'Most earlier images compared with the newest at once, for each range.', 1, 8),
         Parameter(
             'target_parallax',
             0,
@@ -258,9 +251,7 @@ DEPTH_NODE = (
             0,
             1000,
         ),
-        Parameter(
-            'min_parallax', 0, 'Below this parallax the baseline is too short for depth, pixels.', 0.01, 1000
-        ),
+        Parameter('min_parallax', 0, 'Below this parallax the baseline is too short for depth, pixels.', 0.01, 1000),
         Parameter('max_rotation', 0, 'Largest rotation between two compared images, radians.', 0.001, 3.2),
         Parameter(
             'max_rotation_rate',
@@ -269,17 +260,11 @@ DEPTH_NODE = (
             0.001,
             100,
         ),
-        Parameter(
-            'max_speed', 0, 'Odometry that moves faster has jumped, metres per second.', 0.01, 10000
-        ),
-        Parameter(
-            'initial_depth', 0, 'Median depth assumed before the first depth image, metres.', 0.01, 10000
-        ),
+        Parameter('max_speed', 0, 'Odometry that moves faster has jumped, metres per second.', 0.01, 10000),
+        Parameter('initial_depth', 0, 'Median depth assumed before the first depth image, metres.', 0.01, 10000),
         Parameter('min_range', 0, 'Nearer depth is -Inf, metres.', 0.001, 1000),
         Parameter('max_range', 0, 'Farther depth is +Inf, metres.', 0.01, 100000),
-        Parameter(
-            'max_relative_deviation', 0, 'Depth with a larger ratio of deviation to depth is NaN.', 0.001, 100
-        ),
+        Parameter('max_relative_deviation', 0, 'Depth with a larger ratio of deviation to depth is NaN.', 0.001, 100),
         Parameter(
             'matching_noise',
             0,
@@ -313,8 +298,7 @@ DEPTH_NODE = (
         Parameter(
             'alignment_sources',
             0,
-            'Most further images, of three times the wanted parallax, that the depth of each range is '
-            'aligned with.',
+            'Most further images, of three times the wanted parallax, that the depth of each range is aligned with.',
             0,
             8,
         ),
@@ -380,16 +364,13 @@ OBSTACLE_NODE = (
     Parameter(
         'autopilot',
         'none',
-        'Who is told of obstacles: PX4 or ArduPilot through MAVROS, PX4 over uXRCE-DDS (needs `px4_msgs`), '
-        'or nobody.',
+        'Who is told of obstacles: PX4 or ArduPilot through MAVROS, PX4 over uXRCE-DDS (needs `px4_msgs`), or nobody.',
         choices=('none', 'mavros', 'px4'),
     ),
     *_options(
         ObstacleOptions,
         Parameter('max_distance', 0, 'Farther points are left out of the boxes, metres.', 0.1, 10000),
-        Parameter(
-            'min_height', 0, 'Lower things, relative to the drone, are not in its way, metres.', -10000, 10000
-        ),
+        Parameter('min_height', 0, 'Lower things, relative to the drone, are not in its way, metres.', -10000, 10000),
         Parameter(
             'max_height',
             0,
@@ -397,16 +378,12 @@ OBSTACLE_NODE = (
             -10000,
             10000,
         ),
-        Parameter(
-            'voxel_size', 0, 'Points in touching cubes of this edge are one obstacle, metres.', 0.01, 100
-        ),
+        Parameter('voxel_size', 0, 'Points in touching cubes of this edge are one obstacle, metres.', 0.01, 100),
         Parameter('min_points', 0, 'Fewest points of an obstacle.', 1, 100000),
         Parameter('max_size', 0, 'A longer obstacle is cut into pieces, metres.', 0.01, 1000),
         Parameter('max_boxes', 0, 'Only the nearest so many boxes are published.', 1, 1000),
         Parameter('sectors', 0, 'Number of directions of `obstacle_distance`.', 1, 360),
-        Parameter(
-            'sector_angle', 0, 'Angle that all directions cover together, centred ahead, radians.', 0.01, 6.28
-        ),
+        Parameter('sector_angle', 0, 'Angle that all directions cover together, centred ahead, radians.', 0.01, 6.28),
         Parameter(
             'nearest_rank',
             0,
@@ -437,9 +414,7 @@ REPLAY_NODE = (
         3600,
     ),
     Parameter('exit_at_end', True, 'End the process when everything is played.'),
-    Parameter(
-        'image_topic', '', "The bag's topic to play as `image_raw`; empty is the only one of its type."
-    ),
+    Parameter('image_topic', '', "The bag's topic to play as `image_raw`; empty is the only one of its type."),
     Parameter(
         'compressed_topic',
         '',
@@ -499,9 +474,7 @@ TABLES = {
 
 def yaml() -> str:
     """Return config/uav.yaml: every parameter with its default, for nodes in any namespace."""
-    lines = [
-        '# Every parameter with its default. Copy, change, and give it to the launch file as params_file.'
-    ]
+    lines = ['# Every parameter with its default. Copy, change, and give it to the launch file as params_file.']
     for node, table in TABLES.items():
         lines += [f'/**/{node}:', '  ros__parameters:']
         for p in table:

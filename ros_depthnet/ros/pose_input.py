@@ -13,7 +13,7 @@ from ros_depthnet.ros.diagnostics import Complaint
 from ros_depthnet.ros.endpoints import Input
 
 _LOOK = 0.5  # seconds between looks at which type is on the air
-_WHICH = {'px4_msgs': ", from the branch of your PX4's release,"}   # where versions of a package differ
+_WHICH = {'px4_msgs': ", from the branch of your PX4's release,"}  # where versions of a package differ
 
 TakePose = Callable[[object, str], None]
 
@@ -30,8 +30,10 @@ def message_class(kind: str) -> type | None:
 def check_pose_source(settings: SimpleNamespace) -> None:
     """Raise ValueError with a sentence when poses shall come from tf, whose messages are not installed."""
     if settings.world_frame and message_class(TRANSFORMS) is None:
-        raise ValueError('world_frame is set, so poses come from tf, but tf2_msgs is not installed: install it, or '
-                         'publish odometry on odom and leave world_frame empty.')
+        raise ValueError(
+            'world_frame is set, so poses come from tf, but tf2_msgs is not installed: install it, or '
+            'publish odometry on odom and leave world_frame empty.'
+        )
 
 
 def pose_inputs(node: LifecycleNode, world_frame: str, take: TakePose, optional: bool) -> list[Input]:
@@ -40,9 +42,18 @@ def pose_inputs(node: LifecycleNode, world_frame: str, take: TakePose, optional:
         return [PoseInput(node, take, optional)]
     node.health.facts['poses'] = f'tf, in {world_frame}'
     kind = message_class(TRANSFORMS)
-    return [Input(node, topics.TF, kind, lambda message: take(message, TRANSFORMS), qos.ODOMETRY, optional),
-            Input(node, topics.TF_STATIC, kind, lambda message: take(message, STATIC_TRANSFORMS), qos.ALL_LATCHED,
-                  optional=True, once=True)]
+    return [
+        Input(node, topics.TF, kind, lambda message: take(message, TRANSFORMS), qos.ODOMETRY, optional),
+        Input(
+            node,
+            topics.TF_STATIC,
+            kind,
+            lambda message: take(message, STATIC_TRANSFORMS),
+            qos.ALL_LATCHED,
+            optional=True,
+            once=True,
+        ),
+    ]
 
 
 class PoseInput(Input):
@@ -90,8 +101,10 @@ def choose_kind(topic: str, on_air: set[str], present: str) -> tuple[str, str]:
         return present, ''
     kinds = [kind for kind in READERS if kind in on_air]
     if not kinds:
-        return present, (f'{topic} carries {", ".join(sorted(on_air))}, which tells no pose: remap odom to a topic of '
-                         f'type {" or ".join(READERS)}, or take poses from tf by setting world_frame.')
+        return present, (
+            f'{topic} carries {", ".join(sorted(on_air))}, which tells no pose: remap odom to a topic of '
+            f'type {" or ".join(READERS)}, or take poses from tf by setting world_frame.'
+        )
     installed = [kind for kind in kinds if message_class(kind)]
     return (installed[0], '') if installed else (present, not_installed(topic, kinds[0]))
 
@@ -99,6 +112,7 @@ def choose_kind(topic: str, on_air: set[str], present: str) -> tuple[str, str]:
 def not_installed(topic: str, kind: str) -> str:
     """Say what to do about a type of message that is on a topic, but not installed."""
     package = kind.partition('/')[0]
-    return (f'{topic} carries {kind}, but {package} is not installed here: build it{_WHICH.get(package, "")} in the '
-            'workspace, and source that.')
-
+    return (
+        f'{topic} carries {kind}, but {package} is not installed here: build it{_WHICH.get(package, "")} in the '
+        'workspace, and source that.'
+    )

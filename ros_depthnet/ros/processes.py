@@ -1,4 +1,5 @@
 """Fly a recording through the nodes, each a process of its own: for the demo and the system test."""
+
 import os
 import re
 import signal
@@ -26,8 +27,7 @@ _LOG_STAMP = re.compile(r'^\[[A-Z]+\] \[[\d.]+\] \[[\w.]+\]: ')
 
 
 _BRING_UP = (
-    (Transition.TRANSITION_CONFIGURE, State.PRIMARY_STATE_UNCONFIGURED, State.PRIMARY_STATE_INACTIVE,
-     'configured'),
+    (Transition.TRANSITION_CONFIGURE, State.PRIMARY_STATE_UNCONFIGURED, State.PRIMARY_STATE_INACTIVE, 'configured'),
     (Transition.TRANSITION_ACTIVATE, State.PRIMARY_STATE_INACTIVE, State.PRIMARY_STATE_ACTIVE, 'activated'),
 )
 
@@ -45,11 +45,18 @@ class NodeProcess:
         self.log = folder / f'{name}.log'
         file = folder / f'{name}.yaml'
         file.write_text(yaml.safe_dump({'/**': {'ros__parameters': {**parameters, 'autostart': False}}}))
-        command = [sys.executable, '-m', f'ros_depthnet.ros.{name}', '--ros-args', '--params-file', str(file),
-                   '-r', f'__ns:={namespace or "/"}']
+        command = [
+            sys.executable,
+            '-m',
+            f'ros_depthnet.ros.{name}',
+            '--ros-args',
+            '--params-file',
+            str(file),
+            '-r',
+            f'__ns:={namespace or "/"}',
+        ]
         with self.log.open('w') as log:
-            self._process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
 
     @property
     def pid(self) -> int:
@@ -93,9 +100,14 @@ class Flight:
     when somebody wants its output. `finished` tells when it has been played.
     """
 
-    def __init__(self, recording: str | Path | None, parameters: Mapping[str, Mapping[str, object]] | None = None,
-                 namespace: str = '', folder: str | Path | None = None,
-                 processing_nodes: tuple[str, ...] = PROCESSING_NODES):
+    def __init__(
+        self,
+        recording: str | Path | None,
+        parameters: Mapping[str, Mapping[str, object]] | None = None,
+        namespace: str = '',
+        folder: str | Path | None = None,
+        processing_nodes: tuple[str, ...] = PROCESSING_NODES,
+    ):
         """
         Prepare to fly; nothing is started yet. recording: None where another plays the camera.
 
@@ -181,8 +193,7 @@ class _Manager:
         state = self._node.create_client(GetState, f'{name}/get_state')
         clients = (change, state)
         if not self._spin(process, lambda: all(c.service_is_ready() for c in clients), _START_LIMIT):
-            raise ProcessError(
-                f'{process.name} did not appear within {_START_LIMIT:.0f} s: {process.last_words}')
+            raise ProcessError(f'{process.name} did not appear within {_START_LIMIT:.0f} s: {process.last_words}')
         for transition, before, after, word in _BRING_UP:
             request = ChangeState.Request(transition=Transition(id=transition))
             until = time.monotonic() + _START_LIMIT
@@ -190,7 +201,8 @@ class _Manager:
             while not self._spin(process, answer.done, _ANSWER_LIMIT):
                 if time.monotonic() > until:
                     raise ProcessError(
-                        f'{process.name} was not {word} within {_START_LIMIT:.0f} s: {process.last_words}')
+                        f'{process.name} was not {word} within {_START_LIMIT:.0f} s: {process.last_words}'
+                    )
                 # A node in a transition does not answer; one that is where it was has not heard the request.
                 asked = state.call_async(GetState.Request())
                 if self._spin(process, asked.done, 1.0):

@@ -1,4 +1,5 @@
 """An onlooker: takes what the nodes publish in a flight and keeps it for a report."""
+
 import contextlib
 import threading
 import time
@@ -26,7 +27,7 @@ from ros_depthnet.ros import qos, topics
 from ros_depthnet.ros.conversions.cloud import to_points
 from ros_depthnet.ros.conversions.markers import BOXES
 
-_NO_COLOUR = 200   # grey of points of clouds without colours
+_NO_COLOUR = 200  # grey of points of clouds without colours
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,15 @@ class Recorder:
         node = self._node = rclpy.create_node('recorder', context=self._context)
         images = (CompressedImage, topics.COMPRESSED) if self._compressed else (Image, topics.IMAGE)
         for kind, topic, callback in (
-                (*images, self._on_image), (Image, topics.DEPTH, self._on_depth),
-                (CameraInfo, topics.DEPTH_CAMERA_INFO, self._on_camera_info),
-                (Image, topics.DEVIATION, self._on_deviation), (PointCloud2, topics.POINTS, self._on_cloud),
-                (MarkerArray, topics.OBSTACLES, self._on_obstacles),
-                (PoseStamped, topics.DEPTH_CAMERA_POSE, self._on_camera_pose),
-                (DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics)):
+            (*images, self._on_image),
+            (Image, topics.DEPTH, self._on_depth),
+            (CameraInfo, topics.DEPTH_CAMERA_INFO, self._on_camera_info),
+            (Image, topics.DEVIATION, self._on_deviation),
+            (PointCloud2, topics.POINTS, self._on_cloud),
+            (MarkerArray, topics.OBSTACLES, self._on_obstacles),
+            (PoseStamped, topics.DEPTH_CAMERA_POSE, self._on_camera_pose),
+            (DiagnosticArray, topics.DIAGNOSTICS, self._on_diagnostics),
+        ):
             node.create_subscription(kind, topic.name, callback, qos.reliable(100))
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(node)
@@ -96,9 +100,16 @@ class Recorder:
         """Return how much came so far."""
         arrivals = self._depth_arrivals
         seconds = arrivals[-1] - arrivals[0] if len(arrivals) > 1 else 0.0
-        return Counts(len(self._image_arrivals), len(arrivals), self._clouds, self._obstacles,
-                      dict(self._dropped), tuple(self._latencies_ms),
-                      (len(arrivals) - 1) / seconds if seconds else 0.0, dict(self._facts))
+        return Counts(
+            len(self._image_arrivals),
+            len(arrivals),
+            self._clouds,
+            self._obstacles,
+            dict(self._dropped),
+            tuple(self._latencies_ms),
+            (len(arrivals) - 1) / seconds if seconds else 0.0,
+            dict(self._facts),
+        )
 
     def finish(self) -> Moments:
         """Return the moments, with poses and obstacles, once everything has come."""
@@ -118,7 +129,7 @@ class Recorder:
         try:
             image = self._reader.rgb(message)
         except ValueError:
-            return   # depth_node says so
+            return  # depth_node says so
         self.moments.add_image(stamp_ns, image)
 
     def _on_depth(self, message: Image) -> None:
@@ -164,5 +175,8 @@ class Recorder:
             if status.name.endswith('depth_node'):
                 self._facts = {pair.key: pair.value for pair in status.values}
                 self._facts['message'] = status.message
-                self._dropped = {key.partition('/')[2]: int(value) for key, value in self._facts.items()
-                                 if key.startswith('dropped/')}
+                self._dropped = {
+                    key.partition('/')[2]: int(value)
+                    for key, value in self._facts.items()
+                    if key.startswith('dropped/')
+                }

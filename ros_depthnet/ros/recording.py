@@ -1,4 +1,5 @@
 """Recorded flights as a stream of messages: rosbag2 (sqlite3, MCAP) and posed-sequence folders."""
+
 import contextlib
 import heapq
 from collections.abc import Callable, Iterator

@@ -1,4 +1,5 @@
 """The node that plays a recorded flight: a rosbag2 or a posed-sequence folder."""
+
 import sys
 import threading
 import time
@@ -15,8 +16,12 @@ from ros_depthnet.ros.managed import ManagedNode
 from ros_depthnet.ros.recording import open_recording
 from ros_depthnet.ros.running import run
 
-_TYPES = {topics.IMAGE: Image, topics.COMPRESSED: CompressedImage, topics.CAMERA_INFO: CameraInfo,
-          topics.ODOM: Odometry}
+_TYPES = {
+    topics.IMAGE: Image,
+    topics.COMPRESSED: CompressedImage,
+    topics.CAMERA_INFO: CameraInfo,
+    topics.ODOM: Odometry,
+}
 _IMAGES = (topics.IMAGE, topics.COMPRESSED)
 _LINGER = 0.5  # seconds for the last messages to be taken before the process ends
 
@@ -103,7 +108,8 @@ class ReplayNode(ManagedNode):
         if self.settings.wait_for_subscribers > 0 and not self._stop.is_set():
             self.get_logger().warning(
                 'Nobody takes both images and odometry: playing all the same. (The nodes of this package '
-                'take images as soon as somebody, RViz for one, takes what they make of them.)')
+                'take images as soon as somebody, RViz for one, takes what they make of them.)'
+            )
 
 
 def main(args=None) -> None:

@@ -59,7 +59,7 @@ def run_all(create_nodes: Callable[[], Sequence[ManagedNode]], args: Sequence[st
         _on_signals(signal.SIG_IGN)
 
 
-try:   # from Jazzy on: waits in C++ and costs a quarter, where 50 poses a second are most of what a node hears
+try:  # from Jazzy on: waits in C++ and costs a quarter, where 50 poses a second are most of what a node hears
     from rclpy.experimental import EventsExecutor as Executor
 except ImportError:
     from rclpy.executors import SingleThreadedExecutor as Executor

@@ -15,8 +15,13 @@ class Synchroniser:
     forgotten when a newer one is handed over.
     """
 
-    def __init__(self, leader: Hashable, required: Callable[[], Collection], deliver: Callable[[int, dict], None],
-                 incomplete: Callable[[list], None] = lambda missing: None):
+    def __init__(
+        self,
+        leader: Hashable,
+        required: Callable[[], Collection],
+        deliver: Callable[[int, dict], None],
+        incomplete: Callable[[list], None] = lambda missing: None,
+    ):
         """Call `deliver(stamp_ns, {topic: message})` for each set, `incomplete(missing topics)` for lost ones."""
         self._leader, self._required = leader, required
         self._deliver, self._incomplete = deliver, incomplete

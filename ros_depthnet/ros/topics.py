@@ -21,9 +21,7 @@ DEPTH = Topic(
 DEPTH_CAMERA_INFO = Topic(
     'depth/camera_info', 'sensor_msgs/msg/CameraInfo', 'The calibration scaled to the size of `depth/image`.'
 )
-DEVIATION = Topic(
-    'depth/deviation', 'sensor_msgs/msg/Image', 'One standard deviation of the depth, 32FC1 metres.'
-)
+DEVIATION = Topic('depth/deviation', 'sensor_msgs/msg/Image', 'One standard deviation of the depth, 32FC1 metres.')
 DEPTH_RGB = Topic(
     'depth/rgb', 'sensor_msgs/msg/Image', 'The image that the depth belongs to, at the size of `depth/image`.'
 )
@@ -57,9 +55,7 @@ DEVIATION_COLOURED_COMPRESSED = Topic(
     'depth/deviation_coloured/compressed', 'sensor_msgs/msg/CompressedImage', 'The same as JPEG, for a slow link.'
 )
 PATH = Topic('path', 'nav_msgs/msg/Path', 'The way the body has come, in the frame of the odometry.')
-POINTS = Topic(
-    'points', 'sensor_msgs/msg/PointCloud2', 'The cloud: x, y, z and, if there is `depth/rgb`, rgb.'
-)
+POINTS = Topic('points', 'sensor_msgs/msg/PointCloud2', 'The cloud: x, y, z and, if there is `depth/rgb`, rgb.')
 OBSTACLES = Topic(
     'obstacles',
     'visualization_msgs/msg/MarkerArray',
@@ -74,8 +70,7 @@ OBSTACLE_DISTANCE = Topic(
 MAVROS_OBSTACLE = Topic(
     'mavros/obstacle/send',
     'sensor_msgs/msg/LaserScan',
-    "All round in 72 sectors as MAVROS' obstacle_distance plugin wants it, clockwise, if `autopilot` is "
-    '`mavros`.',
+    "All round in 72 sectors as MAVROS' obstacle_distance plugin wants it, clockwise, if `autopilot` is `mavros`.",
 )
 COMPANION_STATUS = Topic(
     'mavros/companion_process/status',

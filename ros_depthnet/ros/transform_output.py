@@ -44,7 +44,8 @@ class TransformOutput:
         self._static = node.create_publisher(kind, topics.TF_STATIC.name, qos.LATCHED)
         self._endpoints = [
             node.create_subscription(kind, topics.TF.name, self._on_others, qos.reliable(100)),
-            node.create_subscription(kind, topics.TF_STATIC.name, self._on_others, qos.ALL_LATCHED)]
+            node.create_subscription(kind, topics.TF_STATIC.name, self._on_others, qos.ALL_LATCHED),
+        ]
 
     def place(self, child: str, parent: str, T_parent_child: np.ndarray, stamp: Time) -> None:
         """Say where a frame that moves is at a time."""
@@ -70,12 +71,15 @@ class TransformOutput:
         return bool(self._endpoints) and time.monotonic() > self._until and child not in self._others
 
     def _on_others(self, message) -> None:
-        if time.monotonic() <= self._until:   # later, what is heard may be what was told
+        if time.monotonic() <= self._until:  # later, what is heard may be what was told
             self._others |= {transform.child_frame_id for transform in message.transforms}
 
     def _told(self, child: str, parent: str, T_parent_child: np.ndarray, stamp: Time):
         pose = from_pose(T_parent_child)
         x, y, z = pose.position.x, pose.position.y, pose.position.z
         transform = Transform(translation=Vector3(x=x, y=y, z=z), rotation=pose.orientation)
-        return self._message(transforms=[
-            TransformStamped(header=Header(stamp=stamp, frame_id=parent), child_frame_id=child, transform=transform)])
+        return self._message(
+            transforms=[
+                TransformStamped(header=Header(stamp=stamp, frame_id=parent), child_frame_id=child, transform=transform)
+            ]
+        )

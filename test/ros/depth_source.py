@@ -54,9 +54,7 @@ class DepthSource:
             self.odometry.publish(sent)
         frame = {
             'image': depth_image(depth_hw, encoding),
-            'camera_info': camera_info(
-                depth_hw.shape[1], depth_hw.shape[0], FOCAL * depth_hw.shape[1] / WIDTH
-            ),
+            'camera_info': camera_info(depth_hw.shape[1], depth_hw.shape[0], FOCAL * depth_hw.shape[1] / WIDTH),
             **others,
         }
         for name, publisher in self.publishers.items():

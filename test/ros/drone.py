@@ -26,7 +26,7 @@ def image(time_ns, rgb=(RED, GREEN, 0), width=WIDTH, height=HEIGHT, blank=False)
     """Return an rgb8 image of one colour, the upper half bluer unless it is to be blank."""
     pixels = np.full((height, width, 3), rgb, np.uint8)
     if not blank:
-        pixels[:height // 2, :, 2] = 200 - 10 * (time_ns // PERIOD_NS % 20)   # an image that stays is frozen
+        pixels[: height // 2, :, 2] = 200 - 10 * (time_ns // PERIOD_NS % 20)  # an image that stays is frozen
     message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
     message.header.stamp, message.header.frame_id = stamp(time_ns), 'optical'
     message.data = array.array('B', pixels.tobytes())
@@ -77,9 +77,7 @@ class Drone:
         self.flown += 1
         if with_odometry:
             for part in (-0.4, 0.6):
-                self.odometry.publish(
-                    self.says(self.time_ns + round(part * PERIOD_NS), STEP * (self.flown + part))
-                )
+                self.odometry.publish(self.says(self.time_ns + round(part * PERIOD_NS), STEP * (self.flown + part)))
         message = message or image(self.time_ns)
         message.header.stamp = stamp(self.time_ns)
         self.images.publish(message)

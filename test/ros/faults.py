@@ -51,16 +51,18 @@ from ros_depthnet.ros.processes import NodeProcess, ProcessError, _Manager  # no
 from ros_depthnet.ros.transport import enlarge_shared_memory  # noqa: E402
 
 CAMERA = camera(192, 128)
-SPAN_M, SPEED = 8.0, 1.0   # to and fro along the wall
+SPAN_M, SPEED = 8.0, 1.0  # to and fro along the wall
 ODOMETRY_HZ, CAMERA_HZ = 50.0, 8.0
 LONGEST_RECOVERY_S = 25.0
 RIGHT_WITHIN, WRONG_SHARE = 0.25, 0.5
 _T_BODY_CAM = mounting((0, 0, 0), FORWARD_RPY)
 _PAGE = Path(__file__).parents[2] / 'docs' / 'reliability.md'
 _BEGIN, _END = '<!-- faults: begin -->', '<!-- faults: end -->'
-_HEAD = ('| fault | how | images | depth | wrong | dropped | unaccounted | said | depth back after |',
-         '| --- | --- | --- | --- | --- | --- | --- | --- | --- |')
-_OF_MESSAGES = ('bad_pose', 'other_body')   # these reasons count odometry, the others images
+_HEAD = (
+    '| fault | how | images | depth | wrong | dropped | unaccounted | said | depth back after |',
+    '| --- | --- | --- | --- | --- | --- | --- | --- | --- |',
+)
+_OF_MESSAGES = ('bad_pose', 'other_body')  # these reasons count odometry, the others images
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,10 @@ class Outcome:
         dropped = ', '.join(f'{count} {reason}' for reason, count in sorted(self.dropped.items())) or '-'
         said = self.said[0] if self.said else '-'
         recovery = 'never' if self.recovery_s is None else f'{self.recovery_s:.1f} s'
-        return (f'| {self.fault.name} | {self.fault.how} | {self.sent} | {self.published} | {self.wrong} | {dropped} | '
-                f'{self.unaccounted} | {said.replace("|", "/")} | {recovery} |')
+        return (
+            f'| {self.fault.name} | {self.fault.how} | {self.sent} | {self.published} | {self.wrong} | {dropped} | '
+            f'{self.unaccounted} | {said.replace("|", "/")} | {recovery} |'
+        )
 
 
 def stamp(time_ns: int) -> Time:
@@ -129,9 +133,17 @@ class Flight:
 
     def __init__(self, folder: Path, model: str = 'parallaxnet_small'):
         """Start the node; the flight begins with `fly`."""
-        self.folder, self.parameters = folder, {
-            'model': model, 'camera_mounting': 'parameters', 'image_transport': 'raw', 'max_sources': 1, 'ranges': 1,
-            'threads': 1}
+        self.folder, self.parameters = (
+            folder,
+            {
+                'model': model,
+                'camera_mounting': 'parameters',
+                'image_transport': 'raw',
+                'max_sources': 1,
+                'ranges': 1,
+                'threads': 1,
+            },
+        )
         enlarge_shared_memory()
         self._context = Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
@@ -143,7 +155,7 @@ class Flight:
         self.infos = self.node.create_publisher(CameraInfo, 'camera_info', 10)
         self.listen()
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
-        self.depths: list[tuple[int, bool]] = []   # stamp, and whether it is right
+        self.depths: list[tuple[int, bool]] = []  # stamp, and whether it is right
         self.status: DiagnosticStatus | None = None
         self.said: list[str] = []
         self._texture = texture()
@@ -210,13 +222,14 @@ class Flight:
     def counts(self) -> tuple[int, Counter]:
         """Return what the node's diagnostics count: published, and dropped by reason."""
         values = {pair.key: pair.value for pair in self.status.values} if self.status else {}
-        dropped = Counter({key.removeprefix('dropped/'): int(value) for key, value in values.items()
-                           if key.startswith('dropped/')})
+        dropped = Counter(
+            {key.removeprefix('dropped/'): int(value) for key, value in values.items() if key.startswith('dropped/')}
+        )
         return int(values.get('published', 0)), dropped
 
     def settle(self) -> None:
         """Wait until all that was sent is counted."""
-        self.spin(1.2)   # pose_timeout, and what is being computed
+        self.spin(1.2)  # pose_timeout, and what is being computed
         self.status = None
         end = time.monotonic() + 5
         while self.status is None and time.monotonic() < end:
@@ -227,7 +240,7 @@ class Flight:
         T_world_body = motion.pose(R_WORLD_CAM, [x, 0, 0]) @ motion.inverse(_T_BODY_CAM)
         message = Odometry(header=Header(stamp=stamp(time_ns), frame_id='odom'), child_frame_id='base_link')
         message.pose.pose = from_pose(T_world_body)
-        message.twist.twist.linear.y = -velocity   # the drone looks at the wall and flies to its right
+        message.twist.twist.linear.y = -velocity  # the drone looks at the wall and flies to its right
         return message
 
     def _on_depth(self, message: Image) -> None:
@@ -251,7 +264,7 @@ def judge(flight: Flight, fault: Fault) -> Outcome:
     healthy, outcome = Fault('', ''), Outcome(fault)
     least, most = (time.monotonic() + seconds for seconds in (1.5, 8.0))
 
-    def silent() -> bool:   # diagnostics repeat for 5 s what was wrong before
+    def silent() -> bool:  # diagnostics repeat for 5 s what was wrong before
         quiet = flight.status is not None and flight.status.level == DiagnosticStatus.OK
         return time.monotonic() > (least if quiet else most)
 
@@ -264,10 +277,10 @@ def judge(flight: Flight, fault: Fault) -> Outcome:
     end = time.monotonic() + fault.seconds
     outcome.sent = flight.fly(fault, lambda: time.monotonic() > end)
     flight.spin(1.0)
-    outcome.said = list(flight.said)   # before the silence of counting is complained of
+    outcome.said = list(flight.said)  # before the silence of counting is complained of
     flight.settle()
     then_published, then_dropped = flight.counts()
-    if then_published < published or sum(then_dropped.values()) < sum(dropped.values()):   # it has begun anew
+    if then_published < published or sum(then_dropped.values()) < sum(dropped.values()):  # it has begun anew
         published, dropped = 0, Counter()
     outcome.published, outcome.dropped = then_published - published, then_dropped - dropped
     healed = time.monotonic()
@@ -275,7 +288,8 @@ def judge(flight: Flight, fault: Fault) -> Outcome:
 
     def back() -> bool:
         return any(stamp_ns > back_ns for stamp_ns, _ in flight.depths) or (
-            time.monotonic() - healed > LONGEST_RECOVERY_S)
+            time.monotonic() - healed > LONGEST_RECOVERY_S
+        )
 
     flight.fly(healthy, back)
     if any(stamp_ns > back_ns for stamp_ns, _ in flight.depths):
@@ -434,17 +448,33 @@ def faults() -> list[Fault]:
         Fault('odometry stuck', 'one pose, no velocity', odometry=stuck()),
         Fault('odometry scaled', 'positions half as long', odometry=moved(lambda since: 0.0, 0.5)),
         Fault('odometry in NED/FRD', 'axes exchanged', odometry=changed(in_ned)),
-        Fault('odometry of another body', 'child frame is gimbal, body_frame not set',
-              odometry=changed(lambda message: setattr(message, 'child_frame_id', 'gimbal'))),
+        Fault(
+            'odometry of another body',
+            'child frame is gimbal, body_frame not set',
+            odometry=changed(lambda message: setattr(message, 'child_frame_id', 'gimbal')),
+        ),
         Fault('odometry NaN', 'x is NaN', odometry=moved(lambda since: float('nan'))),
-        Fault('zero quaternion', 'all four are 0', odometry=changed(
-            lambda message: setattr(message.pose.pose, 'orientation', type(message.pose.pose.orientation)(
-                x=0.0, y=0.0, z=0.0, w=0.0)))),
-        Fault('clock set back', 'all stamps 5 s earlier', images=lambda message, since: [shifted(message, -5.0)],
-              odometry=lambda message, since: [shifted(message, -5.0)]),
+        Fault(
+            'zero quaternion',
+            'all four are 0',
+            odometry=changed(
+                lambda message: setattr(
+                    message.pose.pose, 'orientation', type(message.pose.pose.orientation)(x=0.0, y=0.0, z=0.0, w=0.0)
+                )
+            ),
+        ),
+        Fault(
+            'clock set back',
+            'all stamps 5 s earlier',
+            images=lambda message, since: [shifted(message, -5.0)],
+            odometry=lambda message, since: [shifted(message, -5.0)],
+        ),
         Fault('focal length doubled', 'in camera_info', info=focal(lambda since: 2.0)),
-        Fault('focal length changes', 'by 1 % at every camera_info', info=focal(
-            lambda since: 1 + 0.01 * (since // 0.2 % 2))),
+        Fault(
+            'focal length changes',
+            'by 1 % at every camera_info',
+            info=focal(lambda since: 1 + 0.01 * (since // 0.2 % 2)),
+        ),
         Fault('no focal length', 'K and P are 0', info=focal(lambda since: 0.0)),
         Fault('listener comes and goes', '10 times in 5 s', act=comes_and_goes),
         Fault('killed', 'kill -9, started again', act=kill),

@@ -24,16 +24,16 @@ from ros_depthnet.ros import processes  # noqa: E402
 from ros_depthnet.ros.transport import enlarge_shared_memory  # noqa: E402
 
 _BRING_UP = processes._BRING_UP
-STATES = {'unconfigured': 0, 'inactive': 1, 'active': 2}   # by how many transitions lead there
+STATES = {'unconfigured': 0, 'inactive': 1, 'active': 2}  # by how many transitions lead there
 
 
 def end(node: str, state: str, number: int, folder: Path) -> tuple[int, float]:
     """Bring a node into a state, send it a signal; return its exit status and the seconds it took."""
     process = processes.NodeProcess(node, '', {'camera_mounting': 'parameters'}, folder)
-    processes._BRING_UP = _BRING_UP[:STATES[state]]
+    processes._BRING_UP = _BRING_UP[: STATES[state]]
     try:
         with processes._Manager('') as manager:
-            manager.bring_up(process)   # in any case until its services are there
+            manager.bring_up(process)  # in any case until its services are there
     finally:
         processes._BRING_UP = _BRING_UP
     start = time.monotonic()
@@ -55,8 +55,11 @@ def main() -> int:
                 ends = [end(options.node, state, number, Path(folder)) for _ in range(options.tries)]
                 clean = sum(status == 0 for status, _ in ends)
                 unclean += options.tries - clean
-                print(f'{state:14}{number.name:10}{clean} of {options.tries} clean, slowest '
-                      f'{max(seconds for _, seconds in ends):.1f} s', flush=True)
+                print(
+                    f'{state:14}{number.name:10}{clean} of {options.tries} clean, slowest '
+                    f'{max(seconds for _, seconds in ends):.1f} s',
+                    flush=True,
+                )
     return int(unclean > 0)
 
 

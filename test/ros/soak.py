@@ -22,8 +22,8 @@ if __name__ == '__main__':
 
 from faults import Fault, Flight, shifted  # noqa: E402
 
-_MOST_GROWTH = 0.03   # of memory; the rest may not grow at all
-_SLACK = {'descriptors': 2, 'threads': 1, 'shared_memory_files': 2}   # a listener may just come or go
+_MOST_GROWTH = 0.03  # of memory; the rest may not grow at all
+_SLACK = {'descriptors': 2, 'threads': 1, 'shared_memory_files': 2}  # a listener may just come or go
 _PART_S = 10.0
 
 
@@ -41,14 +41,22 @@ class Held:
         process = Path('/proc') / str(pid)
         lines = (process / 'status').read_text().splitlines()
         status = dict(line.split(':\t', 1) for line in lines if ':\t' in line)
-        return cls(int(status['VmRSS'].split()[0]) / 1024, len(list((process / 'fd').iterdir())),
-                   int(status['Threads']), len(list(Path('/dev/shm').glob('fastdds_*'))))
+        return cls(
+            int(status['VmRSS'].split()[0]) / 1024,
+            len(list((process / 'fd').iterdir())),
+            int(status['Threads']),
+            len(list(Path('/dev/shm').glob('fastdds_*'))),
+        )
 
 
 def soak(flight: Flight, seconds: float, part_s: float = _PART_S) -> list[Held]:
     """Fly for so long; return what the node holds at the end of each part."""
-    back = Fault('', '', images=lambda message, since: [shifted(message, -5.0)],
-                 odometry=lambda message, since: [shifted(message, -5.0)])
+    back = Fault(
+        '',
+        '',
+        images=lambda message, since: [shifted(message, -5.0)],
+        odometry=lambda message, since: [shifted(message, -5.0)],
+    )
     found, end = [], time.monotonic() + seconds
     while time.monotonic() < end:
         until = time.monotonic() + part_s
@@ -63,15 +71,20 @@ def soak(flight: Flight, seconds: float, part_s: float = _PART_S) -> list[Held]:
 def growth(found: list[Held]) -> dict[str, tuple[float, float]]:
     """Return by name what was held after the first quarter and in the end: medians of a quarter each."""
     quarter = max(1, len(found) // 4)
-    early, late = found[quarter:2 * quarter], found[-quarter:]
-    return {field.name: tuple(statistics.median(astuple(held)[place] for held in part) for part in (early, late))
-            for place, field in enumerate(fields(Held))}
+    early, late = found[quarter : 2 * quarter], found[-quarter:]
+    return {
+        field.name: tuple(statistics.median(astuple(held)[place] for held in part) for part in (early, late))
+        for place, field in enumerate(fields(Held))
+    }
 
 
 def grown(held: dict[str, tuple[float, float]], most_growth: float = _MOST_GROWTH) -> list[str]:
     """Return the names of what has grown."""
-    return [name for name, (early, late) in held.items()
-            if late > (early + _SLACK[name] if name in _SLACK else early * (1 + most_growth))]
+    return [
+        name
+        for name, (early, late) in held.items()
+        if late > (early + _SLACK[name] if name in _SLACK else early * (1 + most_growth))
+    ]
 
 
 def main() -> int:
@@ -87,8 +100,10 @@ def main() -> int:
             ended = flight.close()
     for name, (early, late) in held.items():
         print(f'{name:20} {early:8.1f} -> {late:8.1f}')
-    print(f'{len(flight.depths)} depth images, {sum(not right for _, right in flight.depths)} wrong; '
-          f'depth_node ended with {ended}.')
+    print(
+        f'{len(flight.depths)} depth images, {sum(not right for _, right in flight.depths)} wrong; '
+        f'depth_node ended with {ended}.'
+    )
     return int(bool(grown(held)) or ended != 0)
 
 

@@ -49,7 +49,7 @@ def test_the_cloud_is_that_of_the_depth_and_nobody_subscribes_to_depth(bench, li
     linked.fly_until(lambda: clouds)
     points, rgb = to_points(clouds[-1])
     assert clouds[-1].header.frame_id == 'odom' and rgb is not None
-    assert np.nanmedian(points.reshape(-1, 3)[:, 0]) == pytest.approx(DEPTH, rel=1e-3)   # x is ahead
+    assert np.nanmedian(points.reshape(-1, 3)[:, 0]) == pytest.approx(DEPTH, rel=1e-3)  # x is ahead
     for topic in ('depth/image', 'depth/deviation', 'depth/rgb', 'depth/camera_info', 'depth/camera_pose'):
         assert linked.depth.count_subscribers(topic) == 0
 
@@ -62,7 +62,7 @@ def test_the_frame_of_the_cloud_is_its_own_choice(bench, model):
     linked.fly_until(lambda: clouds and scans)
     points, _ = to_points(clouds[-1])
     assert clouds[-1].header.frame_id == 'optical'
-    assert np.nanmedian(points.reshape(-1, 3)[:, 2]) == pytest.approx(DEPTH, rel=1e-3)   # z is ahead
+    assert np.nanmedian(points.reshape(-1, 3)[:, 2]) == pytest.approx(DEPTH, rel=1e-3)  # z is ahead
     assert scans[-1].header.frame_id == 'base_stabilized'
     assert np.nanmin(scans[-1].ranges) == pytest.approx(DEPTH, rel=0.05)
 

@@ -133,9 +133,7 @@ def test_directions_for_the_autopilot_are_level_too(bench, source):
     below = np.sin(lean) + rows * np.cos(lean)
     depth_hw = np.where(below > 0.01, height / np.maximum(below, 0.01), np.inf)[:, None] * np.ones((1, WIDTH))
     nose_down = Quaternion(y=np.sin(lean / 2), w=np.cos(lean / 2))
-    message = mavros(
-        publish_until(bench, source, scans, depth_hw=depth_hw.astype(np.float32), turn=nose_down)
-    )
+    message = mavros(publish_until(bench, source, scans, depth_hw=depth_hw.astype(np.float32), turn=nose_down))
     assert Px4(message).scale(0) == 1.0 and ardupilot(message) == {}
 
 
@@ -152,9 +150,7 @@ def test_px4_without_its_messages_is_refused_with_a_sentence():
         ObstacleNode(parameter_overrides=[Parameter('autopilot', value='px4')])
 
 
-def test_mavros_without_its_messages_still_gets_distances_and_the_log_says_what_it_does_not_get(
-    bench, monkeypatch
-):
+def test_mavros_without_its_messages_still_gets_distances_and_the_log_says_what_it_does_not_get(bench, monkeypatch):
     monkeypatch.setattr(autopilot, 'CompanionProcessStatus', None)
     node = bench.start(ObstacleNode, autopilot='mavros')
     given = dict(node.get_publisher_names_and_types_by_node('obstacle_node', '/'))
@@ -191,9 +187,7 @@ def test_of_distances_that_px4_will_ignore_for_their_age_it_is_said(bench, sourc
     assert not ignored or f'{age_s:.2f} s old' in status.message
 
 
-def test_the_heartbeat_is_active_while_distances_are_told_and_critical_once_they_stop(
-    bench, source, monkeypatch
-):
+def test_the_heartbeat_is_active_while_distances_are_told_and_critical_once_they_stop(bench, source, monkeypatch):
     monkeypatch.setattr(autopilot, 'CompanionProcessStatus', StatusStandIn)
     scans = bench.collect(LaserScan, 'mavros/obstacle/send', 10)
     beats = bench.collect(PointStamped, 'mavros/companion_process/status', 10)

@@ -25,9 +25,11 @@ def fly(bench, model, **parameters):
     """Play the beginning of the shipped flight; return the depth images and the images' stamps."""
     depths = bench.collect(Image, 'depth/image')
     node = bench.start(DepthNode, model=str(model), image_transport='raw', max_relative_deviation=100.0, **parameters)
-    publishers = {topics.IMAGE: bench.publisher(Image, 'image_raw'),
-                  topics.CAMERA_INFO: bench.publisher(CameraInfo, 'camera_info'),
-                  topics.ODOM: bench.publisher(Odometry, 'odom')}
+    publishers = {
+        topics.IMAGE: bench.publisher(Image, 'image_raw'),
+        topics.CAMERA_INFO: bench.publisher(CameraInfo, 'camera_info'),
+        topics.ODOM: bench.publisher(Odometry, 'odom'),
+    }
     bench.until(lambda: all(publisher.get_subscription_count() for publisher in publishers.values()))
     settings = SimpleNamespace(**{parameter.name: parameter.default for parameter in REPLAY_NODE})
     sequence = PosedSequence.load(share_path('flights', 'park'))
@@ -52,12 +54,12 @@ def test_what_is_told_right_gives_depth(bench, model):
 
 @pytest.mark.parametrize('check', [True, False])
 def test_a_mounting_wrong_by_thirty_degrees_gives_no_depth_and_a_sentence(bench, model, check):
-    told = [-math.pi / 2 - math.radians(30), 0.0, -math.pi / 2]   # looking down, but it looks ahead
+    told = [-math.pi / 2 - math.radians(30), 0.0, -math.pi / 2]  # looking down, but it looks ahead
     _, depths, stamps_ns = fly(bench, model, camera_rpy=told, check_odometry=check)
     if not check:
         assert len(depths) > FRAMES / 2
         return
-    assert len(depths) <= 1   # of what there was no motion to tell by
+    assert len(depths) <= 1  # of what there was no motion to tell by
 
     def accounted_for(status):
         dropped = sum(int(pair.value) for pair in status.values if pair.key.startswith('dropped/'))

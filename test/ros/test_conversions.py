@@ -25,6 +25,7 @@ from ros_depthnet.ros.conversions import camera_info, cloud, image, markers, pos
 HEADER = Header(frame_id='optical')
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
 
+
 def to_camera(message):
     return camera_infos.to_calibration(message).pinhole
 
@@ -86,9 +87,7 @@ def test_bayer_mosaics_give_the_colour_they_were_made_of(encoding):
     tile = [colour[letter] for letter in encoding.split('_')[1][:4]]
     mosaic = np.tile(np.array(tile, np.uint8).reshape(2, 2), (6, 8))
     rgb = images.ImageReader().rgb(message(mosaic, encoding))
-    np.testing.assert_allclose(
-        rgb[4:-4, 4:-4], np.broadcast_to((200, 120, 40), rgb[4:-4, 4:-4].shape), atol=1
-    )
+    np.testing.assert_allclose(rgb[4:-4, 4:-4], np.broadcast_to((200, 120, 40), rgb[4:-4, 4:-4].shape), atol=1)
 
 
 @pytest.mark.parametrize(
@@ -193,9 +192,7 @@ def test_poses_turn_as_their_quaternions_say():
     np.testing.assert_allclose(poses.to_pose(pose.from_pose(T)), T, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    'spoil', [('position', float('nan')), ('orientation', float('nan')), ('orientation', 0.0)]
-)
+@pytest.mark.parametrize('spoil', [('position', float('nan')), ('orientation', float('nan')), ('orientation', 0.0)])
 def test_poses_that_are_none_are_refused(spoil):
     part, number = spoil
     bad = Odometry().pose.pose

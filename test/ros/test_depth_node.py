@@ -55,9 +55,7 @@ def test_deviation_says_what_the_model_says_plus_the_geometry(drone):
     drone.await_depth()
     drone.bench.until(lambda: deviations)
     geometric = DEPTH**2 * 0.1 / (FOCAL * 0.5)
-    assert np.median(pixels(deviations[-1])) == pytest.approx(
-        np.hypot(DEPTH * GREEN / 100, geometric), rel=1e-3
-    )
+    assert np.median(pixels(deviations[-1])) == pytest.approx(np.hypot(DEPTH * GREEN / 100, geometric), rel=1e-3)
     assert deviations[-1].encoding == '32FC1'
 
 
@@ -387,9 +385,7 @@ def test_a_damaged_model_is_refused_until_it_is_repaired(bench, model, tmp_path)
     copy.with_suffix('.yaml').write_bytes(model.with_suffix('.yaml').read_bytes())
     copy.write_bytes(model.read_bytes()[:-10])
     bench.start(DepthNode, model=str(copy))
-    assert (
-        'damaged' in bench.status('depth_node', lambda status: status.level == DiagnosticStatus.ERROR).message
-    )
+    assert 'damaged' in bench.status('depth_node', lambda status: status.level == DiagnosticStatus.ERROR).message
     copy.write_bytes(model.read_bytes())
     assert bench.change_state('depth_node', Transition.TRANSITION_CONFIGURE)
     assert bench.change_state('depth_node', Transition.TRANSITION_ACTIVATE)
@@ -414,16 +410,19 @@ def test_a_topic_that_nobody_publishes_is_said_with_those_that_would_do(bench, m
     bench.start(DepthNode, model=str(model), input_timeout=0.1)
     status = bench.status('depth_node', lambda status: 'Nobody publishes /image_raw' in str(status))
     said = ' '.join([status.message, *(pair.value for pair in status.values)])
-    assert ('Nobody publishes /image_raw: start its source, or remap image_raw, to /camera/camera/color/image_raw '
-            'for one.') in said
+    assert (
+        'Nobody publishes /image_raw: start its source, or remap image_raw, to /camera/camera/color/image_raw for one.'
+    ) in said
     assert '/depth/' not in said.partition('Nobody publishes /image_raw')[2].partition('.')[0]
     assert there.get_subscription_count() == 0
 
 
 def test_pictures_are_painted_for_those_who_look_and_for_nobody_else(drone, monkeypatch):
     painted = []
-    monkeypatch.setattr('ros_depthnet.ros.depth_node.depth_picture',
-                        lambda depth_hw, near, far: painted.append((near, far)) or depth_picture(depth_hw, near, far))
+    monkeypatch.setattr(
+        'ros_depthnet.ros.depth_node.depth_picture',
+        lambda depth_hw, near, far: painted.append((near, far)) or depth_picture(depth_hw, near, far),
+    )
     drone.start(colour_range=[2.0, 20.0])
     drone.await_depth()
     assert not painted
@@ -438,8 +437,10 @@ def test_pictures_are_painted_for_those_who_look_and_for_nobody_else(drone, monk
 
 def test_compressed_pictures_are_named_and_coded_as_image_transport_has_them(drone):
     """Its subscriber takes a base topic and adds /compressed; `format` tells it "rgb8" and "jpeg compressed bgr8"."""
-    jpegs = {topic: drone.bench.collect(CompressedImage, f'{topic}/compressed')
-             for topic in ('depth/coloured', 'depth/deviation_coloured')}
+    jpegs = {
+        topic: drone.bench.collect(CompressedImage, f'{topic}/compressed')
+        for topic in ('depth/coloured', 'depth/deviation_coloured')
+    }
     drone.start()
     drone.await_depth()
     drone.bench.until(lambda: all(jpegs.values()))
@@ -473,21 +474,35 @@ def test_what_moves_is_told_and_has_no_depth(drone, tmp_path):
     wall = cv2.normalize(wall, None, 0, 255, cv2.NORM_MINMAX).astype(float)
 
     def falling(step):
-        seen = wall[:height, 15 * step:15 * step + width].copy()
+        seen = wall[:height, 15 * step : 15 * step + width].copy()
         top = 70 - 4 * (last - step)
-        seen[top:top + 40, 60:110] = wall[150:190, 300:350]
+        seen[top : top + 40, 60:110] = wall[150:190, 300:350]
         rgb = np.full((height, width, 3), 25, np.uint8)
         rgb[..., 1:] = np.clip(seen + rng.normal(0, 5, seen.shape), 0, 255)[..., None]
-        return Image(height=height, width=width, encoding='rgb8', step=3 * width,
-                     data=array.array('B', rgb.tobytes()), header=image(drone.time_ns).header)
+        return Image(
+            height=height,
+            width=width,
+            encoding='rgb8',
+            step=3 * width,
+            data=array.array('B', rgb.tobytes()),
+            header=image(drone.time_ns).header,
+        )
 
-    drone.start(find_moving=True, check_odometry=False, find_mask=False, alignment_rounds=0, rotation_noise=0.0,
-                max_relative_deviation=10.0, buffer_size=2, input_width=width)
+    drone.start(
+        find_moving=True,
+        check_odometry=False,
+        find_mask=False,
+        alignment_rounds=0,
+        rotation_noise=0.0,
+        max_relative_deviation=10.0,
+        buffer_size=2,
+        input_width=width,
+    )
     drone.infos.publish(camera_info(width, height, 150.0))
     for step in range(last + 1):
         drone.frame(falling(step))
         drone.bench.spin(0.15)
-        drone.bench.until(lambda step=step: len(drone.depths) >= step - 1)   # the calibration may miss the first
+        drone.bench.until(lambda step=step: len(drone.depths) >= step - 1)  # the calibration may miss the first
     drone.bench.until(lambda: masks and masks[-1].header == drone.depths[-1].header)
     mask, depth = pixels(masks[-1], np.uint8), pixels(drone.depths[-1])
     assert masks[-1].encoding == 'mono8'

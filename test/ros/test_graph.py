@@ -15,13 +15,15 @@ from ros_depthnet.ros.topics import CAMERA_INFO, IMAGE, ODOM
 @pytest.fixture
 def find(bench):
     """Return a function that publishes topics of some types, and returns which are chosen and what is complained of."""
+
     def found(published, wanted=None, taker=None, namespace=''):
         for name, kind in published:
             bench.publisher(kind, name)
-        bench.spin(.3)
+        bench.spin(0.3)
         sources, complaints = find_sources(bench.peer, wanted or {}, taker, False, namespace)
         names = {part.name: source.name for part, source in sources.items()}
         return names, ' '.join(complaint.sentence for complaint in complaints)
+
     return found
 
 
@@ -59,17 +61,21 @@ def test_what_depth_node_takes_is_what_is_meant_and_what_it_gives_is_no_input(be
 
 def test_a_topic_that_nobody_publishes_is_named_with_those_that_would_do(find):
     names, said = find([*CAMERA, *POSES], {IMAGE: '/image_raw'})
-    assert names['image_raw'] == '/left/image_raw'   # so that the rest can be looked at
+    assert names['image_raw'] == '/left/image_raw'  # so that the rest can be looked at
     assert 'Nobody publishes /image_raw' in said and 'launch argument image:=/left/image_raw' in said
 
 
 def test_the_parameters_of_a_running_node_are_read(bench, model):
-    bench.start(DepthNode, model=str(model), camera_xyz=[1.0, 2.0, 3.0], pose_delay=.5)
-    bench.spin(.3)
-    name, = depth_nodes(bench.peer, '')
-    told = parameters_of(bench.peer, name, ['camera_xyz', 'pose_delay', 'no_such'], lambda condition, seconds: (
-        bench.until(condition, seconds) or True))
-    assert (list(told['camera_xyz']), told['pose_delay']) == ([1, 2, 3], .5)
+    bench.start(DepthNode, model=str(model), camera_xyz=[1.0, 2.0, 3.0], pose_delay=0.5)
+    bench.spin(0.3)
+    (name,) = depth_nodes(bench.peer, '')
+    told = parameters_of(
+        bench.peer,
+        name,
+        ['camera_xyz', 'pose_delay', 'no_such'],
+        lambda condition, seconds: bench.until(condition, seconds) or True,
+    )
+    assert (list(told['camera_xyz']), told['pose_delay']) == ([1, 2, 3], 0.5)
     assert 'no_such' not in told
     assert depth_nodes(bench.peer, '/uav') == []
 
@@ -78,10 +84,10 @@ def test_one_subscription_that_hears_is_enough(bench):
     kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     bench.publisher(CameraInfo, 'info')
     bench.collect(CameraInfo, 'info', kept)
-    bench.spin(.3)
-    complaint, = mismatches(bench.peer, ['/info'])
+    bench.spin(0.3)
+    (complaint,) = mismatches(bench.peer, ['/info'])
     assert 'peer hears nothing of peer on /info' in complaint.sentence
     assert 'volatile publisher and transient local subscription' in complaint.sentence
     bench.collect(CameraInfo, 'info')
-    bench.spin(.3)
+    bench.spin(0.3)
     assert mismatches(bench.peer, ['/info']) == []

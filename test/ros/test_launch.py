@@ -32,8 +32,11 @@ def started(name, **given):
     for entity in loaded(name).generate_launch_description().entities:
         context.launch_configurations.update(given if isinstance(entity, DeclareLaunchArgument) else {})
         found += entity.execute(context) or []
-    return [perform_substitutions(context, normalize_to_list_of_substitutions(node.node_executable))
-            for node in found if isinstance(node, launch_ros.actions.Node)]
+    return [
+        perform_substitutions(context, normalize_to_list_of_substitutions(node.node_executable))
+        for node in found
+        if isinstance(node, launch_ros.actions.Node)
+    ]
 
 
 def test_the_arguments_are_those_that_are_understood():
@@ -41,10 +44,15 @@ def test_the_arguments_are_those_that_are_understood():
     assert [argument.name for argument in declared] == [argument.name for argument in arguments()]
 
 
-@pytest.mark.parametrize('given, more', [
-    ({}, []), ({'one_process': 'true'}, None), ({'bag': '/'}, ['replay_node']),
-    ({'rviz': 'true', 'preset': 'mavros'}, ['rviz2']),
-])
+@pytest.mark.parametrize(
+    'given, more',
+    [
+        ({}, []),
+        ({'one_process': 'true'}, None),
+        ({'bag': '/'}, ['replay_node']),
+        ({'rviz': 'true', 'preset': 'mavros'}, ['rviz2']),
+    ],
+)
 def test_what_is_asked_for_is_started(given, more, monkeypatch):
     monkeypatch.setattr('ros_depthnet.ros.launching.get_package_prefix', lambda package: '/')
     assert started('uav.launch.py', **given) == (['all_nodes'] if more is None else [*NODES, *more])
@@ -73,6 +81,7 @@ def test_a_bad_argument_is_one_sentence():
 
 
 def test_every_executable_is_an_entry_point_of_the_package():
-    scripts = {script.name for script in entry_points(group='console_scripts')
-               if script.value.startswith('ros_depthnet.')}
+    scripts = {
+        script.name for script in entry_points(group='console_scripts') if script.value.startswith('ros_depthnet.')
+    }
     assert scripts >= {*NODES, 'replay_node', 'all_nodes'}

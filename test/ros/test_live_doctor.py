@@ -38,10 +38,14 @@ def events():
 @pytest.fixture
 def doctor(bench, events):
     """Return a function that flies while the doctor listens, and returns its exit status and what it says."""
+
     def examine(*arguments, without=(), late_ns=0, profile=10, poses=('odom', Odometry, lambda message: message)):
         """Fly, without some topics, with images stamped late and of this quality of service, and poses as is said."""
-        publishers = {topic: bench.publisher(kind, name, profile if topic is topics.IMAGE else 10)
-                      for topic, (name, kind) in CAMERA.items() if topic not in without}
+        publishers = {
+            topic: bench.publisher(kind, name, profile if topic is topics.IMAGE else 10)
+            for topic, (name, kind) in CAMERA.items()
+            if topic not in without
+        }
         pose_topic, pose_kind, posed = poses
         if topics.ODOM not in without:
             to = bench.publisher(pose_kind, pose_topic)
@@ -50,12 +54,12 @@ def doctor(bench, events):
         process = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         base_ns = bench.peer.get_clock().now().nanoseconds
         begun = events[0].time_ns
-        length = events[-1].time_ns - begun + 10**9   # between one flight and the next: time runs on, the drone jumps
+        length = events[-1].time_ns - begun + 10**9  # between one flight and the next: time runs on, the drone jumps
         flights = itertools.chain.from_iterable(zip(itertools.repeat(k * length), events) for k in itertools.count())
         for shift_ns, event in flights:
             due_ns = event.time_ns - begun + shift_ns
             while bench.peer.get_clock().now().nanoseconds - base_ns < due_ns and process.poll() is None:
-                bench.spin(.002)
+                bench.spin(0.002)
             if process.poll() is not None:
                 break
             if event.topic in publishers:
@@ -64,6 +68,7 @@ def doctor(bench, events):
         said = process.communicate()[0]
         print(said)
         return process.returncode, said
+
     return examine
 
 
@@ -72,7 +77,7 @@ def test_a_flight_that_is_well_is_healthy(doctor):
     assert status == 0 and said.endswith('Healthy.\n')
     heard = r'^/camera/image_raw +sensor_msgs/msg/Image, \d+ messages, 1\d\.\d Hz, 0\.\d+ s old, of camera_optical'
     assert re.search(heard, said, re.M)
-    assert "where 'camera_optical_frame' sits on 'base_link'" in said   # no tf is published
+    assert "where 'camera_optical_frame' sits on 'base_link'" in said  # no tf is published
     assert 'Wrong' not in said
 
 
@@ -103,7 +108,7 @@ def test_a_clock_of_its_own_is_named(doctor):
     status, said = doctor(late_ns=-3 * 10**9)
     assert status == 2
     assert 'Wrong: /camera/image_raw is stamped 3.0 s before what comes at the same time on /odom' in said
-    assert said.count('Wrong') == 1   # what follows from it is not said as well
+    assert said.count('Wrong') == 1  # what follows from it is not said as well
 
 
 def test_a_mounting_that_depth_node_is_told_wrong_is_measured_and_mended(doctor, bench, model, tmp_path):
@@ -131,8 +136,12 @@ def test_a_topic_that_is_not_remapped_is_named_with_the_one_that_would_do(doctor
 
 def test_quality_of_service_that_does_not_match_is_named(doctor, bench, model):
     bench.collect(Image, 'depth/image')
-    bench.start(DepthNode, model=str(model), cli_args=remapped(), **{
-        'qos_overrides./camera/image_raw.subscription.reliability': 'reliable'})
+    bench.start(
+        DepthNode,
+        model=str(model),
+        cli_args=remapped(),
+        **{'qos_overrides./camera/image_raw.subscription.reliability': 'reliable'},
+    )
     status, said = doctor(profile=QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT))
     assert status == 2
     assert re.search('(depth_node|no name) hears nothing of peer on /camera/image_raw', said)

@@ -64,4 +64,5 @@ def test_boxes_are_read_back_as_they_were_drawn():
     boxes = [Box(np.array([1.0, 2.0, 3.0]), np.array([1.0, 0.5, 2.0]), 2.2, 0), Box(np.zeros(3), np.ones(3), 7.1, 0)]
     found = to_boxes(from_obstacles(standing(boxes), Header(), {('boxes', 9)}))
     assert [(*box.centre, *box.size, box.distance) for box in found] == [
-        (*box.centre, *box.size, box.distance) for box in boxes]
+        (*box.centre, *box.size, box.distance) for box in boxes
+    ]

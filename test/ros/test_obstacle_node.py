@@ -36,9 +36,7 @@ def publish_until(bench, source, messages, **frame):
 
 
 def cubes(markers):
-    return [
-        marker for marker in markers.markers if marker.type == Marker.CUBE and marker.action == Marker.ADD
-    ]
+    return [marker for marker in markers.markers if marker.type == Marker.CUBE and marker.action == Marker.ADD]
 
 
 def test_each_obstacle_is_a_box_where_it_stands_nearest_first(bench, source):
@@ -50,9 +48,7 @@ def test_each_obstacle_is_a_box_where_it_stands_nearest_first(bench, source):
     # Ahead is x, left is y; the middle column of a pole is 2 right of its first.
     for box, (column, depth) in zip(boxes, sorted(POLES.items(), key=lambda pole: pole[1])):
         assert box.pose.position.x == pytest.approx(depth, abs=0.01)
-        assert box.pose.position.y == pytest.approx(
-            1.0 - (column + 2 - (WIDTH - 1) / 2) * depth / 60, abs=0.01
-        )
+        assert box.pose.position.y == pytest.approx(1.0 - (column + 2 - (WIDTH - 1) / 2) * depth / 60, abs=0.01)
         assert box.scale.z == pytest.approx((HEIGHT - 1) * depth / 60, abs=0.1)
 
 

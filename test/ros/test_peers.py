@@ -17,13 +17,20 @@ from ros_depthnet.ros.cloud_node import CloudNode
 from ros_depthnet.ros.peers import PEERS, arguments_of
 from ros_depthnet.ros.topics import NODES
 
-RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)   # rmw_qos_profile_default, SYSTEM_DEFAULT
+RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)  # rmw_qos_profile_default, SYSTEM_DEFAULT
 TAKEN = {
     'octomap_server': {'cloud_in': (PointCloud2, qos_profile_sensor_data)},
-    'nvblox_node': {'camera_0/depth/image': (Image, RELIABLE), 'camera_0/depth/camera_info': (CameraInfo, RELIABLE),
-                    'camera_0/color/image': (Image, RELIABLE), 'camera_0/color/camera_info': (CameraInfo, RELIABLE)},
-    'point_cloud_xyzrgb': {'depth_registered/image_rect': (Image, RELIABLE), 'rgb/image_rect_color': (Image, RELIABLE),
-                           'rgb/camera_info': (CameraInfo, RELIABLE)},
+    'nvblox_node': {
+        'camera_0/depth/image': (Image, RELIABLE),
+        'camera_0/depth/camera_info': (CameraInfo, RELIABLE),
+        'camera_0/color/image': (Image, RELIABLE),
+        'camera_0/color/camera_info': (CameraInfo, RELIABLE),
+    },
+    'point_cloud_xyzrgb': {
+        'depth_registered/image_rect': (Image, RELIABLE),
+        'rgb/image_rect_color': (Image, RELIABLE),
+        'rgb/camera_info': (CameraInfo, RELIABLE),
+    },
 }
 OURS = {topic.name: topic.type for node in ('depth_node', 'cloud_node') for topic in NODES[node].publishes}
 
@@ -36,8 +43,7 @@ def nodes(name, **more):
 
 
 def test_each_peer_has_its_launch_file():
-    assert {path.name for path in share_path('launch').glob('*.launch.py')} >= {
-        f'{name}.launch.py' for name in PEERS}
+    assert {path.name for path in share_path('launch').glob('*.launch.py')} >= {f'{name}.launch.py' for name in PEERS}
 
 
 @pytest.mark.parametrize('name', ['octomap', 'nvblox', 'depth_image_proc'])
@@ -46,7 +52,7 @@ def test_what_they_take_is_what_we_give(name):
     for topic, (kind, profile) in TAKEN[node.name].items():
         assert OURS[node.remappings[topic]] == f'sensor_msgs/msg/{kind.__name__}'
         assert qos_check_compatible(qos.OUTPUT, profile)[0] != QoSCompatibility.ERROR
-    assert node.remappings.keys() - TAKEN[node.name].keys() <= {'points'}   # what depth_image_proc gives
+    assert node.remappings.keys() - TAKEN[node.name].keys() <= {'points'}  # what depth_image_proc gives
     assert 'depth/points' not in OURS
 
 
@@ -63,11 +69,21 @@ def test_the_voxel_layer_looks_at_the_cloud_between_two_heights_in_sixteen_voxel
     """voxel_layer.cpp has at most 16 voxels in a column; obstacle_layer.cpp asks for each source's own heights."""
     costmap = nodes('voxel_layer', min_height='1', max_height='5', namespace='uav1')[0]['costmap/costmap'].parameters
     assert (costmap['voxel_layer.origin_z'], costmap['voxel_layer.z_voxels'], costmap['voxel_layer.z_resolution']) == (
-        1.0, 16, 0.25)
+        1.0,
+        16,
+        0.25,
+    )
     source = {name.rpartition('.')[2]: value for name, value in costmap.items() if '.depthnet.' in name}
-    assert source == {'topic': '/uav1/points', 'data_type': 'PointCloud2', 'marking': True, 'clearing': True,
-                      'min_obstacle_height': 1.0, 'max_obstacle_height': 5.0, 'obstacle_max_range': 15.0,
-                      'raytrace_max_range': 15.0}
+    assert source == {
+        'topic': '/uav1/points',
+        'data_type': 'PointCloud2',
+        'marking': True,
+        'clearing': True,
+        'min_obstacle_height': 1.0,
+        'max_obstacle_height': 5.0,
+        'obstacle_max_range': 15.0,
+        'raytrace_max_range': 15.0,
+    }
     with pytest.raises(ValueError, match='min_height .* must be below max_height'):
         nodes('voxel_layer', min_height='5')
 
@@ -90,7 +106,7 @@ def test_a_cloud_in_the_cameras_frame_is_read_as_pcl_and_nav2_read_it(bench):
     assert not cloud.is_bigendian and cloud.row_step == cloud.width * cloud.point_step
     assert len(cloud.data) == cloud.height * cloud.row_step
     rows = np.frombuffer(cloud.data, np.uint8).reshape(-1, cloud.point_step)
-    z = rows[:, fields['z'].offset:fields['z'].offset + 4].copy().view('<f4')
+    z = rows[:, fields['z'].offset : fields['z'].offset + 4].copy().view('<f4')
     assert np.allclose(z, WALL)
 
 

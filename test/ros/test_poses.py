@@ -40,13 +40,19 @@ def pose_with_covariance(time_ns, y):
 def vehicle_odometry(time_ns, y):
     """Return what PX4 says while it looks east: to the left is north, the first of NED."""
     from px4_msgs.msg import VehicleOdometry
-    half = np.sqrt(.5)
-    return VehicleOdometry(timestamp=time_ns // 1000, timestamp_sample=time_ns // 1000,
-                           pose_frame=VehicleOdometry.POSE_FRAME_NED, position=np.array([y, 0, 0], np.float32),
-                           q=np.array([half, 0, 0, half], np.float32), velocity=np.full(3, np.nan, np.float32))
+
+    half = np.sqrt(0.5)
+    return VehicleOdometry(
+        timestamp=time_ns // 1000,
+        timestamp_sample=time_ns // 1000,
+        pose_frame=VehicleOdometry.POSE_FRAME_NED,
+        position=np.array([y, 0, 0], np.float32),
+        q=np.array([half, 0, 0, half], np.float32),
+        velocity=np.full(3, np.nan, np.float32),
+    )
 
 
-def transform(time_ns, parent, child, y=0.):
+def transform(time_ns, parent, child, y=0.0):
     message = TransformStamped(child_frame_id=child)
     message.header.stamp, message.header.frame_id = stamp(time_ns), parent
     message.transform.translation.y = float(y)
@@ -56,6 +62,7 @@ def transform(time_ns, parent, child, y=0.):
 def transforms(time_ns, y):
     """Return tf of a body on its footprint, and of something else that moves."""
     from tf2_msgs.msg import TFMessage
+
     return TFMessage(transforms=[transform(time_ns, 'odom', 'footprint', y), transform(time_ns, 'world', 'cart', -y)])
 
 
@@ -72,11 +79,13 @@ def check(message, pose):
     assert pose.pose.position.y == pytest.approx(STEP * (stamped_ns(message) - START_NS) / PERIOD_NS, abs=1e-3)
     # Looking ahead, along x: z of the optical frame is x of the world.
     q = pose.pose.orientation
-    assert np.abs([q.x, q.y, q.z, q.w]) == pytest.approx([.5, .5, .5, .5], abs=1e-3)
+    assert np.abs([q.x, q.y, q.z, q.w]) == pytest.approx([0.5, 0.5, 0.5, 0.5], abs=1e-3)
 
 
-@pytest.mark.parametrize('says, package', [
-    (pose_stamped, 'geometry_msgs'), (pose_with_covariance, 'geometry_msgs'), (vehicle_odometry, 'px4_msgs')])
+@pytest.mark.parametrize(
+    'says, package',
+    [(pose_stamped, 'geometry_msgs'), (pose_with_covariance, 'geometry_msgs'), (vehicle_odometry, 'px4_msgs')],
+)
 def test_whatever_type_of_pose_is_on_the_air_gives_metric_depth(bench, model, says, package):
     pytest.importorskip(package, reason=NOT_ON_PYPI.format(package))
     drone = Drone(bench, model, says)
@@ -90,7 +99,8 @@ def test_tf_gives_metric_depth_in_the_frame_that_is_asked_for(bench, model):
     tf2 = pytest.importorskip('tf2_msgs.msg', reason=NOT_ON_PYPI.format('tf2_msgs'))
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     bench.publisher(tf2.TFMessage, '/tf_static', latched).publish(
-        tf2.TFMessage(transforms=[transform(0, 'footprint', 'base_link')]))
+        tf2.TFMessage(transforms=[transform(0, 'footprint', 'base_link')])
+    )
     drone = Drone(bench, model, transforms, '/tf')
     drone.start(world_frame='odom')
     message, pose = fly(drone)
@@ -101,7 +111,7 @@ def test_tf_gives_metric_depth_in_the_frame_that_is_asked_for(bench, model):
 def test_tf_that_does_not_join_the_two_frames_says_which_it_has(bench, model):
     pytest.importorskip('tf2_msgs', reason=NOT_ON_PYPI.format('tf2_msgs'))
     drone = Drone(bench, model, transforms, '/tf')
-    drone.start(world_frame='map', pose_timeout=.1)
+    drone.start(world_frame='map', pose_timeout=0.1)
     drone.frames(4)
     sentence = drone.dropped('no_odometry').message
     assert "from 'base_link' to 'map'" in sentence and 'cart, footprint, odom, world' in sentence

@@ -61,11 +61,7 @@ def test_a_posed_sequence_is_what_a_drone_would_have_published(bench, heard, fli
     node = play(bench, flight)
     sequence = PosedSequence.load(flight)
     assert node.exit_code == 0
-    assert (
-        times(heard['image_raw'])
-        == times(heard['camera_info'])
-        == [START_NS + i * PERIOD_NS for i in range(FRAMES)]
-    )
+    assert times(heard['image_raw']) == times(heard['camera_info']) == [START_NS + i * PERIOD_NS for i in range(FRAMES)]
     sent = heard['image_raw'][1]
     assert sent.encoding == 'rgb8'
     np.testing.assert_array_equal(np.frombuffer(sent.data, np.uint8).reshape(32, 48, 3), sequence.image(1))
@@ -81,9 +77,7 @@ def test_odometry_lies_on_the_way_between_the_poses(bench, heard, flight):
     first = sequence.frames[0].T_world_cam
     for message, time_ns in zip(heard['odom'], times(heard['odom'])):
         T_odom_cam = to_pose(message.pose.pose) @ T_body_cam
-        np.testing.assert_allclose(
-            T_odom_cam[:3, 3] - first[:3, 3], [(time_ns - START_NS) / 1e9, 0, 0], atol=1e-6
-        )
+        np.testing.assert_allclose(T_odom_cam[:3, 3] - first[:3, 3], [(time_ns - START_NS) / 1e9, 0, 0], atol=1e-6)
         np.testing.assert_allclose(T_odom_cam[:3, :3], first[:3, :3], atol=1e-6)
     assert (message.header.frame_id, message.child_frame_id) == ('odom', 'base_link')
 
@@ -153,7 +147,7 @@ def test_tf_of_a_bag_is_played_as_odometry(bench, heard, tmp_path):
     play(bench, write(tmp_path / 'bag', with_tf(poses=True)), world_frame='map')
     told = {message.pose.pose.position.x for message in heard['odom']}
     assert {(message.header.frame_id, message.child_frame_id) for message in heard['odom']} == {('map', 'base_link')}
-    assert max(told) == pytest.approx(2 * .8 + .5) and len(told) > 20
+    assert max(told) == pytest.approx(2 * 0.8 + 0.5) and len(told) > 20
 
 
 def test_a_bag_with_two_cameras_asks_which(bench, heard, tmp_path):
@@ -168,11 +162,7 @@ def test_a_bag_with_two_cameras_asks_which(bench, heard, tmp_path):
 def test_the_chosen_camera_is_played(bench, heard, tmp_path):
     both = [
         *bag_messages('/left'),
-        *(
-            (f'/right/{topic.rsplit("/", 1)[1]}', t, m)
-            for topic, t, m in bag_messages()
-            if topic != '/fcu/odom'
-        ),
+        *((f'/right/{topic.rsplit("/", 1)[1]}', t, m) for topic, t, m in bag_messages() if topic != '/fcu/odom'),
     ]
     bag = write_bag(tmp_path / 'bag', sorted(both, key=lambda entry: entry[1]))
     node = play(bench, bag, image_topic='/left/image_raw', camera_info_topic='/left/camera_info')
@@ -221,22 +211,15 @@ def test_an_unreadable_bag_ends_the_process_with_one_sentence(tmp_path, storage)
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    'path, sentence', [('', 'nothing to play'), ('/no/such', 'There is no recording at')]
-)
+@pytest.mark.parametrize('path, sentence', [('', 'nothing to play'), ('/no/such', 'There is no recording at')])
 def test_nothing_to_play_is_said(bench, path, sentence):
     node = bench.start(ReplayNode, path=path)
     assert node.exit_code == 1
-    assert (
-        sentence in bench.status('replay_node', lambda status: status.level == DiagnosticStatus.ERROR).message
-    )
+    assert sentence in bench.status('replay_node', lambda status: status.level == DiagnosticStatus.ERROR).message
 
 
 def test_a_broken_posed_sequence_is_said(bench, tmp_path):
     (tmp_path / 'sequence.json').write_text('{"frames": 3')
     node = bench.start(ReplayNode, path=str(tmp_path))
     assert node.exit_code == 1
-    assert (
-        'sequence.json'
-        in bench.status('replay_node', lambda status: status.level == DiagnosticStatus.ERROR).message
-    )
+    assert 'sequence.json' in bench.status('replay_node', lambda status: status.level == DiagnosticStatus.ERROR).message

@@ -80,11 +80,8 @@ def test_vga_images_reach_a_best_effort_subscriber(bench, spawn, tmp_path):
     frames = 20
     flight = wall_flight(tmp_path / 'wall', frames, width=640, height=480)
     images = bench.collect(Image, 'image_raw', qos.sensor(frames))  # deep, as a busy machine may spin late
-    bare = {
-        name: setting for name, setting in os.environ.items() if not name.endswith('DEFAULT_PROFILES_FILE')
-    }
-    process = spawn('replay_node', f'path:={flight}', 'images:=raw', 'rate:=0.5',
-                    'wait_for_subscribers:=3.0', env=bare)
+    bare = {name: setting for name, setting in os.environ.items() if not name.endswith('DEFAULT_PROFILES_FILE')}
+    process = spawn('replay_node', f'path:={flight}', 'images:=raw', 'rate:=0.5', 'wait_for_subscribers:=3.0', env=bare)
     bench.until(lambda: process.poll() is not None, 30)
     # Without the shipped profile it is one in thirty; on a busy machine best effort loses some in any case.
     assert len(images) >= frames / 2
@@ -96,9 +93,9 @@ def test_a_profile_of_the_users_own_is_kept(monkeypatch, variable):
         monkeypatch.delenv(name)
     monkeypatch.setenv(variable, '/own.xml')
     enlarge_shared_memory()
-    assert {
-        name: setting for name, setting in os.environ.items() if name.endswith('DEFAULT_PROFILES_FILE')
-    } == {variable: '/own.xml'}
+    assert {name: setting for name, setting in os.environ.items() if name.endswith('DEFAULT_PROFILES_FILE')} == {
+        variable: '/own.xml'
+    }
 
 
 def test_another_middleware_is_left_alone(monkeypatch):

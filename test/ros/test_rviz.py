@@ -18,19 +18,22 @@ def test_every_topic_is_one_of_ours_and_of_the_displays_type():
         for topic in (*topics.subscribes, *topics.publishes)
     }
     shown = {
-        display['Topic']['Value']: display['Class'].rsplit('/', 1)[1]
-        for display in displays()
-        if 'Topic' in display
+        display['Topic']['Value']: display['Class'].rsplit('/', 1)[1] for display in displays() if 'Topic' in display
     }
     assert {topic: types[topic] for topic in shown} == shown
 
 
 def test_image_depth_deviation_cloud_obstacles_drone_and_way_are_shown():
-    shown = {
-        display['Topic']['Value'] for display in displays() if display.get('Enabled') and 'Topic' in display
+    shown = {display['Topic']['Value'] for display in displays() if display.get('Enabled') and 'Topic' in display}
+    assert shown == {
+        'image_raw',
+        'depth/coloured',
+        'depth/deviation_coloured',
+        'points',
+        'obstacles',
+        'path',
+        'depth/body_pose',
     }
-    assert shown == {'image_raw', 'depth/coloured', 'depth/deviation_coloured', 'points', 'obstacles', 'path',
-                     'depth/body_pose'}
 
 
 def test_no_display_wants_a_frame_of_its_own():

@@ -10,8 +10,7 @@ MS = 1_000_000
 def synchroniser(required=('depth', 'info'), lost=None):
     sets = []
     lost = [] if lost is None else lost
-    return sets, Synchroniser('depth', lambda: required, lambda stamp_ns, messages: sets.append(messages),
-                              lost.extend)
+    return sets, Synchroniser('depth', lambda: required, lambda stamp_ns, messages: sets.append(messages), lost.extend)
 
 
 @pytest.mark.parametrize(
@@ -23,7 +22,7 @@ def synchroniser(required=('depth', 'info'), lost=None):
         ('d100 i200', ''),
         ('d100 d200 i100 i200', 'd100+i100 d200+i200'),
         ('d100 i100 d100 i100', 'd100+i100 d100+i100'),
-        ('d100 i103 d133 i136', 'd100+i103 d133+i136'),   # a calibration stamped 3 ms later
+        ('d100 i103 d133 i136', 'd100+i103 d133+i136'),  # a calibration stamped 3 ms later
         ('i97 d100 i130 d133', 'd100+i97 d133+i130'),
         ('d100 i107', ''),
         ('i98 i100 d100', 'd100+i100'),

@@ -29,28 +29,22 @@ def test_a_node_takes_and_gives_what_the_table_says(bench, model, name):
     given = dict(node.get_publisher_names_and_types_by_node(name, '/'))
     given = {topic: types[0] for topic, types in given.items() if not topic.endswith(OF_ROS)}
     assert given == {
-        named(topic.name): topic.type for topic in table.publishes
-        if topic not in (*topics.TO_AUTOPILOT, *topics.TO_TF)
+        named(topic.name): topic.type for topic in table.publishes if topic not in (*topics.TO_AUTOPILOT, *topics.TO_TF)
     }
     taken = dict(node.get_subscriber_names_and_types_by_node(name, '/'))
     taken = {topic: types[0] for topic, types in taken.items() if not topic.endswith(OF_ROS)}
     assert taken == {
-        named(topic.name): topic.type for topic in table.subscribes
-        if topic not in (topics.COMPRESSED, *topics.FROM_TF)
+        named(topic.name): topic.type for topic in table.subscribes if topic not in (topics.COMPRESSED, *topics.FROM_TF)
     }
     for topic in taken:
-        profiles = [
-            info.qos_profile for info in node.get_subscriptions_info_by_topic(topic) if info.node_name == name
-        ]
+        profiles = [info.qos_profile for info in node.get_subscriptions_info_by_topic(topic) if info.node_name == name]
         kept = [profile.durability for profile in profiles].count(DurabilityPolicy.TRANSIENT_LOCAL)
-        assert kept == (name == 'depth_node' and topic == '/camera_info')   # what was published once, before
-        assert [profile.reliability for profile in profiles
-                if profile.durability == DurabilityPolicy.VOLATILE] == [
-            ReliabilityPolicy.BEST_EFFORT]
-    for topic in given:
-        profiles = [
-            info.qos_profile for info in node.get_publishers_info_by_topic(topic) if info.node_name == name
+        assert kept == (name == 'depth_node' and topic == '/camera_info')  # what was published once, before
+        assert [profile.reliability for profile in profiles if profile.durability == DurabilityPolicy.VOLATILE] == [
+            ReliabilityPolicy.BEST_EFFORT
         ]
+    for topic in given:
+        profiles = [info.qos_profile for info in node.get_publishers_info_by_topic(topic) if info.node_name == name]
         assert [profile.reliability for profile in profiles] == [ReliabilityPolicy.RELIABLE]
 
 

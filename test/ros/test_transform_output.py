@@ -33,8 +33,12 @@ def heard(bench, monkeypatch):
     for topic, profile in (('/tf', 100), ('/tf_static', LATCHED)):
         messages = bench.collect(tf2.TFMessage, topic, profile)
         newest[topic] = messages
-    return lambda: {transform.child_frame_id: transform
-                    for messages in newest.values() for message in messages for transform in message.transforms}
+    return lambda: {
+        transform.child_frame_id: transform
+        for messages in newest.values()
+        for message in messages
+        for transform in message.transforms
+    }
 
 
 def test_body_and_camera_are_placed_at_the_images_time(drone, heard):
@@ -68,11 +72,12 @@ def test_tf_is_left_alone_unless_asked(drone, heard):
 
 def test_the_level_frame_is_at_the_body_with_its_heading(bench, heard):
     from geometry_msgs.msg import Quaternion
+
     bench.collect(LaserScan, 'obstacle_distance')
     bench.start(ObstacleNode, broadcast_tf=True)
     source = DepthSource(bench)
     source.await_listener()
-    half = np.pi / 6   # rolled by 60 degrees: level again, the heading stays
+    half = np.pi / 6  # rolled by 60 degrees: level again, the heading stays
     for _ in range(50):
         source.publish(y=2.0, turn=Quaternion(x=np.sin(half), y=0.0, z=0.0, w=np.cos(half)))
         bench.spin(0.1)

@@ -134,8 +134,9 @@ def image(rng):
     encoding = encodings[rng.integers(len(encodings))]
     width, height, channels = int(rng.integers(0, 20)), int(rng.integers(0, 20)), int(rng.integers(1, 9))
     data = np.frombuffer(rng.bytes(max(0, width * height * channels + int(rng.integers(-9, 9)))), np.uint8)
-    message = _message(rng, 0.1, width=width, height=height, step=width * channels, is_bigendian=0, encoding=encoding,
-                       data=data)
+    message = _message(
+        rng, 0.1, width=width, height=height, step=width * channels, is_bigendian=0, encoding=encoding, data=data
+    )
     (to_depth if encoding in _DEPTHS else ImageReader().rgb)(message)
 
 
@@ -238,8 +239,14 @@ def _make_sequence(folder):
     (folder / 'images').mkdir()
     cv2.imwrite(str(folder / 'images/0.png'), np.full((8, 8, 3), 9, np.uint8))
     frame = {'image': 'images/0.png', 'stamp': 0.0, 'T_world_cam': np.eye(4).tolist()}
-    content = {'name': 's', 'camera': {'width': 8, 'height': 8, 'fx': 8.0, 'fy': 8.0, 'cx': 3.5, 'cy': 3.5},
-               'depth_scale': 0.001, 'max_depth': 10.0, 'frames': [frame, {**frame, 'stamp': 1.0}], 'pairs': [[0, 1]]}
+    content = {
+        'name': 's',
+        'camera': {'width': 8, 'height': 8, 'fx': 8.0, 'fy': 8.0, 'cx': 3.5, 'cy': 3.5},
+        'depth_scale': 0.001,
+        'max_depth': 10.0,
+        'frames': [frame, {**frame, 'stamp': 1.0}],
+        'pairs': [[0, 1]],
+    }
     (folder / 'sequence.json').write_text(json.dumps(content))
 
 
@@ -457,7 +464,8 @@ def main() -> int:
     for name in arguments.readers or READERS:
         ours, theirs = multiprocessing.Pipe(False)
         process = multiprocessing.get_context('fork').Process(
-            target=_in_a_process, args=(name, arguments.inputs, arguments.seconds, theirs))
+            target=_in_a_process, args=(name, arguments.inputs, arguments.seconds, theirs)
+        )
         start = time.monotonic()
         process.start()
         theirs.close()

@@ -1,4 +1,5 @@
 """What flies along with the camera is found, and nothing else, and gets no depth."""
+
 from dataclasses import replace
 
 import cv2
@@ -21,7 +22,7 @@ from ros_depthnet.flight.session import Session
 def sway(count=40):
     """Return poses that swing about two axes while they move on, as hand and drone do."""
     for i in range(count):
-        yield world.pose((.05 * i, .02 * np.sin(i), 0), world.turn(.06 * np.sin(.9 * i), .08 * np.sin(.6 * i)))
+        yield world.pose((0.05 * i, 0.02 * np.sin(i), 0), world.turn(0.06 * np.sin(0.9 * i), 0.08 * np.sin(0.6 * i)))
 
 
 def bars(image):
@@ -57,7 +58,7 @@ def test_what_flies_along_is_found_and_hardly_more(spoil):
     spoil(true_hw)
     true_hw = true_hw[..., 0] < 255
     found_hw = found_in(flown(spoil))
-    assert found_hw[true_hw].mean() > .95
+    assert found_hw[true_hw].mean() > 0.95
     near_hw = cv2.dilate(true_hw.astype(np.uint8), np.ones((11, 11))).astype(bool)
     assert not (found_hw & ~near_hw).any()
 
@@ -68,7 +69,7 @@ def test_nothing_is_found_in_a_scene_that_fills_the_picture():
 
 def test_a_camera_that_does_not_turn_tells_nothing():
     # What is infinitely far would stay in place as well.
-    assert not found_in(flown(bars, [world.pose((.1 * i, 0, 0)) for i in range(40)])).any()
+    assert not found_in(flown(bars, [world.pose((0.1 * i, 0, 0)) for i in range(40)])).any()
 
 
 def test_what_the_drone_circles_stays_in_place_too_and_is_no_part_of_it():
@@ -81,7 +82,7 @@ def test_what_the_drone_circles_stays_in_place_too_and_is_no_part_of_it():
     frames = flown(poses=poses)
     middle = np.zeros((120, 160), bool)
     middle[40:80, 60:100] = True
-    for frame in frames:   # a pole on the axis, which looks alike from all sides
+    for frame in frames:  # a pole on the axis, which looks alike from all sides
         frame.image[:, 77:83] = 20
     assert not found_in(frames)[middle].any()
 
@@ -105,10 +106,10 @@ def test_gear_that_is_retracted_is_forgotten():
 
 def test_attached_parts_have_no_depth(tmp_path):
     model = load_model(red_is_parallax(tmp_path))
-    options = EstimatorOptions(rotation_noise=0, alignment_rounds=0, memory=False, min_range=.001)
+    options = EstimatorOptions(rotation_noise=0, alignment_rounds=0, memory=False, min_range=0.001)
     masking, blind = (Session(model, replace(options, find_mask=find)) for find in (True, False))
 
-    def readable(image):   # by that model: parallax in red, deviation in green
+    def readable(image):  # by that model: parallax in red, deviation in green
         image[..., 0] = 20 + image[..., 0] // 8
         image[..., 1] = 4
         bars(image)
@@ -116,23 +117,23 @@ def test_attached_parts_have_no_depth(tmp_path):
     for frame in flown(readable):
         found, believed = masking.add(frame), blind.add(frame)
     width = found.camera.width
-    bar, scene = np.s_[:, :width // 10], np.s_[:, width // 4:-width // 4]
+    bar, scene = np.s_[:, : width // 10], np.s_[:, width // 4 : -width // 4]
     assert np.isnan(found.depth_hw[bar]).all() and np.isnan(found.deviation_hw[bar]).all()
     np.testing.assert_array_equal(found.depth_hw[scene], believed.depth_hw[scene])
-    assert np.isfinite(found.depth_hw[scene]).mean() > .5
-    assert .25 < masking.masked_share < .4 and not blind.masked_share
+    assert np.isfinite(found.depth_hw[scene]).mean() > 0.5
+    assert 0.25 < masking.masked_share < 0.4 and not blind.masked_share
 
 
 def test_a_masked_source_is_not_valid_where_it_shows_no_scene():
     camera = world.CAMERA
-    T_src_ref = world.pose((0, 0, 0), world.turn(0, .1))
+    T_src_ref = world.pose((0, 0, 0), world.turn(0, 0.1))
     source = world.frame(world.pose((0, 0, 0)))
     masked_hw = np.zeros((120, 160), bool)
     masked_hw[:, :20] = True
     view = motion.stabilise(source.image, camera, T_src_ref, seen(masked_hw, 160, 120))
     plain = motion.stabilise(source.image, camera, T_src_ref)
     # Where each pixel of the stabilised view comes from, ray by ray.
-    u = np.arange(160.)
+    u = np.arange(160.0)
     x, z = (u - camera.cx) / camera.fx, 1.0
     turned = T_src_ref[:3, :3] @ np.stack([x, np.zeros(160), np.full(160, z)])
     from_u = turned[0] / turned[2] * camera.fx + camera.cx
@@ -154,13 +155,14 @@ def test_no_corners_are_followed_on_what_is_masked():
 
 def test_one_frame_alone_may_say_where_it_shows_no_scene(tmp_path):
     model = load_model(red_is_parallax(tmp_path))
-    frames = flown(poses=[world.pose((0, 0, 0)), world.pose((.3, 0, 0))])
-    masked_hw = np.zeros((60, 80), bool)   # of another size than the image
+    frames = flown(poses=[world.pose((0, 0, 0)), world.pose((0.3, 0, 0))])
+    masked_hw = np.zeros((60, 80), bool)  # of another size than the image
     masked_hw[:30] = True
     estimate = Measurer(model, EstimatorOptions(rotation_noise=0, alignment_rounds=0)).estimate(
-        replace(frames[1], image=np.full((120, 160, 3), 4, np.uint8), masked_hw=masked_hw), frames[:1])
+        replace(frames[1], image=np.full((120, 160, 3), 4, np.uint8), masked_hw=masked_hw), frames[:1]
+    )
     half = estimate.depth_hw.shape[0] // 2
-    assert np.isnan(estimate.depth_hw[:half]).all() and np.isfinite(estimate.depth_hw[half + 2:]).mean() > .9
+    assert np.isnan(estimate.depth_hw[:half]).all() and np.isfinite(estimate.depth_hw[half + 2 :]).mean() > 0.9
 
 
 def test_a_mask_file_is_white_where_the_scene_is_seen(tmp_path):
@@ -179,6 +181,11 @@ def test_masks_that_cannot_be_used_say_so(tmp_path):
 
 
 def test_a_frame_resized_keeps_its_mask():
-    frame = Frame(0, np.zeros((8, 16, 3), np.uint8), Camera(16, 8, 9., 9., 8., 4.), np.eye(4),
-                  masked_hw=np.eye(8, 16, dtype=bool))
+    frame = Frame(
+        0,
+        np.zeros((8, 16, 3), np.uint8),
+        Camera(16, 8, 9.0, 9.0, 8.0, 4.0),
+        np.eye(4),
+        masked_hw=np.eye(8, 16, dtype=bool),
+    )
     assert not frame.resized(8, 4).seen_hw[np.eye(4, 8, dtype=bool)].any() and frame.resized(8, 4).seen_hw.any()

@@ -43,13 +43,22 @@ def over_mavros(distance):
     """Return the MAVLink message of it; the scan is made by hand, as the node's is tested over DDS."""
     ranges, range_max = for_mavros(distance)
     increment = np.float32(np.radians(5))
-    return mavros(SimpleNamespace(ranges=ranges, angle_increment=increment, angle_min=0.0, range_min=0.0,
-                                  range_max=np.float32(range_max)))
+    return mavros(
+        SimpleNamespace(
+            ranges=ranges, angle_increment=increment, angle_min=0.0, range_min=0.0, range_max=np.float32(range_max)
+        )
+    )
 
 
 def directly(distance):
-    return SimpleNamespace(distances=distance.distances_cm, increment_f=np.float32(5), min_distance=0,
-                           max_distance=distance.max_cm, angle_offset=np.float32(0), frame=BODY_FRD)
+    return SimpleNamespace(
+        distances=distance.distances_cm,
+        increment_f=np.float32(5),
+        min_distance=0,
+        max_distance=distance.max_cm,
+        angle_offset=np.float32(0),
+        frame=BODY_FRD,
+    )
 
 
 ways = pytest.mark.parametrize('way', [over_mavros, directly])

@@ -1,4 +1,5 @@
 """What a network costs, counted and timed: against layers whose work is known, and clocks that add up."""
+
 import numpy as np
 import onnx
 import pytest
@@ -12,15 +13,21 @@ from ros_depthnet.evaluation.turns import Contender, taken_in_turns
 
 def network(path):
     """Write a 3x3 convolution 3 to 8 in two groups' worth of weights, one 2x2 back, and a product with 5 columns."""
+
     def constant(name, *shape):
         return helper.make_tensor(name, TensorProto.FLOAT, shape, np.zeros(shape, np.float32).ravel())
+
     graph = helper.make_graph(
-        [helper.make_node('Conv', ['image', 'w'], ['a'], pads=[1, 1, 1, 1], strides=[2, 2]),
-         helper.make_node('ConvTranspose', ['a', 'v'], ['b'], strides=[2, 2]),
-         helper.make_node('MatMul', ['b', 'm'], ['c'])], 'work',
+        [
+            helper.make_node('Conv', ['image', 'w'], ['a'], pads=[1, 1, 1, 1], strides=[2, 2]),
+            helper.make_node('ConvTranspose', ['a', 'v'], ['b'], strides=[2, 2]),
+            helper.make_node('MatMul', ['b', 'm'], ['c']),
+        ],
+        'work',
         [helper.make_tensor_value_info('image', TensorProto.FLOAT, (1, 3, None, None))],
         [helper.make_tensor_value_info('c', TensorProto.FLOAT, None)],
-        [constant('w', 8, 3, 3, 3), constant('v', 8, 2, 2, 2), constant('m', 20, 5)])
+        [constant('w', 8, 3, 3, 3), constant('v', 8, 2, 2, 2), constant('m', 20, 5)],
+    )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8), path)
     return path
 
@@ -35,14 +42,14 @@ def test_multiply_adds_and_bytes_are_those_of_the_layers(tmp_path):
 
 def test_the_matrix_rate_is_that_of_a_processor_not_of_a_wish():
     ours = matrix_rate(1)
-    assert 1e9 < ours < 2e12   # what one core of this century does
+    assert 1e9 < ours < 2e12  # what one core of this century does
 
 
 def test_all_that_is_compared_takes_turns():
     order = []
     times = taken_in_turns([Contender(name, 1, lambda name=name: order.append(name)) for name in 'abc'], 0, print)
     assert order[:6] == list('abcabc') and len(order) == 9
-    assert [len(each) for each in times] == [2, 2, 2]   # the first of each is not counted
+    assert [len(each) for each in times] == [2, 2, 2]  # the first of each is not counted
 
 
 def test_the_stages_of_an_image_add_up_to_all_of_it(tmp_path):

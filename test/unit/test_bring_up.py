@@ -21,13 +21,16 @@ def test_nothing_said_leaves_every_topic_and_parameter_as_the_nodes_have_them():
 
 # By hand from the packages' sources: local_position.cpp (MAVROS), dds_topics.yaml (PX4),
 # zed_camera_component_video_depth.cpp, rs_node_setup.cpp (RealSense).
-@pytest.mark.parametrize('preset, image, odom, frame', [
-    ('mavros', 'camera/image_raw', 'mavros/local_position/odom', 'map'),
-    ('px4_uxrce', 'camera/image_raw', 'fmu/out/vehicle_odometry', 'odom'),
-    ('zed', 'zed/zed_node/rgb/color/rect/image', 'zed/zed_node/odom', 'odom'),
-    ('realsense', 'camera/camera/color/image_raw', 'odom', 'odom'),
-    ('sim', 'camera/image_raw', 'odom', 'x500_mono_cam_0/odom'),
-])
+@pytest.mark.parametrize(
+    'preset, image, odom, frame',
+    [
+        ('mavros', 'camera/image_raw', 'mavros/local_position/odom', 'map'),
+        ('px4_uxrce', 'camera/image_raw', 'fmu/out/vehicle_odometry', 'odom'),
+        ('zed', 'zed/zed_node/rgb/color/rect/image', 'zed/zed_node/odom', 'odom'),
+        ('realsense', 'camera/camera/color/image_raw', 'odom', 'odom'),
+        ('sim', 'camera/image_raw', 'odom', 'x500_mono_cam_0/odom'),
+    ],
+)
 def test_a_preset_sets_topics_and_frame_and_an_argument_goes_before_it(preset, image, odom, frame):
     found = plan(preset=preset)
     topics = dict(found.remappings)
@@ -45,15 +48,21 @@ def test_every_shipped_preset_is_tested_and_the_one_for_gazebo_hears_what_the_sh
     heard = dict(plan(preset='sim').remappings)
     assert {heard[IMAGE.name], heard[CAMERA_INFO.name], heard[ODOM.name], 'clock'} == bridged.keys()
     assert [bridged[heard[topic.name]]['ros_type_name'] for topic in (IMAGE, CAMERA_INFO, ODOM)] == [
-        topic.type for topic in (IMAGE, CAMERA_INFO, ODOM)]
+        topic.type for topic in (IMAGE, CAMERA_INFO, ODOM)
+    ]
     assert plan(preset='sim').parameters['depth_node']['use_sim_time']
 
 
 def test_parameters_go_to_the_nodes_that_have_them():
     found = plan(preset='zed', model='parallaxnet_small', provider='cpu', image_transport='compressed', autopilot='px4')
     assert found.parameters['depth_node'] == {
-        'use_sim_time': False, 'rectify': 'never', 'camera_mounting': 'tf', 'model': 'parallaxnet_small',
-        'provider': 'cpu', 'image_transport': 'compressed'}
+        'use_sim_time': False,
+        'rectify': 'never',
+        'camera_mounting': 'tf',
+        'model': 'parallaxnet_small',
+        'provider': 'cpu',
+        'image_transport': 'compressed',
+    }
     assert found.parameters['obstacle_node'] == {'use_sim_time': False, 'camera_mounting': 'tf', 'autopilot': 'px4'}
 
 
@@ -64,11 +73,14 @@ def test_the_frame_of_the_cloud_is_not_that_of_the_obstacles():
     assert 'output_frame' not in found.parameters['obstacle_node']
 
 
-@pytest.mark.parametrize('told, looks, image_up', [
-    ('forward', (1, 0, 0), (0, 0, 1)),
-    ('down', (0, 0, -1), (1, 0, 0)),
-    ('0.1 0 -0.02 -1.570796 0 1.570796', (-1, 0, 0), (0, 0, 1)),   # backwards
-])
+@pytest.mark.parametrize(
+    'told, looks, image_up',
+    [
+        ('forward', (1, 0, 0), (0, 0, 1)),
+        ('down', (0, 0, -1), (1, 0, 0)),
+        ('0.1 0 -0.02 -1.570796 0 1.570796', (-1, 0, 0), (0, 0, 1)),  # backwards
+    ],
+)
 def test_a_mounting_looks_where_it_says(told, looks, image_up):
     parameters = plan(mounting=told).parameters['cloud_node']
     assert parameters['camera_mounting'] == 'parameters'
@@ -88,10 +100,19 @@ def test_what_is_recorded_is_what_depth_is_made_of(tmp_path):
     given.update(preset='mavros', namespace='uav1', image_transport='compressed', record=str(tmp_path / 'new'))
     command = recorder(given, bring_up(given), 'jazzy')
     said = ['/tf', '/tf_static', '/diagnostics', '/rosout', '/parameter_events']
-    assert command == ['ros2', 'bag', 'record', '-o', str(tmp_path / 'new'), '--topics',
-                       '/uav1/camera/image_raw/compressed', '/uav1/camera/camera_info',
-                       '/uav1/mavros/local_position/odom', *said]
-    assert '--topics' not in recorder(given, bring_up(given), 'humble')   # which has no such option
+    assert command == [
+        'ros2',
+        'bag',
+        'record',
+        '-o',
+        str(tmp_path / 'new'),
+        '--topics',
+        '/uav1/camera/image_raw/compressed',
+        '/uav1/camera/camera_info',
+        '/uav1/mavros/local_position/odom',
+        *said,
+    ]
+    assert '--topics' not in recorder(given, bring_up(given), 'humble')  # which has no such option
     with pytest.raises(ValueError, match='is there already: record needs a new folder'):
         recorder({**given, 'record': str(tmp_path)}, bring_up(given), 'jazzy')
 
@@ -104,27 +125,33 @@ def test_a_preset_may_be_ones_own_file(tmp_path):
     assert found.parameters['depth_node']['max_range'] == 60.0
 
 
-@pytest.mark.parametrize('given, sentence', [
-    ({'preset': 'zde'}, 'There is no preset zde: take mavros, px4_uxrce, realsense, sim or zed, or the path of'),
-    ({'mounting': 'up'}, 'mounting must be tf, forward, down, or six numbers "x y z roll pitch yaw", not "up"'),
-    ({'mounting': '1 2 3'}, 'six numbers'),
-    ({'provider': 'gpu'}, 'provider must be one of auto, cpu, cuda, tensorrt'),
-    ({'image_transport': 'theora'}, 'image_transport must be one of raw, compressed'),
-    ({'use_sim_time': 'yes'}, 'use_sim_time must be true or false, not "yes"'),
-    ({'cloud_frame': 'map'}, 'output_frame must be one of odom, camera'),
-    ({'bag': '/no/where'}, 'There is no bag /no/where'),
-    ({'params_file': '/no/where'}, 'There is no params_file /no/where'),
-])
+@pytest.mark.parametrize(
+    'given, sentence',
+    [
+        ({'preset': 'zde'}, 'There is no preset zde: take mavros, px4_uxrce, realsense, sim or zed, or the path of'),
+        ({'mounting': 'up'}, 'mounting must be tf, forward, down, or six numbers "x y z roll pitch yaw", not "up"'),
+        ({'mounting': '1 2 3'}, 'six numbers'),
+        ({'provider': 'gpu'}, 'provider must be one of auto, cpu, cuda, tensorrt'),
+        ({'image_transport': 'theora'}, 'image_transport must be one of raw, compressed'),
+        ({'use_sim_time': 'yes'}, 'use_sim_time must be true or false, not "yes"'),
+        ({'cloud_frame': 'map'}, 'output_frame must be one of odom, camera'),
+        ({'bag': '/no/where'}, 'There is no bag /no/where'),
+        ({'params_file': '/no/where'}, 'There is no params_file /no/where'),
+    ],
+)
 def test_what_means_nothing_is_refused_with_a_sentence(given, sentence):
     with pytest.raises(ValueError, match=sentence):
         plan(**given)
 
 
-@pytest.mark.parametrize('text, sentence', [
-    ('odometry: /odom', 'sets odometry, which is neither an argument nor a parameter: odom is probably meant'),
-    ('- image', 'must be lines of "name: value"'),
-    ('image: [', 'is no YAML'),
-])
+@pytest.mark.parametrize(
+    'text, sentence',
+    [
+        ('odometry: /odom', 'sets odometry, which is neither an argument nor a parameter: odom is probably meant'),
+        ('- image', 'must be lines of "name: value"'),
+        ('image: [', 'is no YAML'),
+    ],
+)
 def test_a_preset_that_means_nothing_is_refused_with_a_sentence(tmp_path, text, sentence):
     (tmp_path / 'mine.yaml').write_text(text)
     with pytest.raises(ValueError, match=sentence):
@@ -133,7 +160,8 @@ def test_a_preset_that_means_nothing_is_refused_with_a_sentence(tmp_path, text, 
 
 def test_a_slip_of_the_keyboard_is_noticed():
     assert unknown_arguments(['odom:=/a', 'camera-info:=/b'], arguments()) == [
-        'There is no argument camera-info: camera_info is probably meant.']
+        'There is no argument camera-info: camera_info is probably meant.'
+    ]
 
 
 def test_every_argument_is_one_sentence_or_two():

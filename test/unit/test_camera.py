@@ -4,7 +4,7 @@ import pytest
 
 from ros_depthnet.core.camera import Camera
 
-CAMERA = Camera(width=64, height=48, fx=50., fy=52., cx=30., cy=25.)
+CAMERA = Camera(width=64, height=48, fx=50.0, fy=52.0, cx=30.0, cy=25.0)
 
 
 def test_projection_is_that_of_opencv():
@@ -14,7 +14,7 @@ def test_projection_is_that_of_opencv():
 
 
 def test_points_behind_the_camera_have_no_pixel():
-    assert np.isnan(CAMERA.project(np.array([[1., 1., -1.], [1., 1., 0.]]))).all()
+    assert np.isnan(CAMERA.project(np.array([[1.0, 1.0, -1.0], [1.0, 1.0, 0.0]]))).all()
 
 
 def test_back_projected_points_project_to_their_pixels():
@@ -28,7 +28,7 @@ def test_back_projected_points_project_to_their_pixels():
 
 @pytest.mark.parametrize('unknown', [np.nan, np.inf, -np.inf])
 def test_unknown_depth_gives_no_point(unknown):
-    depth = np.full((48, 64), 2., np.float32)
+    depth = np.full((48, 64), 2.0, np.float32)
     depth[3, 4] = unknown
     points = CAMERA.back_project(depth)
     assert np.isnan(points[3, 4]).all()
@@ -42,24 +42,25 @@ def test_depth_of_another_size_is_refused():
 
 def test_a_resized_camera_sees_the_same_point_at_the_same_place_of_the_picture():
     # cv2.resize is the judge: the blob's centre of mass must move as the projection does.
-    point = np.array([.1, -.05, 1.])
+    point = np.array([0.1, -0.05, 1.0])
     u, v = CAMERA.project(point)
     y, x = np.mgrid[:48, :64]
     blob = np.exp(-((x - u) ** 2 + (y - v) ** 2) / 30).astype(np.float32)
     small = cv2.resize(blob, (32, 12), interpolation=cv2.INTER_AREA)
     y, x = np.mgrid[:12, :32]
     centre = [(small * x).sum() / small.sum(), (small * y).sum() / small.sum()]
-    np.testing.assert_allclose(CAMERA.resized(32, 12).project(point), centre, atol=.02)
+    np.testing.assert_allclose(CAMERA.resized(32, 12).project(point), centre, atol=0.02)
 
 
 def test_rays_are_shared_and_cannot_be_spoilt():
-    assert CAMERA.rays_hw3() is Camera(64, 48, 50., 52., 30., 25.).rays_hw3()
+    assert CAMERA.rays_hw3() is Camera(64, 48, 50.0, 52.0, 30.0, 25.0).rays_hw3()
     with pytest.raises(ValueError):
         CAMERA.rays_hw3()[0, 0, 0] = 1
 
 
-@pytest.mark.parametrize('values', [(0, 48, 1., 1., 0., 0.), (64, 48, 0., 1., 0., 0.),
-                                    (64, 48, 1., np.nan, 0., 0.)])
+@pytest.mark.parametrize(
+    'values', [(0, 48, 1.0, 1.0, 0.0, 0.0), (64, 48, 0.0, 1.0, 0.0, 0.0), (64, 48, 1.0, np.nan, 0.0, 0.0)]
+)
 def test_an_impossible_camera_is_refused(values):
     with pytest.raises(ValueError, match='empty|not calibrated'):
         Camera(*values)

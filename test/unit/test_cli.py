@@ -1,4 +1,5 @@
 """The command line: what it says, how it ends, and that it starts quickly."""
+
 import itertools
 import json
 import os
@@ -27,29 +28,39 @@ ABOUT = {'source': 'made here', 'licence': 'Apache-2.0', 'kind': 'plane'}
 @pytest.fixture
 def plane(tmp_path):
     """Write a set with one pair."""
-    frames = [NewFrame(world.frame(T, t), world.depth(T))
-              for t, T in ((0.0, world.pose([0, 0, 0])), (0.1, world.pose([0.4, 0, 0])))]
+    frames = [
+        NewFrame(world.frame(T, t), world.depth(T))
+        for t, T in ((0.0, world.pose([0, 0, 0])), (0.1, world.pose([0.4, 0, 0])))
+    ]
     return write_posed_sequence(tmp_path / 'plane', frames, [(1, 0)], name='plane', max_depth=20, **ABOUT)
 
 
 @pytest.fixture
 def flight(tmp_path):
     """Write a flight of 3 m depth, as the tiny model sees it when frames are .2 m apart."""
-    camera = Camera(64, 48, 60., 60., 31.5, 23.5)
+    camera = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
+
     def image(i):
         pixels = np.zeros((48, 64, 3), np.uint8)
         pixels[..., :2] = 4, 2
-        pixels[:24, :, 2] = 200 - 20 * i   # the model does not look at blue, but an image that stays is frozen
+        pixels[:24, :, 2] = 200 - 20 * i  # the model does not look at blue, but an image that stays is frozen
         return pixels
 
-    frames = [NewFrame(Frame(i * 10**8, image(i), camera, world.pose([0.2 * i, 0, 0])), np.full((48, 64), 3.0))
-              for i in range(6)]
+    frames = [
+        NewFrame(Frame(i * 10**8, image(i), camera, world.pose([0.2 * i, 0, 0])), np.full((48, 64), 3.0))
+        for i in range(6)
+    ]
     return write_posed_sequence(tmp_path / 'flight', frames, [], name='flight', max_depth=20, **ABOUT)
 
 
 def run_python(*arguments):
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT,
-                          env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    )
 
 
 def test_help_names_every_subcommand():
@@ -69,20 +80,27 @@ def test_every_subcommand_has_a_module_with_arguments_and_a_body(name, capsys):
 
 @pytest.mark.parametrize('words', [['evaluate'], ['render'], ['render', 'flight'], ['train'], ['export']])
 def test_help_imports_nothing_heavy(words):
-    checked = run_python('-c', (
-        'import sys\n'
-        'from ros_depthnet.cli.main import main\n'
-        f'try:\n    main({[*words, "--help"]})\nexcept SystemExit:\n    pass\n'
-        'print(sorted({"numpy", "cv2", "torch", "onnxruntime", "rclpy"} & set(sys.modules)))'))
+    checked = run_python(
+        '-c',
+        (
+            'import sys\n'
+            'from ros_depthnet.cli.main import main\n'
+            f'try:\n    main({[*words, "--help"]})\nexcept SystemExit:\n    pass\n'
+            'print(sorted({"numpy", "cv2", "torch", "onnxruntime", "rclpy"} & set(sys.modules)))'
+        ),
+    )
     assert checked.stdout.splitlines()[-1] == '[]'
 
 
-@pytest.mark.parametrize('option, value, complaint', [
-    ('--size', '256', "'256' is no size such as 256x192"),
-    ('--step-parallax', '3', "'3' is no range such as 0.6,22"),
-    ('--step-parallax', '9,3', "'9,3' is no range of positive numbers"),
-    ('--scenes', 'street,moon', "'moon' is not a valid Preset; there are still_box, boxes, room,"),
-])
+@pytest.mark.parametrize(
+    'option, value, complaint',
+    [
+        ('--size', '256', "'256' is no size such as 256x192"),
+        ('--step-parallax', '3', "'3' is no range such as 0.6,22"),
+        ('--step-parallax', '9,3', "'9,3' is no range of positive numbers"),
+        ('--scenes', 'street,moon', "'moon' is not a valid Preset; there are still_box, boxes, room,"),
+    ],
+)
 def test_what_no_training_set_can_have_is_refused(option, value, complaint, capsys):
     with pytest.raises(SystemExit):
         cli.main(['render', 'set', 'out', option, value])
@@ -101,14 +119,17 @@ def test_the_version_is_told():
     assert run_python('-m', 'ros_depthnet.cli.main', '--version').stdout.startswith('depthnet ')
 
 
-@pytest.mark.parametrize('arguments, named', [
-    (['evaluate', '/no/such/set'], '/no/such/set'),
-    (['process', '/no/such/flight', '--out', '{out}'], '/no/such/flight'),
-    (['evaluate', '{plane}', '--methods', 'nonsense'], 'nonsense'),
-    (['doctor'], '--live'),
-    (['doctor', '{plane}', '--live'], '--live'),
-    (['process', '{plane}', '--out', '{out}', '--model', '/no/such.onnx'], '/no/such'),
-])
+@pytest.mark.parametrize(
+    'arguments, named',
+    [
+        (['evaluate', '/no/such/set'], '/no/such/set'),
+        (['process', '/no/such/flight', '--out', '{out}'], '/no/such/flight'),
+        (['evaluate', '{plane}', '--methods', 'nonsense'], 'nonsense'),
+        (['doctor'], '--live'),
+        (['doctor', '{plane}', '--live'], '--live'),
+        (['process', '{plane}', '--out', '{out}', '--model', '/no/such.onnx'], '/no/such'),
+    ],
+)
 def test_what_a_user_can_mend_is_one_sentence_and_status_1(arguments, named, plane, tmp_path, capsys):
     filled = [argument.format(plane=plane, out=tmp_path / 'out') for argument in arguments]
     assert cli.main(filled) == 1
@@ -128,6 +149,7 @@ def with_body(monkeypatch, body):
 def test_ctrl_c_ends_with_130_and_no_traceback(monkeypatch, capsys):
     def interrupted(arguments):
         raise KeyboardInterrupt
+
     with_body(monkeypatch, interrupted)
     assert cli.main(['trial']) == 130
     assert capsys.readouterr().err == ''
@@ -136,6 +158,7 @@ def test_ctrl_c_ends_with_130_and_no_traceback(monkeypatch, capsys):
 def test_a_missing_extra_is_named(monkeypatch, capsys):
     def without_torch(arguments):
         raise ModuleNotFoundError("No module named 'torch'", name='torch')
+
     with_body(monkeypatch, without_torch)
     assert cli.main(['trial']) == 1
     assert 'ros_depthnet[train]' in capsys.readouterr().err
@@ -144,6 +167,7 @@ def test_a_missing_extra_is_named(monkeypatch, capsys):
 def test_debug_shows_the_traceback(monkeypatch):
     def wrong(arguments):
         raise ValueError('bad')
+
     with_body(monkeypatch, wrong)
     with pytest.raises(ValueError, match='bad'):
         cli.main(['--debug', 'trial'])
@@ -155,9 +179,23 @@ def test_evaluate_writes_the_rows_and_the_commit(plane, tmp_path, capsys):
     content = json.loads(scores.read_text())
     assert content['commit']
     constant, dis = content['rows']
-    assert list(dis) == ['set', 'method', 'protocol', 'pairs', 'abs_rel', 'rmse', 'mae_log', 'delta_103',
-                         'delta_105', 'delta_125', 'coverage', 'ause', 'flicker', 'ms_per_pair']
-    assert constant['ause'] is None and constant['flicker'] is None   # JSON has no NaN
+    assert list(dis) == [
+        'set',
+        'method',
+        'protocol',
+        'pairs',
+        'abs_rel',
+        'rmse',
+        'mae_log',
+        'delta_103',
+        'delta_105',
+        'delta_125',
+        'coverage',
+        'ause',
+        'flicker',
+        'ms_per_pair',
+    ]
+    assert constant['ause'] is None and constant['flicker'] is None  # JSON has no NaN
     assert dis['delta_125'] > 0.9
     assert 'dis' in capsys.readouterr().out
 
@@ -171,7 +209,7 @@ def test_a_file_among_the_sets_is_left_out(plane, tmp_path, capsys):
 def test_evaluate_writes_a_page_with_pictures(plane, tmp_path):
     folder = tmp_path / 'page'
     assert cli.main(['evaluate', str(plane), '--methods', 'constant,dis', '--html', str(folder)]) == 0
-    picture, = folder.glob('*.jpg')
+    (picture,) = folder.glob('*.jpg')
     assert picture.name in (folder / 'index.html').read_text()
     assert cv2.imread(str(picture)).shape[1] > 3 * 300
 
@@ -203,8 +241,28 @@ def test_process_takes_out_what_an_earlier_run_left(flight, tmp_path):
 
 def test_bench_compares_within_one_run(tmp_path):
     model, numbers = str(red_is_parallax(tmp_path)), tmp_path / 'bench.json'
-    assert cli.main(['bench', '--model', model, '--widths', '64', '--threads', '1', '--sources', '1',
-                     '--seconds', '0.05', '--cameras', '160x120', '--json', str(numbers)]) == 0
+    assert (
+        cli.main(
+            [
+                'bench',
+                '--model',
+                model,
+                '--widths',
+                '64',
+                '--threads',
+                '1',
+                '--sources',
+                '1',
+                '--seconds',
+                '0.05',
+                '--cameras',
+                '160x120',
+                '--json',
+                str(numbers),
+            ]
+        )
+        == 0
+    )
     content = json.loads(numbers.read_text())
     rows = {row['method']: row for row in content['rows']}
     assert rows['dis']['times_dis'] == 1

@@ -1,4 +1,5 @@
 """Points from depth, against pinhole arithmetic written out pixel by pixel."""
+
 import numpy as np
 import pytest
 
@@ -31,11 +32,12 @@ def test_points_are_the_strided_pixels_in_the_wanted_frame(stride):
 
 
 def test_only_finite_near_and_certain_depth_gives_points():
-    depth_hw, deviation_hw = DEPTH.copy(), np.full((5, 7), .1, np.float32)
+    depth_hw, deviation_hw = DEPTH.copy(), np.full((5, 7), 0.1, np.float32)
     depth_hw[0, :5] = np.nan, np.inf, -np.inf, 0, 99
-    deviation_hw[1, :3] = np.nan, np.inf, DEPTH[1, 2] * .21
-    cloud = make_cloud(depth_hw, deviation_hw, None, CAMERA, np.eye(4),
-                       CloudOptions(1, max_distance=50.0, max_relative_deviation=.2))
+    deviation_hw[1, :3] = np.nan, np.inf, DEPTH[1, 2] * 0.21
+    cloud = make_cloud(
+        depth_hw, deviation_hw, None, CAMERA, np.eye(4), CloudOptions(1, max_distance=50.0, max_relative_deviation=0.2)
+    )
     assert len(cloud.points) == 35 - 5 - 3
     assert np.isfinite(cloud.points).all()
 
@@ -58,24 +60,25 @@ def test_a_voxel_gives_the_mean_of_its_points():
     means = np.array(sorted(np.mean(members, axis=0).tolist() for members in cells.values()))
     order = np.lexsort(thin.points.T[::-1])
     np.testing.assert_allclose(thin.points[order], means[:, :3], rtol=1e-5)
-    np.testing.assert_allclose(thin.rgb[order], means[:, 3:], atol=.5)
+    np.testing.assert_allclose(thin.rgb[order], means[:, 3:], atol=0.5)
 
 
 @pytest.mark.parametrize('voxel_size', [0.0, 1.0])
 def test_nothing_known_gives_an_empty_cloud(voxel_size):
     nothing = np.full((5, 7), np.nan, np.float32)
-    cloud = make_cloud(nothing, None, np.zeros((5, 7, 3), np.uint8), CAMERA, TURN,
-                       CloudOptions(1, voxel_size=voxel_size))
+    cloud = make_cloud(
+        nothing, None, np.zeros((5, 7, 3), np.uint8), CAMERA, TURN, CloudOptions(1, voxel_size=voxel_size)
+    )
     assert cloud.points.shape == cloud.rgb.shape == (0, 3)
 
 
 def test_an_organised_cloud_cannot_be_thinned():
     with pytest.raises(ValueError, match='voxel_size'):
-        CloudOptions(organised=True, voxel_size=.1)
+        CloudOptions(organised=True, voxel_size=0.1)
 
 
 def test_trusted_depth_keeps_what_is_known_to_be_near_or_far():
     depth = np.array([2, 2, 2, np.inf, -np.inf, np.nan], np.float32)
-    deviation = np.array([.1, 1, np.nan, np.nan, np.nan, np.nan], np.float32)
+    deviation = np.array([0.1, 1, np.nan, np.nan, np.nan, np.nan], np.float32)
     expected = [2, np.nan, np.nan, np.inf, -np.inf, np.nan]
-    np.testing.assert_array_equal(trusted_depth(depth, deviation, .2), expected)
+    np.testing.assert_array_equal(trusted_depth(depth, deviation, 0.2), expected)

@@ -1,4 +1,5 @@
 """What the images say of odometry, mounting and calibration, in a world of points whose matches are exact."""
+
 import re
 
 import cv2
@@ -12,17 +13,17 @@ from ros_depthnet.core.tracks import Matches
 from ros_depthnet.flight.diagnosis import Evidence, Pair, diagnose, lurking
 from ros_depthnet.flight.watch import SUSPICIOUS
 
-CAMERA = Camera(320, 240, 200., 200., 159.5, 119.5)
+CAMERA = Camera(320, 240, 200.0, 200.0, 159.5, 119.5)
 T_BODY_CAM = mounting((0.1, 0, 0), FORWARD_RPY)
 STEP_NS = 100_000_000
 
 
 def body_at(seconds):
     """Return T_world_body of a drone that flies ahead, weaves, climbs, turns and leans."""
-    yaw, pitch, roll = .3 * np.sin(1.1 * seconds), .1 * np.sin(1.7 * seconds), .12 * np.sin(1.3 * seconds + 1)
-    turn = mounting((0, 0, 0), (roll, pitch, .6 + yaw))[:3, :3]
-    along = np.array([2 * seconds, .6 * np.sin(seconds), .3 * np.sin(.8 * seconds)])
-    return motion.pose(turn, motion.pose(cv2.Rodrigues(np.array([0, 0, .6]))[0], np.zeros(3))[:3, :3] @ along)
+    yaw, pitch, roll = 0.3 * np.sin(1.1 * seconds), 0.1 * np.sin(1.7 * seconds), 0.12 * np.sin(1.3 * seconds + 1)
+    turn = mounting((0, 0, 0), (roll, pitch, 0.6 + yaw))[:3, :3]
+    along = np.array([2 * seconds, 0.6 * np.sin(seconds), 0.3 * np.sin(0.8 * seconds)])
+    return motion.pose(turn, motion.pose(cv2.Rodrigues(np.array([0, 0, 0.6]))[0], np.zeros(3))[:3, :3] @ along)
 
 
 def flight(T_body_cam=T_BODY_CAM, camera=CAMERA, count=24):
@@ -41,7 +42,7 @@ def flight(T_body_cam=T_BODY_CAM, camera=CAMERA, count=24):
     return tuple(pairs), {i * STEP_NS: body_at(i * STEP_NS / 1e9) for i in range(count + 2)}
 
 
-def evidence(believed=lambda T_world_body: T_world_body, told=T_BODY_CAM, shift=0., **truth):
+def evidence(believed=lambda T_world_body: T_world_body, told=T_BODY_CAM, shift=0.0, **truth):
     """Return what there is to see of a flight, and what is believed of its poses and told of its mounting."""
     pairs, bodies = flight(**truth)
     poses = {stamp_ns: believed(body_at(stamp_ns / 1e9 - shift)) @ told for stamp_ns in bodies}
@@ -53,7 +54,7 @@ def middle(found):
 
 
 def test_a_right_flight_is_not_doubted():
-    assert middle(evidence()) < .02
+    assert middle(evidence()) < 0.02
     assert lurking(evidence(), thorough=True) is None
 
 
@@ -61,76 +62,83 @@ def test_noise_of_a_tenth_of_a_degree_and_three_percent_is_allowed():
     rng = np.random.default_rng(1)
 
     def noisy(T):
-        turn = cv2.Rodrigues(rng.normal(0, np.radians(.1) / np.sqrt(6), 3))[0]
-        return motion.pose(T[:3, :3] @ turn, T[:3, 3] + rng.normal(0, .03 * .4 / np.sqrt(6), 3))
+        turn = cv2.Rodrigues(rng.normal(0, np.radians(0.1) / np.sqrt(6), 3))[0]
+        return motion.pose(T[:3, :3] @ turn, T[:3, 3] + rng.normal(0, 0.03 * 0.4 / np.sqrt(6), 3))
+
     found = evidence(noisy)
-    assert middle(found) < .6 * SUSPICIOUS
+    assert middle(found) < 0.6 * SUSPICIOUS
     assert lurking(found, thorough=True) is None
 
 
-@pytest.mark.parametrize('rpy, words', [
-    ((-np.pi / 2 - np.radians(30), 0, -np.pi / 2), '30 degrees pitched down'),
-    ((-np.pi / 2 + np.radians(20), 0, -np.pi / 2), '20 degrees pitched up'),
-    ((-np.pi / 2, 0, -np.pi / 2 + np.radians(40)), '40 degrees turned left'),
-    ((-np.pi / 2, 0, -np.pi / 2 - np.radians(90)), '90 degrees turned right'),
-    ((-np.pi / 2, 0, np.pi / 2), '180 degrees turned'),
-    ((np.pi, 0, -np.pi / 2), '90 degrees pitched down'),
-])
+@pytest.mark.parametrize(
+    'rpy, words',
+    [
+        ((-np.pi / 2 - np.radians(30), 0, -np.pi / 2), '30 degrees pitched down'),
+        ((-np.pi / 2 + np.radians(20), 0, -np.pi / 2), '20 degrees pitched up'),
+        ((-np.pi / 2, 0, -np.pi / 2 + np.radians(40)), '40 degrees turned left'),
+        ((-np.pi / 2, 0, -np.pi / 2 - np.radians(90)), '90 degrees turned right'),
+        ((-np.pi / 2, 0, np.pi / 2), '180 degrees turned'),
+        ((np.pi, 0, -np.pi / 2), '90 degrees pitched down'),
+    ],
+)
 def test_another_mounting_is_measured_and_said(rpy, words):
-    true = mounting((.1, 0, 0), rpy)
-    found = diagnose(evidence(T_body_cam=true), 3.)
+    true = mounting((0.1, 0, 0), rpy)
+    found = diagnose(evidence(T_body_cam=true), 3.0)
     assert words in found.sentence
     measured = mounting(found.parameters['camera_xyz'], found.parameters['camera_rpy'])
     assert motion.rotation_angle(motion.inverse(measured) @ true) < np.radians(1)
 
 
 def test_five_degrees_lurk():
-    found = evidence(T_body_cam=mounting((.1, 0, 0), (-np.pi / 2 - np.radians(5), 0, -np.pi / 2)))
+    found = evidence(T_body_cam=mounting((0.1, 0, 0), (-np.pi / 2 - np.radians(5), 0, -np.pi / 2)))
     assert '5 degrees pitched down' in lurking(found, thorough=True).sentence
 
 
 def test_a_body_in_the_axes_of_px4_is_named():
     ned = motion.pose([[0, 1, 0], [1, 0, 0], [0, 0, -1]], np.zeros(3))
     frd = motion.pose(np.diag([1, -1, -1]), np.zeros(3))
-    assert 'NED/FRD' in diagnose(evidence(lambda T: ned @ T @ frd), 3.).sentence
+    assert 'NED/FRD' in diagnose(evidence(lambda T: ned @ T @ frd), 3.0).sentence
 
 
 def test_odometry_of_the_camera_itself_is_named():
-    assert 'of the camera itself' in diagnose(evidence(lambda T: T @ T_BODY_CAM), 3.).sentence
+    assert 'of the camera itself' in diagnose(evidence(lambda T: T @ T_BODY_CAM), 3.0).sentence
 
 
 @pytest.mark.parametrize('order', [(3, 0, 1, 2), (1, 2, 3, 0)])
 def test_a_quaternion_in_another_order_is_named(order):
     def misread(T):
         return motion.from_quaternion(T[:3, 3], motion.quaternion(T)[list(order)])
-    assert 'quaternions' in diagnose(evidence(misread), 3.).sentence
+
+    assert 'quaternions' in diagnose(evidence(misread), 3.0).sentence
 
 
 def test_inverted_poses_are_named():
-    assert 'poses seem to be inverted' in diagnose(evidence(motion.inverse), 3.).sentence
+    assert 'poses seem to be inverted' in diagnose(evidence(motion.inverse), 3.0).sentence
 
 
-@pytest.mark.parametrize('seconds, words', [(.15, '150 ms late'), (-.08, '80 ms early')])
+@pytest.mark.parametrize('seconds, words', [(0.15, '150 ms late'), (-0.08, '80 ms early')])
 def test_a_time_offset_is_measured(seconds, words):
     # A pose stamped late is of an earlier time than its stamp says.
-    found = diagnose(evidence(shift=seconds), 3.)
-    assert found.parameters['pose_delay'] == pytest.approx(seconds, abs=.006)
-    assert any(f'{milliseconds} ms' in found.sentence for milliseconds in
-               range(round(abs(seconds) * 1e3) - 6, round(abs(seconds) * 1e3) + 7))
+    found = diagnose(evidence(shift=seconds), 3.0)
+    assert found.parameters['pose_delay'] == pytest.approx(seconds, abs=0.006)
+    assert any(
+        f'{milliseconds} ms' in found.sentence
+        for milliseconds in range(round(abs(seconds) * 1e3) - 6, round(abs(seconds) * 1e3) + 7)
+    )
     assert words.split()[-1] in found.sentence
 
 
-@pytest.mark.parametrize('ratio', [2., .6])
+@pytest.mark.parametrize('ratio', [2.0, 0.6])
 def test_a_focal_length_is_measured(ratio):
-    wrong = Camera(320, 240, ratio * 200., ratio * 200., 159.5, 119.5)
-    found = diagnose(evidence(camera=wrong), 3.)
+    wrong = Camera(320, 240, ratio * 200.0, ratio * 200.0, 159.5, 119.5)
+    found = diagnose(evidence(camera=wrong), 3.0)
     said = re.search(r'fx were ([\d.]+) times what camera_info says', found.sentence)
-    assert float(said[1]) == pytest.approx(1 / ratio, rel=.02)
+    assert float(said[1]) == pytest.approx(1 / ratio, rel=0.02)
 
 
 def test_several_mistakes_at_once_have_no_single_name():
     rng = np.random.default_rng(2)
-    found = diagnose(evidence(lambda T: T @ motion.pose(cv2.Rodrigues(rng.normal(0, .2, 3))[0], np.zeros(3))), 3.)
+    found = diagnose(evidence(lambda T: T @ motion.pose(cv2.Rodrigues(rng.normal(0, 0.2, 3))[0], np.zeros(3))), 3.0)
     assert 'no single mistake' in found.sentence
     assert not found.parameters
 
@@ -138,4 +146,4 @@ def test_several_mistakes_at_once_have_no_single_name():
 def test_with_few_pairs_nothing_is_named_yet():
     found = evidence(T_body_cam=mounting((0, 0, 0), (np.pi, 0, -np.pi / 2)))
     few = Evidence(found.pairs[:3], found.poses, found.T_body_cam)
-    assert 'in a few seconds' in diagnose(few, 3.).sentence
+    assert 'in a few seconds' in diagnose(few, 3.0).sentence

@@ -1,4 +1,5 @@
 """The judge: which pixels are scored, what a row holds, and how the estimator is flown along a sequence."""
+
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,7 @@ ABOUT = {'source': 'made here', 'licence': 'Apache-2.0', 'kind': 'plane'}
 
 def plane_set(folder, max_depth=20.0):
     frames = [NewFrame(world.frame(T, 0.1 * i), world.depth(T)) for i, T in enumerate(POSES)]
-    return write_posed_sequence(folder / 'plane', frames, [(0, 1), (2, 0)], name='plane', max_depth=max_depth,
-                                **ABOUT)
+    return write_posed_sequence(folder / 'plane', frames, [(0, 1), (2, 0)], name='plane', max_depth=max_depth, **ABOUT)
 
 
 def judged(folder, methods, protocols=('pairs',)):
@@ -32,8 +32,21 @@ def judged(folder, methods, protocols=('pairs',)):
 def test_each_method_gets_a_row_with_what_it_scored(tmp_path):
     constant, dis = judged(plane_set(tmp_path), ['constant', 'dis'])
     assert set(dis.row.as_dict()) == {
-        'set', 'method', 'protocol', 'pairs', 'abs_rel', 'rmse', 'mae_log', 'delta_103', 'delta_105',
-        'delta_125', 'coverage', 'ause', 'flicker', 'ms_per_pair'}
+        'set',
+        'method',
+        'protocol',
+        'pairs',
+        'abs_rel',
+        'rmse',
+        'mae_log',
+        'delta_103',
+        'delta_105',
+        'delta_125',
+        'coverage',
+        'ause',
+        'flicker',
+        'ms_per_pair',
+    }
     assert (dis.row.set, dis.row.method, dis.row.protocol, dis.row.pairs) == ('plane', 'dis', 'pairs', 2)
     assert dis.row.scores.delta_125 > 0.9 > constant.row.scores.delta_125
     assert dis.row.ms_per_pair > 0
@@ -41,7 +54,7 @@ def test_each_method_gets_a_row_with_what_it_scored(tmp_path):
 
 def test_constant_is_scored_against_the_visible_truth_below_max_depth(tmp_path):
     """The same number by plain arithmetic: rotate every ray into the source and see whether it is inside."""
-    result, = judged(plane_set(tmp_path, max_depth=8.0), ['constant'])
+    (result,) = judged(plane_set(tmp_path, max_depth=8.0), ['constant'])
     expected = []
     for reference, source in ((0, 1), (2, 0)):
         truth = np.round(world.depth(POSES[reference]) * 1000) / 1000
@@ -58,9 +71,8 @@ def test_constant_is_scored_against_the_visible_truth_below_max_depth(tmp_path):
 
 
 def test_bands_share_the_scored_pixels_out(tmp_path):
-    result, = judged(plane_set(tmp_path), ['dis'])
-    all_bands = [[band for band in result.bands if band.by == by]
-                 for by in ('depth', 'foe', 'contrast', 'seen')]
+    (result,) = judged(plane_set(tmp_path), ['dis'])
+    all_bands = [[band for band in result.bands if band.by == by] for by in ('depth', 'foe', 'contrast', 'seen')]
     pixels = sum(band.pixels for band in all_bands[0])
     assert pixels > 30_000
     for bands in all_bands:
@@ -71,13 +83,13 @@ def test_bands_share_the_scored_pixels_out(tmp_path):
 
 def test_what_a_source_does_not_see_is_hidden_by_something_nearer_or_out_of_its_image():
     # Half a metre sideways: what is 5 m away moves by 6 pixels, what is 10 m away by 3.
-    camera, truth = Camera(64, 48, 60., 60., 31.5, 23.5), np.full((48, 64), 10., np.float32)
+    camera, truth = Camera(64, 48, 60.0, 60.0, 31.5, 23.5), np.full((48, 64), 10.0, np.float32)
     truth[10:30, 30:50] = 5
-    truth[:, 60] = 0   # not known
-    seen = evaluation._seen(truth, camera, motion.pose(np.eye(3), (-.5, 0, 0)))
+    truth[:, 60] = 0  # not known
+    seen = evaluation._seen(truth, camera, motion.pose(np.eye(3), (-0.5, 0, 0)))
     expected = truth > 0
     expected[:, :3] = False
-    expected[10:30, 26:30] = False   # and one more: in the source, points fall between pixels
+    expected[10:30, 26:30] = False  # and one more: in the source, points fall between pixels
     np.testing.assert_array_equal(seen[12:28], expected[12:28])
     np.testing.assert_array_equal(seen[32:], expected[32:])
 
@@ -90,10 +102,12 @@ def test_the_limit_falls_with_the_angle_to_the_motion(tmp_path):
 def test_pixels_go_to_the_band_of_the_contrast_around_them(tmp_path):
     image = np.full((48, 64, 3), 100, np.uint8)
     image[:, 32:] += np.where(np.indices((48, 32)).sum(0) % 2, 12, 0)[..., None].astype(np.uint8)
-    frames = [NewFrame(Frame(i, image, SMALL, world.pose([0.1 * i, 0, 0])), np.full((48, 64), 3., np.float32))
-              for i in range(2)]
+    frames = [
+        NewFrame(Frame(i, image, SMALL, world.pose([0.1 * i, 0, 0])), np.full((48, 64), 3.0, np.float32))
+        for i in range(2)
+    ]
     folder = write_posed_sequence(tmp_path, frames, [(1, 0)], name='half', max_depth=20, **ABOUT)
-    result, = judged(folder, ['constant'])
+    (result,) = judged(folder, ['constant'])
     pixels = {band.low: band.pixels for band in result.bands if band.by == 'contrast'}
     # A chessboard of 12 levels deviates by 6; the windows of 9 pixels on the border see part of it.
     assert pixels[0] == 48 * 28
@@ -104,7 +118,7 @@ def test_what_does_not_apply_is_left_out_and_said(tmp_path):
     poses = (world.pose([0, 0, 0]), world.pose([0, 0, 1]))
     frames = [NewFrame(world.frame(T), world.depth(T)) for T in poses]
     folder = write_posed_sequence(tmp_path, frames, [(0, 1)], name='ahead', max_depth=20, **ABOUT)
-    skipped, = judged(folder, ['sgbm'])
+    (skipped,) = judged(folder, ['sgbm'])
     assert isinstance(skipped, Skipped)
     assert 'sideways' in skipped.why
 
@@ -123,7 +137,7 @@ def test_a_set_that_is_none_is_refused(tmp_path):
         load_sets([tmp_path])
 
 
-SMALL = Camera(64, 48, 60., 60., 31.5, 23.5)   # the tiny model's size: pixels stay as they are
+SMALL = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)  # the tiny model's size: pixels stay as they are
 
 
 @pytest.fixture
@@ -131,13 +145,16 @@ def flight(tmp_path):
     """Write a flight sideways, 5 cm a frame, that hovers from the middle on."""
     image = np.zeros((48, 64, 3), np.uint8)
     image[..., 0], image[..., 1] = 4, 2
-    image[:24, :, 2] = 200   # the model does not look at blue
+    image[:24, :, 2] = 200  # the model does not look at blue
 
     def frames():
         for i in range(12):
             place = 0.05 * (i if i < 6 else 6)
-            yield NewFrame(Frame(i * 100_000_000, image, SMALL, world.pose([place, 0, 0])),
-                           np.full((48, 64), 3.0, np.float32) if i != 2 else None)
+            yield NewFrame(
+                Frame(i * 100_000_000, image, SMALL, world.pose([place, 0, 0])),
+                np.full((48, 64), 3.0, np.float32) if i != 2 else None,
+            )
+
     return write_posed_sequence(tmp_path / 'flight', frames(), [], name='flight', max_depth=20, **ABOUT)
 
 
@@ -148,17 +165,17 @@ def model(tmp_path):
 
 
 def test_a_stream_scores_every_frame_with_truth_after_the_first(flight, model):
-    result, = judged(flight, [model], ['stream'])
+    (result,) = judged(flight, [model], ['stream'])
     assert isinstance(result, Result)
     assert (result.row.protocol, result.row.pairs) == ('stream', 10)
     assert result.dropped['first_frame'] == 1
 
 
 def test_a_frame_without_depth_counts_as_unknown(flight, model):
-    result, = judged(flight, [model], ['stream'])
+    (result,) = judged(flight, [model], ['stream'])
     lost = sum(count for reason, count in result.dropped.items() if reason != 'first_frame')
     assert lost > 0
-    assert result.row.scores.coverage <= 1 - (lost - 1) / 10   # one of the dropped may be without truth
+    assert result.row.scores.coverage <= 1 - (lost - 1) / 10  # one of the dropped may be without truth
 
 
 def test_variants_of_the_options_fly_side_by_side(flight, model):
@@ -168,7 +185,7 @@ def test_variants_of_the_options_fly_side_by_side(flight, model):
     assert without.row.method == f'{model}[memory=false,{same}]'
     assert carried.row.method == f'{model}[memory=true,{same}]'
     assert carried.row.scores.coverage > without.row.scores.coverage
-    assert carried.dropped['baseline_too_short'] > 0   # known from before, but counted as not measured
+    assert carried.dropped['baseline_too_short'] > 0  # known from before, but counted as not measured
 
 
 def half_doubtful(tmp_path):
@@ -176,19 +193,21 @@ def half_doubtful(tmp_path):
     image = np.zeros((48, 64, 3), np.uint8)
     image[..., 0], image[..., 1] = 4, 2
     image[:, 32:] = 8, 40, 0
-    image[:24, :, 2] = 200   # the model does not look at blue
-    frames = [NewFrame(Frame(i * 100_000_000, image, SMALL, world.pose([0.2 * i, 0, 0])),
-                       np.full((48, 64), 4.0, np.float32)) for i in range(4)]
+    image[:24, :, 2] = 200  # the model does not look at blue
+    frames = [
+        NewFrame(Frame(i * 100_000_000, image, SMALL, world.pose([0.2 * i, 0, 0])), np.full((48, 64), 4.0, np.float32))
+        for i in range(4)
+    ]
     return write_posed_sequence(tmp_path / 'half', frames, [], name='half', max_depth=20, **ABOUT)
 
 
 def test_variants_are_compared_on_the_pixels_that_all_know(tmp_path, model):
     simple = 'memory=false,buffer_age=0.15,alignment_rounds=0,check_odometry=false'
-    variants = [Variant.parse(f'{simple},max_relative_deviation={most}') for most in (.1, .9)]
+    variants = [Variant.parse(f'{simple},max_relative_deviation={most}') for most in (0.1, 0.9)]
     results = evaluate(load_sets([half_doubtful(tmp_path)]), [model], ['stream'], lambda text: None, variants)
     strict, loose = (result.row for result in results)
-    assert (strict.scores.coverage, loose.scores.coverage) == (.5, 1)
-    left, right = (abs(np.log(4 / (60 * .2 / parallax))) for parallax in (4, 8))
+    assert (strict.scores.coverage, loose.scores.coverage) == (0.5, 1)
+    left, right = (abs(np.log(4 / (60 * 0.2 / parallax))) for parallax in (4, 8))
     assert loose.scores.mae_log == pytest.approx((left + right) / 2, rel=1e-3)
     assert strict.common.mae_log == loose.common.mae_log == pytest.approx(left, rel=1e-3)
     assert loose.as_dict()['mae_log_common'] == loose.common.mae_log
@@ -197,15 +216,19 @@ def test_variants_are_compared_on_the_pixels_that_all_know(tmp_path, model):
 def test_flicker_is_told_along_a_flight(tmp_path, model):
     def image(i):
         pixels = np.zeros((48, 64, 3), np.uint8)
-        pixels[..., :2] = 20 + i % 2, 2   # the model reads parallax off the red: 20 and 21 pixels in turn
+        pixels[..., :2] = 20 + i % 2, 2  # the model reads parallax off the red: 20 and 21 pixels in turn
         pixels[:24, :, 2] = 200 - 9 * i
         return pixels
 
-    frames = [NewFrame(Frame(i * 100_000_000, image(i), SMALL, world.pose([0.2 * i, 0, 0])),
-                       np.full((48, 64), 0.6, np.float32)) for i in range(5)]
+    frames = [
+        NewFrame(
+            Frame(i * 100_000_000, image(i), SMALL, world.pose([0.2 * i, 0, 0])), np.full((48, 64), 0.6, np.float32)
+        )
+        for i in range(5)
+    ]
     folder = write_posed_sequence(tmp_path / 'turns', frames, [], name='turns', max_depth=20, **ABOUT)
     simple = Variant.parse('memory=false,buffer_age=0.15,alignment_rounds=0,check_odometry=false,rotation_noise=0')
-    result, = evaluate(load_sets([folder]), [model], ['stream'], lambda text: None, [simple])
+    (result,) = evaluate(load_sets([folder]), [model], ['stream'], lambda text: None, [simple])
     assert result.row.flicker == pytest.approx(np.log(21 / 20), rel=0.01)
 
 
@@ -213,21 +236,25 @@ def test_pairs_know_of_variants_too_and_classical_methods_of_none(tmp_path, mode
     variants = [Variant.parse('max_range=10'), Variant.parse('max_range=0.5')]
     names = ['dis', model]
     results = list(evaluate(load_sets([plane_set(tmp_path)]), names, ['pairs'], lambda text: None, variants))
-    assert [result.row.method for result in results] == [
-        'dis', f'{model}[max_range=10]', f'{model}[max_range=0.5]']
+    assert [result.row.method for result in results] == ['dis', f'{model}[max_range=10]', f'{model}[max_range=0.5]']
     assert results[1].row.scores.abs_rel != results[2].row.scores.abs_rel
 
 
 def test_what_flies_alone_has_nothing_in_common(flight, model):
-    result, = judged(flight, [model], ['stream'])
+    (result,) = judged(flight, [model], ['stream'])
     assert result.row.common is None
     assert not any(key.endswith('common') for key in result.row.as_dict())
 
 
-@pytest.mark.parametrize('text, sentence', [('speed=3', "'speed' is none of the options"),
-                                            ('memory=maybe', "'maybe' is no value for the option memory"),
-                                            ('ranges=1.5', 'no value for the option ranges'),
-                                            ('ranges=0', 'ranges must be positive')])
+@pytest.mark.parametrize(
+    'text, sentence',
+    [
+        ('speed=3', "'speed' is none of the options"),
+        ('memory=maybe', "'maybe' is no value for the option memory"),
+        ('ranges=1.5', 'no value for the option ranges'),
+        ('ranges=0', 'ranges must be positive'),
+    ],
+)
 def test_options_that_do_not_exist_are_refused_with_a_sentence(text, sentence):
     with pytest.raises(ValueError, match=sentence):
         Variant.parse(text)
@@ -235,18 +262,18 @@ def test_options_that_do_not_exist_are_refused_with_a_sentence(text, sentence):
 
 def test_options_are_read_as_what_they_are():
     changes = Variant.parse('ranges=2,memory=true,target_parallax=6,max_range=80').changes
-    assert changes == {'ranges': 2, 'memory': True, 'target_parallax': 6., 'max_range': 80.}
+    assert changes == {'ranges': 2, 'memory': True, 'target_parallax': 6.0, 'max_range': 80.0}
     assert type(changes['ranges']) is int
 
 
 def test_methods_without_a_stream_are_said_to_have_none(flight):
-    skipped, = judged(flight, ['dis'], ['stream'])
+    (skipped,) = judged(flight, ['dis'], ['stream'])
     assert isinstance(skipped, Skipped)
     assert skipped.protocol == 'stream'
 
 
 def test_a_set_without_pairs_has_no_pairs_to_score(flight):
-    skipped, = judged(flight, ['constant'])
+    (skipped,) = judged(flight, ['constant'])
     assert 'no pair' in skipped.why
 
 

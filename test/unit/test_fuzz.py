@@ -67,7 +67,7 @@ def test_a_png_whose_chunk_claims_gigabytes_is_refused_at_once():
     start = time.monotonic()
     with pytest.raises(BadImage, match='cannot be decoded'):
         ImageReader().rgb(compressed(whole[:33] + b'\xff\xff\xff\xff' + whole[37:]))
-    assert time.monotonic() - start < 0.5   # OpenCV took 17 s
+    assert time.monotonic() - start < 0.5  # OpenCV took 17 s
 
 
 def test_a_png_with_something_after_its_end_is_read():
@@ -75,9 +75,15 @@ def test_a_png_with_something_after_its_end_is_read():
     assert (ImageReader().rgb(compressed(whole + b'appended by somebody')) == 7).all()
 
 
-@pytest.mark.parametrize('model, told, meant', [
-    ('plumb_bob', (-.2,), (-.2, 0, 0, 0)), ('plumb_bob', (-.2, .1, 0, 0, 0, 0), (-.2, .1, 0, 0, 0)),
-    ('equidistant', (.1,), (.1, 0, 0, 0)), ('equidistant', (.1, .01, 0, 0, 0), (.1, .01, 0, 0))])
+@pytest.mark.parametrize(
+    'model, told, meant',
+    [
+        ('plumb_bob', (-0.2,), (-0.2, 0, 0, 0)),
+        ('plumb_bob', (-0.2, 0.1, 0, 0, 0, 0), (-0.2, 0.1, 0, 0, 0)),
+        ('equidistant', (0.1,), (0.1, 0, 0, 0)),
+        ('equidistant', (0.1, 0.01, 0, 0, 0), (0.1, 0.01, 0, 0)),
+    ],
+)
 def test_coefficients_that_are_not_told_are_zero(model, told, meant):
     camera, image = Camera(64, 48, 40, 40, 31.5, 23.5), np.random.default_rng(0).integers(0, 255, (48, 64), np.uint8)
     straight = [Lens(camera, model, D, tuple(np.eye(3).ravel())).straightened(image, camera) for D in (told, meant)]

@@ -3,6 +3,7 @@ What is done on GPUs, seen without one: their sessions run on the CPU, and tell 
 
 That CUDA and TensorRT answer the same is measured by docs/gpu_measure.py where there is a GPU.
 """
+
 import json
 import logging
 
@@ -80,8 +81,8 @@ def test_every_shape_has_a_session_and_each_call_its_own_answer(tmp_path, gpu):
     answers = [engine.run(pair)['depth'] for pair in pairs]
     for pair, answer in zip(pairs, answers, strict=True):
         np.testing.assert_array_equal(answer, cpu.run(pair)['depth'])
-    assert len(gpu) == 1 + 3   # the first to see whether it starts
-    assert [session.runs for _, _, session in gpu[1:]] == [5, 5, 4]   # three of them to try
+    assert len(gpu) == 1 + 3  # the first to see whether it starts
+    assert [session.runs for _, _, session in gpu[1:]] == [5, 5, 4]  # three of them to try
 
 
 def test_what_cannot_change_goes_up_once(tmp_path, gpu, monkeypatch):
@@ -93,7 +94,7 @@ def test_what_cannot_change_goes_up_once(tmp_path, gpu, monkeypatch):
     tried = len(copies)
     before = engine.run({'pair': pair})['depth']
     assert len(copies) == tried + 1
-    pair *= .5   # in place: the same array with something else in it
+    pair *= 0.5  # in place: the same array with something else in it
     assert not np.allclose(engine.run({'pair': pair})['depth'], before)
     pair.flags.writeable = False
     engine.run({'pair': pair})
@@ -114,6 +115,7 @@ def test_a_graph_that_cuda_cannot_replay_is_launched_bit_by_bit_and_said_to_be(t
         if 'enable_cuda_graph' in options:
             raise ModelError('a node is on the CPU')
         return start(self, model, options)
+
     monkeypatch.setattr(gpu_sessions.GpuSessions, '_start', refusing)
     engine = OnnxEngine(red_is_depth(tmp_path), 'cuda')
     assert engine.run(red(16))['depth'].shape == (1, 4, 16)
@@ -141,17 +143,18 @@ def test_tensorrt_keeps_engines_by_model_shape_precision_and_versions(tmp_path, 
 def test_engines_of_something_else_are_refused_by_name(tmp_path, gpu):
     def fly():
         OnnxEngine(red_is_depth(tmp_path), 'tensorrt', cache_dir=tmp_path / 'engines').run(red(16))
+
     fly()
-    key, = (tmp_path / 'engines').glob('*/key.json')
+    (key,) = (tmp_path / 'engines').glob('*/key.json')
     key.write_text('{}')
     with pytest.raises(ModelError, match=f'{key.parent.name}.*remove it'):
         fly()
 
 
 def test_a_build_that_takes_long_gives_a_sign_of_life(monkeypatch, caplog):
-    monkeypatch.setattr(gpu_sessions, '_SIGN_OF_LIFE', .02)
+    monkeypatch.setattr(gpu_sessions, '_SIGN_OF_LIFE', 0.02)
     with caplog.at_level(logging.INFO), gpu_sessions.sign_of_life('building'):
-        gpu_sessions.threading.Event().wait(.1)
+        gpu_sessions.threading.Event().wait(0.1)
     assert 'building: 0 s so far' in caplog.text
 
 
@@ -174,7 +177,7 @@ def test_on_a_gpu_a_flight_is_one_call_an_image_and_the_same_depth(gpu):
     assert found.milliseconds.keys() == {'model', 'fuse', 'judge'}
     off = np.abs(np.log(found.depth_hw / expected.depth_hw))
     assert np.nanmean(off) < 1e-3
-    assert len(gpu) == shapes   # nothing is opened in flight
+    assert len(gpu) == shapes  # nothing is opened in flight
 
 
 @pytest.mark.parametrize('name', ['parallaxnet_small', 'depthnet'])
@@ -187,29 +190,44 @@ def test_convolutions_are_halved_and_nothing_that_says_where_things_are(name):
     for node in inferred.node:
         by_type.setdefault(node.op_type, set()).update(types[output] for output in node.output if output in types)
     assert by_type['Conv'] == {HALF}
-    assert not any(HALF in found for kind, found in by_type.items()
-                   if kind not in ('Conv', 'ConvTranspose', 'Relu', 'Add', 'Resize', 'Cast'))
+    assert not any(
+        HALF in found
+        for kind, found in by_type.items()
+        if kind not in ('Conv', 'ConvTranspose', 'Relu', 'Add', 'Resize', 'Cast')
+    )
     assert {types[tensor.name] for tensor in inferred.output} == {FLOAT}
 
 
 def test_halved_convolutions_round_as_16_bits_do():
-    weight = onnx.numpy_helper.from_array(np.full((1, 1, 1, 1), 1 + 2 ** -12, np.float32), 'w')
+    weight = onnx.numpy_helper.from_array(np.full((1, 1, 1, 1), 1 + 2**-12, np.float32), 'w')
     ends = [onnx.helper.make_tensor_value_info(name, FLOAT, [1, 1, 1, 1]) for name in 'xy']
-    graph = onnx.helper.make_graph([onnx.helper.make_node('Conv', ['x', 'w'], ['c']),
-                                    onnx.helper.make_node('Relu', ['c'], ['r']),
-                                    onnx.helper.make_node('Exp', ['r'], ['y'])], 'g', ends[:1], ends[1:], [weight])
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node('Conv', ['x', 'w'], ['c']),
+            onnx.helper.make_node('Relu', ['c'], ['r']),
+            onnx.helper.make_node('Exp', ['r'], ['y']),
+        ],
+        'g',
+        ends[:1],
+        ends[1:],
+        [weight],
+    )
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 17)], ir_version=8)
-    x = {'x': np.full((1, 1, 1, 1), 1 + 2 ** -11 + 2 ** -13, np.float32)}
-    exact, halved = (ReferenceEvaluator(each).run(None, x)[0].item()
-                     for each in (model, with_half_convolutions(model)))
+    x = {'x': np.full((1, 1, 1, 1), 1 + 2**-11 + 2**-13, np.float32)}
+    exact, halved = (ReferenceEvaluator(each).run(None, x)[0].item() for each in (model, with_half_convolutions(model)))
     assert np.log(exact) > 1.0007
-    assert np.log(halved) == pytest.approx(1 + 2 ** -10, abs=1e-7)
+    assert np.log(halved) == pytest.approx(1 + 2**-10, abs=1e-7)
 
 
-@pytest.mark.parametrize('precision, provider, sentence', [
-    ('float16', 'cpu', 'float16 is for the provider tensorrt or cuda, not cpu'),
-    ('float16', 'openvino', 'not openvino'), ('int8', 'cuda', 'int8 is for the provider cpu, not cuda'),
-    ('float64', 'auto', "'float64' is none of auto, float32, float16, int8")])
+@pytest.mark.parametrize(
+    'precision, provider, sentence',
+    [
+        ('float16', 'cpu', 'float16 is for the provider tensorrt or cuda, not cpu'),
+        ('float16', 'openvino', 'not openvino'),
+        ('int8', 'cuda', 'int8 is for the provider cpu, not cuda'),
+        ('float64', 'auto', "'float64' is none of auto, float32, float16, int8"),
+    ],
+)
 def test_a_precision_that_a_provider_has_not_is_refused(precision, provider, sentence):
     with pytest.raises(ModelError, match=sentence):
         load_model('parallaxnet_small', provider, precision=precision)
@@ -242,8 +260,11 @@ def test_an_engine_that_answers_otherwise_is_refused_with_both_answers():
     model.engine = Wrong(engine, 1)
     check_answers(model, camera)
     model.engine = Wrong(engine, 2)
-    with pytest.raises(ModelError, match=r'on tensorrt in float16 cannot be trusted: it sees [\d.]+ m .* '
-                                         r'float32 on a CPU sees [\d.]+ m.*another precision'):
+    with pytest.raises(
+        ModelError,
+        match=r'on tensorrt in float16 cannot be trusted: it sees [\d.]+ m .* '
+        r'float32 on a CPU sees [\d.]+ m.*another precision',
+    ):
         check_answers(model, camera)
 
 
@@ -259,14 +280,23 @@ def test_openvino_answers_as_onnx_runtime_does(tmp_path):
     model = load_model('parallaxnet_small', 'openvino', threads=1)
     assert (model.engine.provider, model.engine.precision) == ('openvino', 'float32')
     expected = load_model('parallaxnet_small', 'cpu', precision='float32')
-    found, expected = (Measurer(each, EstimatorOptions(alignment_rounds=0)).estimate(
-        flight.frame(6), [flight.frame(4), flight.frame(2)]) for each in (model, expected))
+    found, expected = (
+        Measurer(each, EstimatorOptions(alignment_rounds=0)).estimate(
+            flight.frame(6), [flight.frame(4), flight.frame(2)]
+        )
+        for each in (model, expected)
+    )
     off = np.abs(np.log(found.depth_hw / expected.depth_hw))
     assert np.nanmax(off) < 1e-4
     check_answers(model, flight.camera)
     broken = tmp_path / 'broken.onnx'
     broken.write_bytes(b'no model')
-    broken.with_suffix('.yaml').write_text(red_is_parallax(tmp_path).with_suffix('.yaml').read_text().replace(
-        'red_is_parallax.onnx', 'broken.onnx').replace('sha256', 'of_another'))
+    broken.with_suffix('.yaml').write_text(
+        red_is_parallax(tmp_path)
+        .with_suffix('.yaml')
+        .read_text()
+        .replace('red_is_parallax.onnx', 'broken.onnx')
+        .replace('sha256', 'of_another')
+    )
     with pytest.raises(ModelError, match='no model that OpenVINO can compile'):
         load_model(broken, 'openvino')

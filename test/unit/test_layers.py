@@ -1,4 +1,5 @@
 """Which room may import which: asked of a fresh interpreter each time."""
+
 import ast
 import graphlib
 import pkgutil
@@ -62,8 +63,10 @@ def table():
     text = (ROOT.parent / 'CONTRIBUTING.md').read_text(encoding='utf-8')
     rows = re.findall(r'^\| `ros_depthnet/(\w+)` \|.*\| ([^|]*) \|$', text, re.MULTILINE)
     everything = ROOMS | THIRD_PARTIES
-    return {room: everything if imports == 'everything' else set(re.findall(r'\w+', imports.partition('(')[0]))
-            for room, imports in rows}
+    return {
+        room: everything if imports == 'everything' else set(re.findall(r'\w+', imports.partition('(')[0]))
+        for room, imports in rows
+    }
 
 
 def imported(path):
@@ -94,6 +97,9 @@ def test_a_room_imports_what_the_table_says(room):
 
 def test_modules_do_not_import_each_other_in_a_circle():
     modules = {'.'.join(path.relative_to(ROOT.parent).with_suffix('').parts): path for path in ROOT.rglob('*.py')}
-    below = {name: {other for other in imported(path) if other in modules and other != name}
-             for name, path in modules.items() if not name.endswith('__init__')}
+    below = {
+        name: {other for other in imported(path) if other in modules and other != name}
+        for name, path in modules.items()
+        if not name.endswith('__init__')
+    }
     assert tuple(graphlib.TopologicalSorter(below).static_order())

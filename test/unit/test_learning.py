@@ -44,9 +44,7 @@ from ros_depthnet.learning.task import Stage  # noqa: E402
 from ros_depthnet.learning.training import train  # noqa: E402
 from ros_depthnet.learning.weights import halve  # noqa: E402
 
-UNSPOILT = AugmentOptions(
-    exposure=0, noise=0, blur=0, grey=0, stabilised=0, rotation_noise=0, direction_noise=0
-)
+UNSPOILT = AugmentOptions(exposure=0, noise=0, blur=0, grey=0, stabilised=0, rotation_noise=0, direction_noise=0)
 SMALL = ParallaxNetConfig(hypotheses=8, sweep_channels=8, deep_channels=8, fine_channels=8)
 
 

@@ -1,4 +1,5 @@
 """Many flights: the same depth however many at a time, nothing made twice, none lost with a process that dies."""
+
 import hashlib
 import os
 import re
@@ -21,15 +22,24 @@ from ros_depthnet.flight.posed_sequence import NewFrame, write_posed_sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 ABOUT = {'source': 'made here', 'licence': 'Apache-2.0', 'kind': 'plane', 'max_depth': 20}
-CAMERA = Camera(64, 48, 60., 60., 31.5, 23.5)
+CAMERA = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)
 APART = (sys.executable, '-m', 'ros_depthnet.cli.main')
 
 
 def written_flight(folder, frames, seed):
     noise = np.random.default_rng(seed).integers(0, 200, (48, 64 + frames, 3), np.uint8)
-    return write_posed_sequence(folder, [
-        NewFrame(Frame(i * 10**8, noise[:, i:i + 64], CAMERA, world.pose([0.1 * i, 0, 0])), np.full((48, 64), 3.0))
-        for i in range(frames)], [], name=folder.name, **ABOUT)
+    return write_posed_sequence(
+        folder,
+        [
+            NewFrame(
+                Frame(i * 10**8, noise[:, i : i + 64], CAMERA, world.pose([0.1 * i, 0, 0])), np.full((48, 64), 3.0)
+            )
+            for i in range(frames)
+        ],
+        [],
+        name=folder.name,
+        **ABOUT,
+    )
 
 
 @pytest.fixture(scope='module')
@@ -50,8 +60,11 @@ def process(flights, out, model, *more):
 
 def results(out):
     """Return a digest of each depth, deviation and cloud by its path."""
-    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(out.rglob('*')) if path.suffix in ('.png', '.ply')}
+    return {
+        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(out.rglob('*'))
+        if path.suffix in ('.png', '.ply')
+    }
 
 
 def test_two_at_a_time_give_what_one_after_the_other_gives(flights, model, tmp_path, capsys):
@@ -75,7 +88,7 @@ def test_what_is_finished_is_not_made_again_unless_it_would_come_out_otherwise(f
     assert made() == ['flight_0', 'flight_1']
     assert made() == []
     os.utime(mine[1] / 'sequence.json', (1, 1))
-    (out / 'flight_0' / 'summary.json').unlink()   # as if it had been interrupted
+    (out / 'flight_0' / 'summary.json').unlink()  # as if it had been interrupted
     assert made() == ['flight_0', 'flight_1']
     os.utime(mine[1] / 'sequence.json', (2, 2))
     assert made() == ['flight_1']
@@ -85,8 +98,11 @@ def child_of_a_thread(pid):
     """Return a process that any thread of a process has started, when there is one."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        found = [int(child) for task in Path(f'/proc/{pid}/task').iterdir()
-                 for child in (task / 'children').read_text().split()]
+        found = [
+            int(child)
+            for task in Path(f'/proc/{pid}/task').iterdir()
+            for child in (task / 'children').read_text().split()
+        ]
         if found:
             return found[0]
         time.sleep(0.01)
@@ -96,8 +112,12 @@ def child_of_a_thread(pid):
 @pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='looks for processes in /proc')
 def test_no_flight_is_lost_when_its_process_is_killed(flights, model, tmp_path):
     with subprocess.Popen(
-            [*APART, 'process', *map(str, flights[:2]), '--out', str(tmp_path), '--model', model, '--force'],
-            stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, 'PYTHONPATH': str(ROOT)}) as running:
+        [*APART, 'process', *map(str, flights[:2]), '--out', str(tmp_path), '--model', model, '--force'],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+    ) as running:
         killed = child_of_a_thread(running.pid)
         os.kill(killed, signal.SIGKILL)
         said, _ = running.communicate(timeout=60)

@@ -1,4 +1,5 @@
 """The matching cost in one pass, against a slow, obvious version; the graph in parts, against the whole graph."""
+
 import subprocess
 import sys
 
@@ -31,28 +32,28 @@ def slow_costs(reference, sources, seen, displacements, rho):
     """Compare by the definition, a place at a time: points of the reference projected into each source."""
     costs, share = np.zeros((len(GROUPS), *rho.shape)), np.zeros(rho.shape[1:])
     for d, y, x in np.ndindex(rho.shape):
-        u, v = (x + .5) * STRIDE - .5, (y + .5) * STRIDE - .5   # in pixels of the input
+        u, v = (x + 0.5) * STRIDE - 0.5, (y + 0.5) * STRIDE - 0.5  # in pixels of the input
         ray = np.array([(u - CX) / FX, (v - CY) / FY, 1])
         off, total = np.zeros(len(GROUPS)), 0
         for source, seen_hw, displacement in zip(sources, seen, displacements, strict=True):
             point = ray + displacement * rho[d, y, x] / FX
-            place = point[:2] / max(point[2], .05) * (FX, FY) + (CX, CY)
-            there = tap(np.concatenate([source * seen_hw, seen_hw[None]]), *((place + .5) / STRIDE - .5))
+            place = point[:2] / max(point[2], 0.05) * (FX, FY) + (CX, CY)
+            there = tap(np.concatenate([source * seen_hw, seen_hw[None]]), *((place + 0.5) / STRIDE - 0.5))
             difference = np.abs(there[:-1] - reference[:, y, x] * there[-1])
             off += [part.mean() for part in np.split(difference, np.cumsum(GROUPS)[:-1])]
             total += there[-1]
-        costs[:, d, y, x] = np.minimum(off / (total + 1e-3), 2) / 2 if total > .01 else .4
+        costs[:, d, y, x] = np.minimum(off / (total + 1e-3), 2) / 2 if total > 0.01 else 0.4
         share[y, x] += total / (len(sources) * len(rho))
     return costs.reshape(-1, *rho.shape[1:]), share[None]
 
 
-@pytest.mark.parametrize('ahead', [0, .6, -.6])
+@pytest.mark.parametrize('ahead', [0, 0.6, -0.6])
 def test_one_pass_computes_the_definition(ahead):
     rng = np.random.default_rng(0)
     descriptors = rng.normal(size=(3, sum(GROUPS), HEIGHT, WIDTH)).astype(np.float32)
     seen = rng.uniform(size=(3, HEIGHT, WIDTH)).round(1).astype(np.float32)
     seen[0] = 1
-    displacements = np.float32([[1, 0, ahead], [.3, -.4, ahead]])
+    displacements = np.float32([[1, 0, ahead], [0.3, -0.4, ahead]])
     rho = rng.uniform(0, 60, (5, HEIGHT, WIDTH)).astype(np.float32)
     matching = Matching(2)
     reference, *sources = matching.packed(descriptors, seen)
@@ -60,7 +61,7 @@ def test_one_pass_computes_the_definition(ahead):
     expected = slow_costs(descriptors[0], descriptors[1:], seen[1:], displacements, rho)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-5)
-    assert (expected[0] == .4).any() and (expected[0] != .4).mean() > .5
+    assert (expected[0] == 0.4).any() and (expected[0] != 0.4).mean() > 0.5
 
 
 def wall(batch, sources, height, width, ahead):
@@ -72,10 +73,13 @@ def wall(batch, sources, height, width, ahead):
     valid = np.ones((batch, sources, 1, height, width), np.float32)
     valid[..., :9] = 0
     displacements = np.stack([shares, 0 * shares, ahead * shares], -1)
-    return {'reference': reference,
-            'sources': np.stack([np.roll(reference, round(12 * share), -1) for share in shares], 1),
-            'valid': valid, 'displacements': np.tile(displacements, (batch, 1, 1)),
-            'intrinsics': np.tile(np.float32([width, width, width / 2, height / 2]), (batch, 1))}
+    return {
+        'reference': reference,
+        'sources': np.stack([np.roll(reference, round(12 * share), -1) for share in shares], 1),
+        'valid': valid,
+        'displacements': np.tile(displacements, (batch, 1, 1)),
+        'intrinsics': np.tile(np.float32([width, width, width / 2, height / 2]), (batch, 1)),
+    }
 
 
 @pytest.mark.parametrize('name', ['parallaxnet', 'parallaxnet_small'])
@@ -83,7 +87,7 @@ def test_shipped_models_compute_the_same_in_parts(name):
     path = share_path('models', f'{name}.onnx')
     whole = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
     parts = SplitSession(onnx.load(path), onnxruntime.InferenceSession, threads=2)
-    for inputs in (wall(1, 1, 64, 96, 0), wall(2, 3, 96, 64, .3), wall(1, 2, 64, 128, -.3)):
+    for inputs in (wall(1, 1, 64, 96, 0), wall(2, 3, 96, 64, 0.3), wall(1, 2, 64, 128, -0.3)):
         for one, other in zip(parts.run(None, inputs), whole.run(None, inputs), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-4)
 

@@ -1,4 +1,5 @@
 """Scores against arithmetic done by hand or by plain loops."""
+
 import math
 
 import numpy as np
@@ -84,11 +85,11 @@ def test_without_a_deviation_there_is_no_ause():
 def test_trust_says_what_leaving_out_by_deviation_is_worth():
     # Deviations of 10, 30, 10 and 50 percent; the second and the third are off by more than a quarter.
     depth, truth = [2.0, 6.0, 3.0, 5.0, np.nan], [2.0, 4.0, 4.0, 5.0, 4.0]
-    trust = errors(depth, truth, [.2, 1.8, .3, 2.5, np.nan]).trust()
+    trust = errors(depth, truth, [0.2, 1.8, 0.3, 2.5, np.nan]).trust()
     assert trust.wrong == pytest.approx(2 / 4)
     assert trust.trusted == pytest.approx(2 / 5)
     assert trust.trusted_wrong == pytest.approx(1 / 2)
-    assert trust.deviation == pytest.approx(.25)
+    assert trust.deviation == pytest.approx(0.25)
 
 
 def test_pairs_weigh_the_same_whatever_their_number_of_pixels():
@@ -105,14 +106,23 @@ def test_a_pair_without_any_estimate_lowers_delta_but_not_the_means():
 
 def test_scores_have_the_names_of_the_published_table():
     assert list(Scores.__dataclass_fields__) == [
-        'abs_rel', 'rmse', 'mae_log', 'delta_103', 'delta_105', 'delta_125', 'coverage', 'ause', 'within']
+        'abs_rel',
+        'rmse',
+        'mae_log',
+        'delta_103',
+        'delta_105',
+        'delta_125',
+        'coverage',
+        'ause',
+        'within',
+    ]
 
 
 def test_resampling_keeps_a_plane_a_plane():
     def plane(camera):
         return 1 / (0.2 + camera.rays_hw3() @ np.float32([0.05, -0.08, 0]))
 
-    small = Camera(32, 24, 30., 28., 15., 12.)
+    small = Camera(32, 24, 30.0, 28.0, 15.0, 12.0)
     large = small.resized(80, 60)
     resampled = resample(DepthAndDeviation(plane(small)), 80, 60).depth_hw
     np.testing.assert_allclose(resampled[3:-3, 3:-3], plane(large)[3:-3, 3:-3], rtol=1e-3)
@@ -141,8 +151,17 @@ def seen(depth_hw, forward):
     T_world_cam = np.eye(4)
     T_world_cam[2, 3] = forward
     depth_hw = np.float32(np.broadcast_to(depth_hw, (48, 64)))
-    return Estimate(0, depth_hw, depth_hw / 10, np.zeros((48, 64, 3), np.uint8), Camera(64, 48, 60, 60, 31.5, 23.5),
-                    T_world_cam, (), {}, 0)
+    return Estimate(
+        0,
+        depth_hw,
+        depth_hw / 10,
+        np.zeros((48, 64, 3), np.uint8),
+        Camera(64, 48, 60, 60, 31.5, 23.5),
+        T_world_cam,
+        (),
+        {},
+        0,
+    )
 
 
 def test_flicker_is_nothing_where_a_wall_stays_where_it_is():

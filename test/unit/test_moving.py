@@ -1,4 +1,5 @@
 """What moves by itself in a view, told from what depth and motion predict of a still scene."""
+
 import cv2
 import numpy as np
 import plane_world as world
@@ -12,8 +13,8 @@ from ros_depthnet.core.moving import MOVES, Motion, companions, motion_evidence
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.flight.session import EstimatorOptions, Session
 
-THING = np.s_[60:90, 90:130]   # rows and columns of what moves, in the reference
-STEP = 0.08                    # metres that the camera flies on between two frames
+THING = np.s_[60:90, 90:130]  # rows and columns of what moves, in the reference
+STEP = 0.08  # metres that the camera flies on between two frames
 
 
 def pasted(frame, shift):
@@ -24,7 +25,7 @@ def pasted(frame, shift):
     return Frame(frame.stamp_ns, image, frame.camera, frame.T_world_cam)
 
 
-def seen(step_px, flown=(0., 0., 1.)):
+def seen(step_px, flown=(0.0, 0.0, 1.0)):
     """Return views 0.1 and 0.4 s back along a flight, a thing pasted that shifts by pixels a frame, and true depth."""
     poses = [world.pose(STEP * i * np.array(flown)) for i in range(5)]
     frames = [pasted(world.frame(T, 0.1 * i), [round((i - 4) * by) for by in step_px]) for i, T in enumerate(poses)]
@@ -39,59 +40,61 @@ def known(depth_hw, deviation):
 
 def inner(array_hw):
     rows, columns = THING
-    return array_hw[rows.start + 5:rows.stop - 5, columns.start + 5:columns.stop - 5]
+    return array_hw[rows.start + 5 : rows.stop - 5, columns.start + 5 : columns.stop - 5]
 
 
 def test_nothing_moves_in_a_still_scene():
-    poses = [world.pose([.02 * i, 0, STEP * i]) for i in range(5)]
+    poses = [world.pose([0.02 * i, 0, STEP * i]) for i in range(5)]
     frames = [world.frame(T, 0.1 * i) for i, T in enumerate(poses)]
     T_srcs_ref = np.stack([motion.inverse(poses[i]) @ poses[4] for i in (3, 0)])
     views = Views(frames[4], (frames[3], frames[0]), T_srcs_ref)
-    found = motion_evidence(views, known(world.depth(poses[4]), .05), None)
-    assert (found.probability_hw < MOVES).mean() > .99
+    found = motion_evidence(views, known(world.depth(poses[4]), 0.05), None)
+    assert (found.probability_hw < MOVES).mean() > 0.99
 
 
 @pytest.mark.parametrize('step_px', [(2, 0), (0, 2), (-3, -2)])
 def test_what_moves_is_found_and_nothing_else(step_px):
     views, depth_hw = seen(step_px)
-    found = motion_evidence(views, known(depth_hw, .05), None)
-    assert (inner(found.probability_hw) >= MOVES).mean() > .9
+    found = motion_evidence(views, known(depth_hw, 0.05), None)
+    assert (inner(found.probability_hw) >= MOVES).mean() > 0.9
     away = np.ones(depth_hw.shape, bool)
     away[50:100, 70:150] = False
-    assert (found.probability_hw[away] < MOVES).mean() > .98
+    assert (found.probability_hw[away] < MOVES).mean() > 0.98
 
 
 def test_what_depth_could_explain_is_no_surprise_where_depth_is_not_known():
     # Sideways flight: a thing that shifts along the flight looks like a nearer one.
-    views, depth_hw = seen((-4, 0), flown=(1., 0., 0.))   # the wall shifts by 2
-    sure, unsure = (motion_evidence(views, known(depth_hw, deviation), None).probability_hw for deviation in (.03, 1.))
-    assert np.median(inner(sure)) > .9 > .7 > np.median(inner(unsure))
+    views, depth_hw = seen((-4, 0), flown=(1.0, 0.0, 0.0))  # the wall shifts by 2
+    sure, unsure = (
+        motion_evidence(views, known(depth_hw, deviation), None).probability_hw for deviation in (0.03, 1.0)
+    )
+    assert np.median(inner(sure)) > 0.9 > 0.7 > np.median(inner(unsure))
 
 
 def test_evidence_is_carried_with_the_image():
     views, depth_hw = seen((0, 2))
-    alone = motion_evidence(views, known(depth_hw, .05), None)
+    alone = motion_evidence(views, known(depth_hw, 0.05), None)
     rows, columns = THING
     before = np.zeros_like(alone.log_odds_hw)
-    before[rows.start - 2:rows.stop - 2, columns] = 3   # where the thing was in the newest source
-    again = motion_evidence(views, known(depth_hw, .05), Motion(before, alone.flow_hw2))
+    before[rows.start - 2 : rows.stop - 2, columns] = 3  # where the thing was in the newest source
+    again = motion_evidence(views, known(depth_hw, 0.05), Motion(before, alone.flow_hw2))
     gained = again.log_odds_hw - alone.log_odds_hw
-    inside = inner(alone.log_odds_hw) < 5   # more is cut off
-    np.testing.assert_allclose(inner(gained)[inside], 3 * np.exp(-.1 / .2), atol=.05)
+    inside = inner(alone.log_odds_hw) < 5  # more is cut off
+    np.testing.assert_allclose(inner(gained)[inside], 3 * np.exp(-0.1 / 0.2), atol=0.05)
     assert np.abs(gained[:40]).max() == 0
 
 
 def test_companions_are_a_tenth_and_four_tenths_of_a_second_back():
-    frames = [world.frame(world.pose([0, 0, 0]), t) for t in np.arange(0, 1, .05)]
-    reference = world.frame(world.pose([0, 0, 0]), 1.)
-    assert [each.stamp_ns / 1e9 for each in companions(reference, frames)] == pytest.approx([.9, .6])
-    assert [each.stamp_ns / 1e9 for each in companions(reference, frames, frames[-1])] == pytest.approx([.95, .6])
-    assert companions(reference, frames[:4]) == ()   # all too long ago
+    frames = [world.frame(world.pose([0, 0, 0]), t) for t in np.arange(0, 1, 0.05)]
+    reference = world.frame(world.pose([0, 0, 0]), 1.0)
+    assert [each.stamp_ns / 1e9 for each in companions(reference, frames)] == pytest.approx([0.9, 0.6])
+    assert [each.stamp_ns / 1e9 for each in companions(reference, frames, frames[-1])] == pytest.approx([0.95, 0.6])
+    assert companions(reference, frames[:4]) == ()  # all too long ago
 
 
 def test_what_moves_gets_no_depth_and_is_not_remembered(tmp_path):
     """The model says how far the camera flew over red: 4 m everywhere, as far as the wall; before it a thing falls."""
-    camera, metres, flown = world.CAMERA, 4., .4
+    camera, metres, flown = world.CAMERA, 4.0, 0.4
     model = load_model(displacement_is_parallax(tmp_path), input_width=camera.width)
     noise = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (300, 400), np.uint8), (0, 0), 2)
     rng = np.random.default_rng(1)
@@ -101,14 +104,21 @@ def test_what_moves_gets_no_depth_and_is_not_remembered(tmp_path):
         image = np.zeros((camera.height, camera.width, 3), np.uint8)
         shift = round(camera.fx * flown * i / metres)
         image[..., 0] = round(255 * flown / metres)
-        seen = wall[:camera.height, shift:shift + camera.width].astype(float)
-        seen[20 + 4 * i:60 + 4 * i, 60:110] = wall[200:240, 300:350]
+        seen = wall[: camera.height, shift : shift + camera.width].astype(float)
+        seen[20 + 4 * i : 60 + 4 * i, 60:110] = wall[200:240, 300:350]
         image[..., 1:] = np.clip(seen + rng.normal(0, 5, seen.shape), 0, 255)[..., None]
         return Frame(round(1e8 * i), image, camera, motion.pose(np.eye(3), (flown * i, 0, 0)))
 
     def last(find_moving):
-        options = EstimatorOptions(alignment_rounds=0, check_odometry=False, find_mask=False, rotation_noise=0,
-                                   max_relative_deviation=10, find_moving=find_moving, buffer_size=2)
+        options = EstimatorOptions(
+            alignment_rounds=0,
+            check_odometry=False,
+            find_mask=False,
+            rotation_noise=0,
+            max_relative_deviation=10,
+            find_moving=find_moving,
+            buffer_size=2,
+        )
         session = Session(model, options)
         return [session.add(frame(i)) for i in range(6)][-1]
 
@@ -116,5 +126,5 @@ def test_what_moves_gets_no_depth_and_is_not_remembered(tmp_path):
     assert blind.moving_hw is None
     rows, columns = slice(46, 74), slice(66, 104)
     assert np.isfinite(blind.depth_hw[rows, columns]).all()
-    assert np.isnan(finding.depth_hw[rows, columns]).mean() > .9
-    assert np.isfinite(finding.depth_hw[:112, 130:]).mean() > .9
+    assert np.isnan(finding.depth_hw[rows, columns]).mean() > 0.9
+    assert np.isfinite(finding.depth_hw[:112, 130:]).mean() > 0.9

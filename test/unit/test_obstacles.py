@@ -9,7 +9,7 @@ RNG = np.random.default_rng(0)
 UP = (0, 0, 1)
 HERE = (0, 0, 0)
 T_LEVEL_CAM = motion.pose([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], HERE)  # a camera that looks ahead
-CAMERA = Camera(256, 192, 128., 128., 127.5, 95.5)  # 90 degrees wide
+CAMERA = Camera(256, 192, 128.0, 128.0, 127.5, 95.5)  # 90 degrees wide
 
 
 def block(centre, size, count=400):
@@ -39,19 +39,27 @@ def connected_by_flooding(cells):
 
 
 def test_each_block_gets_its_box_nearest_first():
-    far, near = block([8, 2, 0], [1, .6, .8]), block([4, -1, .2], [.5, 1, 1])
+    far, near = block([8, 2, 0], [1, 0.6, 0.8]), block([4, -1, 0.2], [0.5, 1, 1])
     found = boxes(np.concatenate([far, near]))
     assert [box.points for box in found] == [400, 400]
-    np.testing.assert_allclose([box.centre for box in found], [[4, -1, .2], [8, 2, 0]], atol=1e-5)
-    np.testing.assert_allclose([box.size for box in found], [[.5, 1, 1], [1, .6, .8]], atol=1e-5)
+    np.testing.assert_allclose([box.centre for box in found], [[4, -1, 0.2], [8, 2, 0]], atol=1e-5)
+    np.testing.assert_allclose([box.size for box in found], [[0.5, 1, 1], [1, 0.6, 0.8]], atol=1e-5)
     assert found[0].distance == pytest.approx(np.linalg.norm(near, axis=1).min())
 
 
 @pytest.mark.parametrize('seed', range(5))
 def test_clusters_are_the_connected_groups_of_voxels(seed):
     cells = np.unique(np.random.default_rng(seed).integers(0, 12, (330, 3)), axis=0)
-    found = boxes((cells + .5).astype(np.float32), voxel_size=1, min_points=1, max_size=1000, max_boxes=1000,
-                  max_distance=100, min_height=-100, max_height=100)
+    found = boxes(
+        (cells + 0.5).astype(np.float32),
+        voxel_size=1,
+        min_points=1,
+        max_size=1000,
+        max_boxes=1000,
+        max_distance=100,
+        min_height=-100,
+        max_height=100,
+    )
     groups = connected_by_flooding(cells)
     assert len(groups) > 3
     assert sorted(box.points for box in found) == sorted(len(group) for group in groups)
@@ -60,7 +68,7 @@ def test_clusters_are_the_connected_groups_of_voxels(seed):
 
 
 def test_specks_are_no_obstacles():
-    assert boxes(block([4, 0, 0], [.3, .3, .3], count=29), min_points=30) == []
+    assert boxes(block([4, 0, 0], [0.3, 0.3, 0.3], count=29), min_points=30) == []
 
 
 def test_what_is_far_or_above_or_below_is_not_in_the_way():
@@ -70,7 +78,7 @@ def test_what_is_far_or_above_or_below_is_not_in_the_way():
 
 def test_distance_and_height_are_the_drones_own():
     points = block([104, 50, 33], [1, 1, 1])
-    found = cluster_obstacles(points, np.array([100., 50., 33.]), UP, ObstacleOptions())
+    found = cluster_obstacles(points, np.array([100.0, 50.0, 33.0]), UP, ObstacleOptions())
     assert len(found) == 1
     assert found[0].distance == pytest.approx(np.linalg.norm(points - [100, 50, 33], axis=1).min(), rel=1e-5)
 
@@ -82,7 +90,7 @@ def test_in_the_optical_frame_up_is_minus_y():
 
 
 def test_a_long_wall_is_cut_into_pieces():
-    wall = block([5, 0, 0], [.1, 11, 1.5], count=4000)
+    wall = block([5, 0, 0], [0.1, 11, 1.5], count=4000)
     found = boxes(wall, max_size=4)
     assert len(found) == 3
     assert max(box.size.max() for box in found) <= 4.4
@@ -90,7 +98,7 @@ def test_a_long_wall_is_cut_into_pieces():
 
 
 def test_the_number_of_boxes_is_bounded_and_the_nearest_stay():
-    points = np.concatenate([block([2 + 2 * i, 0, 0], [.3, .3, .3], 50) for i in range(6)])
+    points = np.concatenate([block([2 + 2 * i, 0, 0], [0.3, 0.3, 0.3], 50) for i in range(6)])
     assert [round(float(box.centre[0])) for box in boxes(points, max_boxes=3)] == [2, 4, 6]
 
 
@@ -124,23 +132,23 @@ def test_directions_outside_the_image_are_nan():
 def test_a_post_is_in_its_sector_at_its_distance():
     # 5 m ahead in depth, 20 degrees to the left: sectors run from right to left, 5 degrees each.
     depth, column = empty(), round(127.5 - 128 * np.tan(np.radians(21.5)))
-    depth[:, column - 2:column + 3] = 5
+    depth[:, column - 2 : column + 3] = 5
     result = distances(depth)
     assert np.flatnonzero(np.isfinite(result)).tolist() == [(45 + 20) // 5]
-    assert result[13] == pytest.approx(5 / np.cos(np.radians(21.5)), rel=.02)
+    assert result[13] == pytest.approx(5 / np.cos(np.radians(21.5)), rel=0.02)
 
 
 def test_a_few_wild_pixels_do_not_count():
     depth = empty()
-    depth[96, 107:114] = .5
+    depth[96, 107:114] = 0.5
     assert np.isposinf(distances(depth, nearest_rank=8)).all()
-    depth[96, 114] = .5  # the eighth
+    depth[96, 114] = 0.5  # the eighth
     assert np.isfinite(distances(depth, nearest_rank=8)).any()
 
 
 def test_the_ground_below_the_band_is_free():
     rows = (np.arange(192) - 95.5) / 128
-    ground = np.where(rows > .02, 2 / np.maximum(rows, .02), np.inf).astype(np.float32)  # 2 m below
+    ground = np.where(rows > 0.02, 2 / np.maximum(rows, 0.02), np.inf).astype(np.float32)  # 2 m below
     depth = np.repeat(ground[:, None], 256, 1)
     assert np.isposinf(distances(depth, min_height=-1)).all()
     assert np.isfinite(distances(depth, min_height=-3)).all()
@@ -149,15 +157,15 @@ def test_the_ground_below_the_band_is_free():
 def test_a_mostly_unknown_sector_is_not_called_free():
     depth = np.full((192, 256), np.nan, np.float32)
     depth[:80] = np.inf
-    assert np.isnan(distances(depth, min_free_share=.5)).all()
+    assert np.isnan(distances(depth, min_free_share=0.5)).all()
     depth[:110] = np.inf
-    assert np.isposinf(distances(depth, min_free_share=.5)).all()
+    assert np.isposinf(distances(depth, min_free_share=0.5)).all()
 
 
 def test_an_obstacle_counts_however_little_else_is_known():
     depth = np.full((192, 256), np.nan, np.float32)
     depth[90:100, 125:131] = 3
-    assert np.nanmin(distances(depth)) == pytest.approx(3, rel=.01)
+    assert np.nanmin(distances(depth)) == pytest.approx(3, rel=0.01)
 
 
 def test_too_close_to_measure_is_minus_infinity():
@@ -169,9 +177,9 @@ def test_too_close_to_measure_is_minus_infinity():
 def test_distance_is_from_the_drone_not_the_camera():
     depth = np.full((192, 256), 5, np.float32)
     T_level_cam = T_LEVEL_CAM.copy()
-    T_level_cam[0, 3] = .4
+    T_level_cam[0, 3] = 0.4
     result = sector_distances(depth, CAMERA, T_level_cam, ObstacleOptions(sectors=19))
-    assert result[9] == pytest.approx(5.4, rel=.001)
+    assert result[9] == pytest.approx(5.4, rel=0.001)
 
 
 @pytest.mark.parametrize('options', [{'voxel_size': 0}, {'sectors': 0}, {'min_height': 1, 'max_height': 1}])

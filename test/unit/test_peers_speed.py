@@ -1,4 +1,5 @@
 """Networks of other kinds, for their time: they must be of the published size, or their time says nothing."""
+
 import pytest
 
 torch = pytest.importorskip('torch', reason='the learning room needs the `train` extra')

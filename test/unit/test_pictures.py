@@ -1,4 +1,5 @@
 """Pictures and files that people look at, read back by other means than those that made them."""
+
 import struct
 
 import cv2
@@ -13,7 +14,7 @@ from ros_depthnet.evaluation.flight_report import flight_strip, write_flight_rep
 from ros_depthnet.evaluation.moments import Moments
 from ros_depthnet.evaluation.pictures import UNKNOWN, Column, Range, depth_picture, error_picture, strip
 
-CAMERA = Camera(64, 48, 50., 50., 31.5, 23.5)
+CAMERA = Camera(64, 48, 50.0, 50.0, 31.5, 23.5)
 
 
 def colour(depth, near=1.0, far=20.0):
@@ -71,7 +72,7 @@ def test_deviation_is_dark_where_sure():
 
 
 def test_an_obstacle_is_drawn_where_its_corners_are_seen():
-    camera = Camera(640, 480, 500., 500., 319.5, 239.5)
+    camera = Camera(640, 480, 500.0, 500.0, 319.5, 239.5)
     T_world_cam = np.eye(4)
     T_world_cam[:3, 3] = [10, -4, 2]
     box = Box(np.array([10.5, -4, 6.0]), np.array([1.0, 1.0, 0.5]), 3.75, 50)
@@ -80,9 +81,10 @@ def test_an_obstacle_is_drawn_where_its_corners_are_seen():
     left, right = 319.5, 319.5 + 500 * 1 / 3.75
     top, bottom = 239.5 - 500 * 0.5 / 3.75, 239.5 + 500 * 0.5 / 3.75
     rows, columns = np.nonzero(drawn)
-    np.testing.assert_allclose([columns.min(), columns.max(), rows.min(), rows.max()],
-                               [left, right, top, bottom], atol=3)
-    assert drawn[round(top), round(left):round(right)].all()
+    np.testing.assert_allclose(
+        [columns.min(), columns.max(), rows.min(), rows.max()], [left, right, top, bottom], atol=3
+    )
+    assert drawn[round(top), round(left) : round(right)].all()
 
 
 def test_an_obstacle_behind_the_camera_is_not_drawn():
@@ -94,8 +96,9 @@ def test_an_obstacle_behind_the_camera_is_not_drawn():
 def test_a_strip_holds_its_pictures_unchanged():
     rng = np.random.default_rng(0)
     shown = [rng.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(4)]
-    sheet = strip([Column('left', shown[:2]), Column('right', shown[2:], np.zeros((28, 64, 3), np.uint8))],
-                  ['first', 'second'])
+    sheet = strip(
+        [Column('left', shown[:2]), Column('right', shown[2:], np.zeros((28, 64, 3), np.uint8))], ['first', 'second']
+    )
     for picture in shown:
         match = cv2.matchTemplate(sheet, picture, cv2.TM_SQDIFF)
         assert match.min() < 0.5  # grey levels squared: float32 rounds in the transform
@@ -170,7 +173,7 @@ def moments(tmp_path):
         moments.add_depth(stamp, np.full((24, 32), 2.0 + i, np.float32))
         moments.add_deviation(stamp, np.full((24, 32), 0.1, np.float32))
         moments.add_pose(stamp, np.eye(4))
-    moments.add_image(99_000_000_000, np.zeros((48, 64, 3), np.uint8))   # has no depth, so is no moment
+    moments.add_image(99_000_000_000, np.zeros((48, 64, 3), np.uint8))  # has no depth, so is no moment
     return moments
 
 
@@ -203,8 +206,9 @@ def test_a_strip_of_a_flight_shows_several_moments(moments):
 def test_a_report_shows_what_lies_beside_it(moments, tmp_path):
     cloud = CloudMap()
     cloud.add(np.float32([[0, 0, 3]]), np.zeros((1, 3), np.uint8))
-    page = write_flight_report(tmp_path / 'out', 'A <flight>', moments, cloud, {'frames': '10'},
-                               {'commit': 'abc', 'depth_hz': 5})
+    page = write_flight_report(
+        tmp_path / 'out', 'A <flight>', moments, cloud, {'frames': '10'}, {'commit': 'abc', 'depth_hz': 5}
+    )
     text = page.read_text()
     assert 'A &lt;flight&gt;' in text and 'http' not in text
     for name in ('strip.png', 'depth.webm', 'cloud.png', 'cloud.ply'):
@@ -213,6 +217,7 @@ def test_a_report_shows_what_lies_beside_it(moments, tmp_path):
 
 
 def test_a_flight_without_depth_has_a_report_that_says_so(tmp_path):
-    page = write_flight_report(tmp_path / 'out', 'Nothing', Moments(tmp_path / 'none'), CloudMap(), {},
-                               {'commit': 'abc'})
+    page = write_flight_report(
+        tmp_path / 'out', 'Nothing', Moments(tmp_path / 'none'), CloudMap(), {}, {'commit': 'abc'}
+    )
     assert 'no depth' in page.read_text()

@@ -1,4 +1,5 @@
 """The posed-sequence format: what is read, what is written, and what is refused with a sentence."""
+
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -118,21 +119,24 @@ def edit(folder, change):
     index.write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize('change, complaint', [
-    (lambda c: c.pop('camera'), '"camera"'),
-    (lambda c: c['camera'].update(fx=0), '"camera.fx"'),
-    (lambda c: c['camera'].update(cx='left'), '"camera.cx"'),
-    (lambda c: c.update(depth_scale=-1), '"depth_scale"'),
-    (lambda c: c.update(frames=[]), 'no frames'),
-    (lambda c: c.update(frames=['a']), 'entry 0 of "frames"'),
-    (lambda c: c['frames'][0].update(image='images/none.png'), 'none.png'),
-    (lambda c: c['frames'][0].update(stamp=float('nan')), r'frames\[0\].stamp'),
-    (lambda c: c['frames'][1].pop('T_world_cam'), r'frames\[1\].T_world_cam'),
-    (lambda c: c['frames'][1].update(T_world_cam=[[float('nan')] * 4] * 4), r'frames\[1\].T_world_cam'),
-    (lambda c: c['frames'][1].update(T_world_cam=np.diag([2, 2, 2, 1]).tolist()), r'frames\[1\].T_world_cam'),
-    (lambda c: c.update(pairs=[[1, 7]]), r'\[1, 7\]'),
-    (lambda c: c.update(pairs=[[0, 1]]), 'reference has no depth'),
-])
+@pytest.mark.parametrize(
+    'change, complaint',
+    [
+        (lambda c: c.pop('camera'), '"camera"'),
+        (lambda c: c['camera'].update(fx=0), '"camera.fx"'),
+        (lambda c: c['camera'].update(cx='left'), '"camera.cx"'),
+        (lambda c: c.update(depth_scale=-1), '"depth_scale"'),
+        (lambda c: c.update(frames=[]), 'no frames'),
+        (lambda c: c.update(frames=['a']), 'entry 0 of "frames"'),
+        (lambda c: c['frames'][0].update(image='images/none.png'), 'none.png'),
+        (lambda c: c['frames'][0].update(stamp=float('nan')), r'frames\[0\].stamp'),
+        (lambda c: c['frames'][1].pop('T_world_cam'), r'frames\[1\].T_world_cam'),
+        (lambda c: c['frames'][1].update(T_world_cam=[[float('nan')] * 4] * 4), r'frames\[1\].T_world_cam'),
+        (lambda c: c['frames'][1].update(T_world_cam=np.diag([2, 2, 2, 1]).tolist()), r'frames\[1\].T_world_cam'),
+        (lambda c: c.update(pairs=[[1, 7]]), r'\[1, 7\]'),
+        (lambda c: c.update(pairs=[[0, 1]]), 'reference has no depth'),
+    ],
+)
 def test_a_faulty_index_is_refused_in_one_sentence_that_names_the_fault(tmp_path, change, complaint):
     folder = written(tmp_path)
     edit(folder, change)

@@ -1,4 +1,5 @@
 """Rates and percentiles of the last seconds."""
+
 import numpy as np
 import pytest
 
@@ -7,16 +8,16 @@ from ros_depthnet.core.recent import Recent
 
 def test_the_rate_is_that_of_the_last_seconds():
     recent = Recent(window=2.0)
-    for now in [*np.arange(0, 10, .5), *np.arange(10, 20, .1)]:
+    for now in [*np.arange(0, 10, 0.5), *np.arange(10, 20, 0.1)]:
         recent.add(now)
     assert recent.rate(19.9) == pytest.approx(10)
 
 
 def test_the_rate_sinks_while_nothing_comes_and_ends_at_zero():
     recent = Recent(window=5.0)
-    for now in np.arange(0, 2, .1):
+    for now in np.arange(0, 2, 0.1):
         recent.add(now)
-    assert recent.rate(3.9) == pytest.approx(.5)
+    assert recent.rate(3.9) == pytest.approx(0.5)
     assert recent.rate(60) == 0
 
 

@@ -25,9 +25,7 @@ def atlas():
 
 
 def cast_one(kind, centre, size, R, origin=(0, 0, 0)):
-    solids = Solids.build(
-        [kind], *(torch.tensor(np.array([v]), dtype=torch.float32) for v in (R, size, centre))
-    )
+    solids = Solids.build([kind], *(torch.tensor(np.array([v]), dtype=torch.float32) for v in (R, size, centre)))
     origins = torch.tensor([origin], dtype=torch.float32)
     views = Viewpoints(K, HEIGHT, WIDTH, origins, torch.eye(3)[None], torch.zeros(1))
     rays = views.rays_cam(torch.zeros(1, 2))
@@ -60,10 +58,7 @@ def test_depth_is_where_a_dense_march_along_the_ray_enters_the_solid(kind):
     points = (rays[:, :, None] * marched[:, None] - centre) @ R / size
     within = is_within(kind, points)
     entry = np.where(within.any(-1), marched[within.argmax(-1)], np.inf)
-    agree = (
-        np.abs(np.where(np.isinf(depth) | (depth > 7), 99, depth) - np.where(np.isinf(entry), 99, entry))
-        < 0.006
-    )
+    agree = np.abs(np.where(np.isinf(depth) | (depth > 7), 99, depth) - np.where(np.isinf(entry), 99, entry)) < 0.006
     assert np.isfinite(entry).mean() > 0.04
     assert agree.mean() > 0.995  # the march steps over grazed corners
 
@@ -81,9 +76,7 @@ def test_one_frame_warped_by_exact_depth_is_the_other_off_occlusions(preset, atl
     height, width = 96, 128
     intrinsics = K * torch.tensor([[2.0], [2.0], [1.0]])
     step = torch.tensor([0.05, 0.02, 0.1])
-    rendering = render(
-        scene, atlas, intrinsics, height, width, torch.stack([torch.zeros(3), step]), samples=6
-    )
+    rendering = render(scene, atlas, intrinsics, height, width, torch.stack([torch.zeros(3), step]), samples=6)
     reference, source = rendering.images.permute(0, 2, 3, 1).numpy()
     depth, depth_source = rendering.depth.numpy()
     rays = rendering.views.rays_cam(torch.zeros(1, 2))[0].numpy()
@@ -93,9 +86,7 @@ def test_one_frame_warped_by_exact_depth_is_the_other_off_occlusions(preset, atl
     v = (points[..., 1] / points[..., 2] * 80 + intrinsics[1, 2].item()).astype(np.float32)
     warped = cv2.remap(source, u, v, cv2.INTER_LINEAR)
     there = cv2.remap(np.where(np.isfinite(depth_source), depth_source, 1e6), u, v, cv2.INTER_NEAREST)
-    visible = (
-        (np.abs(there / points[..., 2] - 1) < 0.03) & (u > 1) & (v > 1) & (u < width - 2) & (v < height - 2)
-    )
+    visible = (np.abs(there / points[..., 2] - 1) < 0.03) & (u > 1) & (v > 1) & (u < width - 2) & (v < height - 2)
     visible = cv2.erode(visible.astype(np.uint8), np.ones((3, 3))) > 0
     assert visible.mean() > 0.2
     residual = np.abs(warped - reference).mean(-1)[visible]
@@ -208,12 +199,8 @@ def test_a_lamp_lights_what_is_near_and_gives_half_at_its_reach(atlas):
 
     def brightness(metres):
         """Of the place of the wall nearest to the lamp, and of one in a corner."""
-        light = dataclasses.replace(
-            scene.light, ambient=0.5, reach=2.0, lamps=torch.tensor([[0, 0, 4.0 - metres]])
-        )
-        image = render(
-            dataclasses.replace(wall, light=light), atlas, K, HEIGHT, WIDTH, torch.zeros(1, 3)
-        ).images[0]
+        light = dataclasses.replace(scene.light, ambient=0.5, reach=2.0, lamps=torch.tensor([[0, 0, 4.0 - metres]]))
+        image = render(dataclasses.replace(wall, light=light), atlas, K, HEIGHT, WIDTH, torch.zeros(1, 3)).images[0]
         return float(image[0, HEIGHT // 2, WIDTH // 2]), float(image[0, 0, 0])
 
     (near, corner), (at_reach, _), (far, far_corner) = (brightness(metres) for metres in (0.5, 2.0, 1e4))

@@ -1,4 +1,5 @@
 """Poses out of tf, with messages as plain objects: which frames, which times, and what is between."""
+
 from types import SimpleNamespace as Message
 
 import cv2
@@ -13,7 +14,7 @@ MS = 1_000_000
 
 
 def turned(yaw, xyz):
-    return motion.pose(cv2.Rodrigues(np.array([0., 0, yaw]))[0], xyz)
+    return motion.pose(cv2.Rodrigues(np.array([0.0, 0, yaw]))[0], xyz)
 
 
 def transforms(ms, **placed):
@@ -24,19 +25,22 @@ def transforms(ms, **placed):
 def _transform(ms, parent, child, T):
     x, y, z = T[:3, 3]
     rotation = dict(zip('xyzw', motion.quaternion(T)))
-    return Message(header=Message(stamp=Message(sec=0, nanosec=ms * MS), frame_id=parent), child_frame_id=child,
-                   transform=Message(translation=Message(x=x, y=y, z=z), rotation=Message(**rotation)))
+    return Message(
+        header=Message(stamp=Message(sec=0, nanosec=ms * MS), frame_id=parent),
+        child_frame_id=child,
+        transform=Message(translation=Message(x=x, y=y, z=z), rotation=Message(**rotation)),
+    )
 
 
 def map_odom(ms):
-    return turned(.2 + ms / 1000, (1, 2, ms / 500))
+    return turned(0.2 + ms / 1000, (1, 2, ms / 500))
 
 
 def odom_foot(ms):
     return turned(ms / 300, (ms / 100, 0, 0))
 
 
-FOOT_BASE = turned(.1, (0, 0, .3))
+FOOT_BASE = turned(0.1, (0, 0, 0.3))
 
 
 def chain(world_frame, body_frame='base_link'):
@@ -48,7 +52,7 @@ def chain(world_frame, body_frame='base_link'):
 def test_a_body_on_a_moving_frame_has_a_pose_at_each_of_its_stamps():
     poses = chain('odom')
     for ms in (0, 20, 40):
-        pose, = poses.read(transforms(ms, odom__foot=odom_foot(ms)))
+        (pose,) = poses.read(transforms(ms, odom__foot=odom_foot(ms)))
         assert (pose.stamp_ns, pose.world_frame, pose.body_frame) == (ms * MS, 'odom', 'base_link')
         np.testing.assert_allclose(pose.T_world_body, odom_foot(ms) @ FOOT_BASE, atol=1e-9)
 
@@ -73,15 +77,18 @@ def test_without_a_world_it_is_odom_where_that_is_above_the_body_else_what_is_on
 
 
 def test_leading_slashes_of_frames_do_not_count():
-    pose, = chain('/odom', '/base_link').read(transforms(0, **{'/odom__/foot': odom_foot(0)}))
+    (pose,) = chain('/odom', '/base_link').read(transforms(0, **{'/odom__/foot': odom_foot(0)}))
     assert (pose.world_frame, pose.body_frame) == ('odom', 'base_link')
 
 
-@pytest.mark.parametrize('placed', [
-    {'map__cart': np.eye(4)},                                   # another tree
-    {'base_link__gimbal': np.eye(4)},                           # below the body
-    {'base_link__foot': np.eye(4), 'foot__odom': np.eye(4)},    # a circle
-])
+@pytest.mark.parametrize(
+    'placed',
+    [
+        {'map__cart': np.eye(4)},  # another tree
+        {'base_link__gimbal': np.eye(4)},  # below the body
+        {'base_link__foot': np.eye(4), 'foot__odom': np.eye(4)},  # a circle
+    ],
+)
 def test_frames_that_do_not_hang_together_give_no_pose_and_are_named(placed):
     poses = chain('odom')
     assert poses.read(transforms(0, **placed)) == []
@@ -92,7 +99,7 @@ def test_frames_that_do_not_hang_together_give_no_pose_and_are_named(placed):
 def test_time_that_runs_back_begins_anew():
     poses = chain('odom')
     for ms in (900, 920, 20, 40):
-        pose, = poses.read(transforms(ms, odom__foot=odom_foot(ms)))
+        (pose,) = poses.read(transforms(ms, odom__foot=odom_foot(ms)))
         assert pose.stamp_ns == ms * MS
 
 

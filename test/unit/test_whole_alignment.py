@@ -1,4 +1,5 @@
 """What is exported for GPUs computes what OpenCV and numpy do on a CPU: planes, alignment, deviation."""
+
 import dataclasses
 
 import cv2
@@ -19,7 +20,7 @@ from ros_depthnet.learning.whole.resampling import blurred, grey_of, halved, res
 from ros_depthnet.learning.whole.views import Intrinsics  # noqa: E402
 
 RNG = np.random.default_rng(0)
-INPUT, DETAIL = (96, 64), (133, 89)   # nothing divides anything
+INPUT, DETAIL = (96, 64), (133, 89)  # nothing divides anything
 
 
 def tensors(arrays):
@@ -56,8 +57,9 @@ def test_matrices_resample_as_opencv_does():
     shrunk = cv2.resize(image, cells, interpolation=cv2.INTER_AREA)
     np.testing.assert_allclose(found['cells_of_detail'](image), shrunk, atol=1e-6)
     np.testing.assert_allclose(found['detail_of_cells'](shrunk), cv2.resize(shrunk, DETAIL), atol=1e-6)
-    np.testing.assert_allclose(found['cell_window'](shrunk), cv2.GaussianBlur(shrunk, (0, 0), photometric.WINDOW),
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        found['cell_window'](shrunk), cv2.GaussianBlur(shrunk, (0, 0), photometric.WINDOW), atol=1e-6
+    )
     column = np.arange(DETAIL[0]) * cells[0] // DETAIL[0] == 7
     row = np.arange(DETAIL[1]) * cells[1] // DETAIL[1] == 5
     assert found['cell_means'](image)[5, 7] == pytest.approx(image[row][:, column].mean(), abs=1e-6)
@@ -67,26 +69,31 @@ def test_matrices_resample_as_opencv_does():
 def test_planes_are_those_of_the_cpu(detail):
     columns, rows = photometric.cells_of(detail)
     v, u = np.mgrid[:rows, :columns].astype(np.float32)
-    ln_inverse = np.log(.2 + .5 * u / columns + .2 * v / rows) + np.float32(RNG.normal(0, .1, v.shape))
-    deviation = np.float32(RNG.uniform(.003, 1, v.shape))
+    ln_inverse = np.log(0.2 + 0.5 * u / columns + 0.2 * v / rows) + np.float32(RNG.normal(0, 0.1, v.shape))
+    deviation = np.float32(RNG.uniform(0.003, 1, v.shape))
     grey = np.float32(cv2.GaussianBlur(noise((columns, rows)), (0, 0), 3))
     expected = planes.towards_planes(ln_inverse, deviation, grey)
     found = towards_planes(*map(torch.from_numpy, (ln_inverse, deviation, grey)), resamplings(INPUT, detail))
-    assert np.abs(expected).max() > .05
+    assert np.abs(expected).max() > 0.05
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def views_of(*ways, masked=False):
     """Return a plane seen askew, the camera turned and moved, as large as it is rendered."""
-    frames = [world.frame(world.pose(way, world.turn(.02 * number, -.03, .05 * number)))
-              for number, way in enumerate(((0, 0, 0), *ways))]
+    frames = [
+        world.frame(world.pose(way, world.turn(0.02 * number, -0.03, 0.05 * number)))
+        for number, way in enumerate(((0, 0, 0), *ways))
+    ]
     if masked:
         mask = np.zeros((12, 16), bool)
         mask[8:, :5] = True
         frames = [dataclasses.replace(frame, masked_hw=mask) for frame in frames]
     reference, *sources = (dataclasses.replace(frame.resized(96, 64), detail=frame) for frame in frames)
-    return Views(reference, tuple(sources),
-                 np.stack([motion.inverse(each.T_world_cam) @ reference.T_world_cam for each in sources]))
+    return Views(
+        reference,
+        tuple(sources),
+        np.stack([motion.inverse(each.T_world_cam) @ reference.T_world_cam for each in sources]),
+    )
 
 
 def seen_images(frames: list[Frame]) -> torch.Tensor:
@@ -100,16 +107,21 @@ def aligned_in_torch(prediction: Prediction, views: Views, rounds: int, weights=
     detail = detailed.camera.width, detailed.camera.height
     count = len(views.sources)
     by = correction(
-        torch.from_numpy(1 / prediction.depth_hw), torch.from_numpy(prediction.deviation_hw),
-        seen_images([detailed.reference, *detailed.sources]), torch.from_numpy(np.float32(views.T_srcs_ref)),
-        torch.ones(count) if weights is None else torch.tensor(weights), torch_camera(detailed.camera), rounds,
-        resamplings(size, detail))
+        torch.from_numpy(1 / prediction.depth_hw),
+        torch.from_numpy(prediction.deviation_hw),
+        seen_images([detailed.reference, *detailed.sources]),
+        torch.from_numpy(np.float32(views.T_srcs_ref)),
+        torch.ones(count) if weights is None else torch.tensor(weights),
+        torch_camera(detailed.camera),
+        rounds,
+        resamplings(size, detail),
+    )
     return prediction.depth_hw * np.exp(-by.numpy())
 
 
 def guess(views: Views) -> Prediction:
     depth = cv2.resize(world.depth(views.reference.T_world_cam), (96, 64)) * 1.04
-    deviation = np.float32(RNG.uniform(.02, .3, depth.shape))
+    deviation = np.float32(RNG.uniform(0.02, 0.3, depth.shape))
     depth[:5, :5] = deviation[30, 30] = np.nan
     depth[6:9, :5] = np.inf
     return Prediction(np.float32(depth), deviation)
@@ -118,35 +130,35 @@ def guess(views: Views) -> Prediction:
 @pytest.mark.parametrize('rounds', [1, 3])
 @pytest.mark.parametrize('masked', [False, True])
 def test_alignment_is_that_of_the_cpu(rounds, masked):
-    views = views_of((.3, 0, 0), (-.2, .1, .4), masked=masked)
+    views = views_of((0.3, 0, 0), (-0.2, 0.1, 0.4), masked=masked)
     prediction = guess(views)
     expected = photometric.aligned(prediction, views.detailed(), rounds).depth_hw
     found = aligned_in_torch(prediction, views, rounds)
     known = np.isfinite(expected)
     assert (known == np.isfinite(found)).all()
-    assert np.abs(np.log(expected[known] / prediction.depth_hw[known])).max() > .03
+    assert np.abs(np.log(expected[known] / prediction.depth_hw[known])).max() > 0.03
     np.testing.assert_allclose(found[known], expected[known], rtol=1e-4)
 
 
 def test_a_source_without_weight_does_not_count():
-    views = views_of((.3, 0, 0), (-.2, .1, .4))
+    views = views_of((0.3, 0, 0), (-0.2, 0.1, 0.4))
     prediction = guess(views)
     one = Views(views.reference, views.sources[:1], views.T_srcs_ref[:1])
     expected = aligned_in_torch(prediction, one, 3)
-    np.testing.assert_allclose(aligned_in_torch(prediction, views, 3, [1., 0.]), expected, rtol=1e-5)
+    np.testing.assert_allclose(aligned_in_torch(prediction, views, 3, [1.0, 0.0]), expected, rtol=1e-5)
     assert not np.allclose(aligned_in_torch(prediction, views, 3), expected, rtol=1e-3, equal_nan=True)
 
 
 class Guessing:
     """A model that is asked for nothing but its range."""
 
-    parallax_range = (.5, 32)
+    parallax_range = (0.5, 32)
 
 
 def test_the_deviation_is_that_of_the_cpu():
-    views = views_of((.3, 0, 0), (-.2, .1, .4), masked=True)
+    views = views_of((0.3, 0, 0), (-0.2, 0.1, 0.4), masked=True)
     prediction = guess(views)
-    options = EstimatorOptions(target_parallax=6.)
+    options = EstimatorOptions(target_parallax=6.0)
     measurer = Measurer(Guessing(), options)
     expected = measurer._with_geometry(prediction, views).deviation_hw
     depth, deviation = map(torch.from_numpy, (prediction.depth_hw, prediction.deviation_hw))
@@ -158,8 +170,15 @@ def test_the_deviation_is_that_of_the_cpu():
     finite = np.isfinite(in_metres)
     np.testing.assert_allclose((geometric * depth)[finite], in_metres[finite], rtol=1e-4)
     longest = float(np.linalg.norm(views.displacements, axis=1).max())
-    found = joined_deviation(deviation, depth, geometric, torch.tensor(longest), camera,
-                             torch.tensor([1.5, 24.]), torch.tensor(options.position_noise))
+    found = joined_deviation(
+        deviation,
+        depth,
+        geometric,
+        torch.tensor(longest),
+        camera,
+        torch.tensor([1.5, 24.0]),
+        torch.tensor(options.position_noise),
+    )
     known = np.isfinite(expected)
-    assert known.mean() > .5
+    assert known.mean() > 0.5
     np.testing.assert_allclose(found[known], expected[known], rtol=1e-4)

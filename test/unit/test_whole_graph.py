@@ -1,4 +1,5 @@
 """All of the measurer as one graph: the answers of the steps on a CPU, and nothing that GPUs refuse."""
+
 import dataclasses
 from pathlib import Path
 
@@ -23,8 +24,10 @@ from ros_depthnet.resources import share_path
 
 WALK = Path('/work/shared/data/hololens_walk')
 PARK = share_path('flights', 'park')
-SETS = [pytest.param(PARK, id='park'),
-        pytest.param(WALK, id='walk', marks=pytest.mark.skipif(not WALK.is_dir(), reason=f'{WALK} is not here'))]
+SETS = [
+    pytest.param(PARK, id='park'),
+    pytest.param(WALK, id='walk', marks=pytest.mark.skipif(not WALK.is_dir(), reason=f'{WALK} is not here')),
+]
 
 
 class Counting(OnnxEngine):
@@ -61,10 +64,10 @@ def check_alike(found, expected):
     """Depth is the same to 1e-3 in its logarithm but for edges, deviation to a hundredth, as is what is known."""
     assert np.mean(np.isnan(found.depth_hw) != np.isnan(expected.depth_hw)) < 1e-3
     known = np.isfinite(found.depth_hw) & np.isfinite(expected.depth_hw)
-    assert known.mean() > .3
+    assert known.mean() > 0.3
     off = np.abs(np.log(found.depth_hw[known] / expected.depth_hw[known]))
     assert off.mean() < 2e-4
-    assert np.mean(off < 1e-3) > .98
+    assert np.mean(off < 1e-3) > 0.98
     deviations = np.log(found.deviation_hw[known] / expected.deviation_hw[known])
     assert np.abs(deviations).mean() < 1e-2
 
@@ -79,9 +82,9 @@ def turned(frame: Frame, radians: float) -> Frame:
 
 @pytest.mark.parametrize('folder', SETS)
 def test_depth_and_deviation_are_those_of_the_steps(folder, steps, whole, engine):
-    flight, options = PosedSequence.load(folder), EstimatorOptions(rotation_noise=.002)
+    flight, options = PosedSequence.load(folder), EstimatorOptions(rotation_noise=0.002)
     reference, *sources = (flight.frame(index) for index in (6, 4, 2))
-    sources[0] = turned(sources[0], .004)   # for the rotation to be found in the images
+    sources[0] = turned(sources[0], 0.004)  # for the rotation to be found in the images
     for chosen in (sources, sources[1:]):
         expected = Measurer(steps, options).estimate(reference, chosen)
         found = Measurer(whole, options).estimate(reference, chosen)
@@ -89,7 +92,7 @@ def test_depth_and_deviation_are_those_of_the_steps(folder, steps, whole, engine
         check_alike(found, expected)
     blind = Measurer(steps, dataclasses.replace(options, rotation_noise=0)).estimate(reference, sources)
     off = np.log(blind.depth_hw / Measurer(steps, options).estimate(reference, sources).depth_hw)
-    assert np.nanmean(np.abs(off)) > 2e-3   # or the rotation would not matter
+    assert np.nanmean(np.abs(off)) > 2e-3  # or the rotation would not matter
 
 
 def test_what_a_mask_hides_counts_in_neither(steps, whole):
@@ -98,7 +101,7 @@ def test_what_a_mask_hides_counts_in_neither(steps, whole):
     mask[16:, 10:25] = True
     reference, source = (dataclasses.replace(flight.frame(index), masked_hw=mask) for index in (6, 4))
     expected = Measurer(steps, options).estimate(reference, [source])
-    assert np.isnan(expected.depth_hw).mean() > .1
+    assert np.isnan(expected.depth_hw).mean() > 0.1
     check_alike(Measurer(whole, options).estimate(reference, [source]), expected)
 
 
@@ -117,7 +120,7 @@ def test_a_flight_is_the_same_and_its_shapes_are_few(steps, whole, engine):
 def test_other_rounds_and_small_images_go_in_steps(whole, engine):
     flight = PosedSequence.load(PARK)
     frames = [flight.frame(index) for index in (6, 4)]
-    for measurer, factor in ((Measurer(whole, EstimatorOptions(alignment_rounds=1)), 1), (Measurer(whole), .25)):
+    for measurer, factor in ((Measurer(whole, EstimatorOptions(alignment_rounds=1)), 1), (Measurer(whole), 0.25)):
         size = [round(factor * length) for length in (flight.camera.width, flight.camera.height)]
         reference, source = (frame.resized(*size) for frame in frames)
         assert 'align' in measurer.estimate(reference, [source]).milliseconds

@@ -1,4 +1,5 @@
 """Small real ONNX graphs whose answers are known, run by the real engine: the images say the answer."""
+
 import hashlib
 
 import numpy as np
@@ -20,8 +21,14 @@ def _save(folder, name, nodes, inputs, outputs, constants, **card):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
     path = folder / f'{name}.onnx'
     onnx.save(model, path)
-    content = {'name': name, 'file': path.name, 'sha256': hashlib.sha256(path.read_bytes()).hexdigest(),
-               'input': {'width': 64, 'height': 48, 'multiple': 16}, 'parallax_range': [1, 64], **card}
+    content = {
+        'name': name,
+        'file': path.name,
+        'sha256': hashlib.sha256(path.read_bytes()).hexdigest(),
+        'input': {'width': 64, 'height': 48, 'multiple': 16},
+        'parallax_range': [1, 64],
+        **card,
+    }
     path.with_suffix('.yaml').write_text(yaml.safe_dump(content))
     return path
 
@@ -36,12 +43,20 @@ def red_is_parallax(folder, **card):
         helper.make_node('Mul', ['g', 'hundredths'], ['deviation']),
         helper.make_node('Log', ['deviation'], ['log_deviation']),
     ]
-    inputs = [_value('reference', 'B', 3, 'H', 'W'), _value('sources', 'B', 'S', 3, 'H', 'W'),
-              _value('valid', 'B', 'S', 1, 'H', 'W'), _value('displacements', 'B', 'S', 3),
-              _value('intrinsics', 'B', 4)]
+    inputs = [
+        _value('reference', 'B', 3, 'H', 'W'),
+        _value('sources', 'B', 'S', 3, 'H', 'W'),
+        _value('valid', 'B', 'S', 1, 'H', 'W'),
+        _value('displacements', 'B', 'S', 3),
+        _value('intrinsics', 'B', 4),
+    ]
     outputs = [_value('log_parallax', 'B', 'H', 'W'), _value('log_deviation', 'B', 'H', 'W')]
-    constants = [_tensor('red', 0, np.int64), _tensor('green', 1, np.int64), _tensor('grey_levels', 255),
-                 _tensor('hundredths', 2.55)]
+    constants = [
+        _tensor('red', 0, np.int64),
+        _tensor('green', 1, np.int64),
+        _tensor('grey_levels', 255),
+        _tensor('hundredths', 2.55),
+    ]
     return _save(folder, 'red_is_parallax', nodes, inputs, outputs, constants, kind='parallaxnet', **card)
 
 
@@ -57,9 +72,13 @@ def displacement_is_parallax(folder):
         helper.make_node('Log', ['parallax'], ['log_parallax']),
         helper.make_node('Mul', ['r', 'nothing'], ['log_deviation']),
     ]
-    inputs = [_value('reference', 'B', 3, 'H', 'W'), _value('sources', 'B', 'S', 3, 'H', 'W'),
-              _value('valid', 'B', 'S', 1, 'H', 'W'), _value('displacements', 'B', 'S', 3),
-              _value('intrinsics', 'B', 4)]
+    inputs = [
+        _value('reference', 'B', 3, 'H', 'W'),
+        _value('sources', 'B', 'S', 3, 'H', 'W'),
+        _value('valid', 'B', 'S', 1, 'H', 'W'),
+        _value('displacements', 'B', 'S', 3),
+        _value('intrinsics', 'B', 4),
+    ]
     outputs = [_value('log_parallax', 'B', 'H', 'W'), _value('log_deviation', 'B', 'H', 'W')]
     constants = [_tensor('zero', 0, np.int64), _tensor('nothing', 0)]
     return _save(folder, 'displacement_is_parallax', nodes, inputs, outputs, constants, kind='parallaxnet')
@@ -76,11 +95,23 @@ def red_is_depth(folder, **card):
         helper.make_node('AveragePool', ['plane'], ['pooled'], kernel_shape=[4, 4], strides=[4, 4]),
         helper.make_node('Squeeze', ['pooled', 'axis'], ['depth']),
     ]
-    constants = [_tensor('reference_red', 3, np.int64), _tensor('deviation', .2), _tensor('mean', .5),
-                 _tensor('grey_levels', 255), _tensor('axis', [1], np.int64)]
-    return _save(folder, 'red_is_depth', nodes, [_value('pair', 'B', 6, 'H', 'W')],
-                 [_value('depth', 'B', 'h', 'w')], constants,
-                 kind='depthnet', **{'nominal_displacement': .3, **card})
+    constants = [
+        _tensor('reference_red', 3, np.int64),
+        _tensor('deviation', 0.2),
+        _tensor('mean', 0.5),
+        _tensor('grey_levels', 255),
+        _tensor('axis', [1], np.int64),
+    ]
+    return _save(
+        folder,
+        'red_is_depth',
+        nodes,
+        [_value('pair', 'B', 6, 'H', 'W')],
+        [_value('depth', 'B', 'h', 'w')],
+        constants,
+        kind='depthnet',
+        **{'nominal_displacement': 0.3, **card},
+    )
 
 
 def valid_is_parallax(folder):
@@ -91,9 +122,13 @@ def valid_is_parallax(folder):
         helper.make_node('Log', ['parallax'], ['log_parallax']),
         helper.make_node('Mul', ['seen', 'nothing'], ['log_deviation']),
     ]
-    inputs = [_value('reference', 'B', 3, 'H', 'W'), _value('sources', 'B', 'S', 3, 'H', 'W'),
-              _value('valid', 'B', 'S', 1, 'H', 'W'), _value('displacements', 'B', 'S', 3),
-              _value('intrinsics', 'B', 4)]
+    inputs = [
+        _value('reference', 'B', 3, 'H', 'W'),
+        _value('sources', 'B', 'S', 3, 'H', 'W'),
+        _value('valid', 'B', 'S', 1, 'H', 'W'),
+        _value('displacements', 'B', 'S', 3),
+        _value('intrinsics', 'B', 4),
+    ]
     outputs = [_value('log_parallax', 'B', 'H', 'W'), _value('log_deviation', 'B', 'H', 'W')]
     constants = [_tensor('axes', [1, 2], np.int64), _tensor('one', 1), _tensor('nothing', 0)]
     return _save(folder, 'valid_is_parallax', nodes, inputs, outputs, constants, kind='parallaxnet')

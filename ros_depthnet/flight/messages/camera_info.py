@@ -1,4 +1,5 @@
 """sensor_msgs/CameraInfo as the pinhole camera of the image that is used, and the lens before it."""
+
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,12 +69,11 @@ def _calibration(message: Any) -> Calibration:
         )
     pinhole, oddity = _published(message, matrix)
     D = tuple(float(coefficient) for coefficient in message.d)
-    turned = np.isfinite(R).all() and abs(np.linalg.det(R)) > .5 and not np.allclose(R, np.eye(3))
+    turned = np.isfinite(R).all() and abs(np.linalg.det(R)) > 0.5 and not np.allclose(R, np.eye(3))
     if not any(D) and not turned:
         return Calibration(pinhole, None, oddity)
     raw, _ = _published(message, K)
-    lens = Lens(raw, message.distortion_model or 'plumb_bob', D,
-                tuple(R.ravel() if turned else np.eye(3).ravel()))
+    lens = Lens(raw, message.distortion_model or 'plumb_bob', D, tuple(R.ravel() if turned else np.eye(3).ravel()))
     return Calibration(pinhole, lens, oddity)
 
 
@@ -87,9 +87,7 @@ def _published(message: Any, matrix: np.ndarray) -> tuple[Camera, str]:
         )
     camera, roi = Camera(message.width, message.height, fx, fy, cx, cy), message.roi
     if roi.width and roi.height:
-        camera = replace(
-            camera, width=roi.width, height=roi.height, cx=cx - roi.x_offset, cy=cy - roi.y_offset
-        )
+        camera = replace(camera, width=roi.width, height=roi.height, cx=cx - roi.x_offset, cy=cy - roi.y_offset)
     if message.binning_x <= 1 and message.binning_y <= 1:
         return camera, ''
     width, height = (camera.width // max(message.binning_x, 1), camera.height // max(message.binning_y, 1))
@@ -98,10 +96,12 @@ def _published(message: Any, matrix: np.ndarray) -> tuple[Camera, str]:
     # Drivers should give K and P of the full sensor, but some give them of the binned image. The principal
     # point tells: read the wrong way it lies half-way to a corner.
     if _off_centre(already) < _off_centre(binned):
-        return already, ('camera_info states a binning, but K and P seem to be of the binned image already, '
-                         'as their principal point says; they are taken so.')
+        return already, (
+            'camera_info states a binning, but K and P seem to be of the binned image already, '
+            'as their principal point says; they are taken so.'
+        )
     return binned, ''
 
 
 def _off_centre(camera: Camera) -> float:
-    return float(np.hypot(camera.cx / camera.width - .5, camera.cy / camera.height - .5))
+    return float(np.hypot(camera.cx / camera.width - 0.5, camera.cy / camera.height - 0.5))

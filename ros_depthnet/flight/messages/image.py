@@ -64,14 +64,16 @@ class ImageReader:
         pixels = _pixels(message, encoding)
         if encoding.dtype == 'u2':
             self._bits = max(self._bits, int(pixels.max()).bit_length())
-            pixels = cv2.convertScaleAbs(pixels, alpha=255 / (2 ** self._bits - 1))
+            pixels = cv2.convertScaleAbs(pixels, alpha=255 / (2**self._bits - 1))
         if encoding.to_rgb is None:
             return pixels
         try:
             return cv2.cvtColor(pixels, encoding.to_rgb)
         except cv2.error as error:  # two pixels share a colour, and one is left over
-            raise BadImage(f'The {message.encoding} image cannot be {message.width} x {message.height} '
-                           'pixels: set another size in the camera driver.') from error
+            raise BadImage(
+                f'The {message.encoding} image cannot be {message.width} x {message.height} '
+                'pixels: set another size in the camera driver.'
+            ) from error
 
 
 def _decompressed(message: Any) -> np.ndarray:
@@ -113,8 +115,7 @@ def _metres(message: Any) -> np.ndarray:
 def _encoding(message: Any, known: dict, wanted: str) -> _Encoding:
     if message.encoding not in known:
         raise BadImage(
-            f'An image of encoding {message.encoding!r} is no use as {wanted}: publish one of '
-            f'{", ".join(known)}.'
+            f'An image of encoding {message.encoding!r} is no use as {wanted}: publish one of {", ".join(known)}.'
         )
     return known[message.encoding]
 

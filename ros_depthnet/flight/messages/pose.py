@@ -1,4 +1,5 @@
 """Poses of every kind of message that tells one, as T_world_body in ROS' axes (REP-103, REP-105)."""
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -11,8 +12,8 @@ from ros_depthnet.flight.messages.stamp import to_ns
 
 T_ENU_NED = motion.pose([[0, 1, 0], [1, 0, 0], [0, 0, -1]], np.zeros(3))
 T_FRD_FLU = motion.pose(np.diag([1, -1, -1]), np.zeros(3))
-_PX4_NED, _PX4_FRD = 1, 2   # px4_msgs/VehicleOdometry's POSE_FRAME_*
-_PX4_BODY = 'base_link'     # px4_msgs name no frames; the body's is REP-105's
+_PX4_NED, _PX4_FRD = 1, 2  # px4_msgs/VehicleOdometry's POSE_FRAME_*
+_PX4_BODY = 'base_link'  # px4_msgs name no frames; the body's is REP-105's
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +71,12 @@ def _speed(velocity: Sequence[float]) -> float | None:
     return speed if np.isfinite(speed) and speed > 0 else None
 
 
-READERS: Mapping[str, Callable[[Any], StampedPose]] = MappingProxyType({
-    'nav_msgs/msg/Odometry': _odometry,
-    'px4_msgs/msg/VehicleOdometry': _px4,
-    'geometry_msgs/msg/PoseWithCovarianceStamped': lambda message: _stamped(message.header, message.pose.pose),
-    'geometry_msgs/msg/PoseStamped': lambda message: _stamped(message.header, message.pose),
-})
+READERS: Mapping[str, Callable[[Any], StampedPose]] = MappingProxyType(
+    {
+        'nav_msgs/msg/Odometry': _odometry,
+        'px4_msgs/msg/VehicleOdometry': _px4,
+        'geometry_msgs/msg/PoseWithCovarianceStamped': lambda message: _stamped(message.header, message.pose.pose),
+        'geometry_msgs/msg/PoseStamped': lambda message: _stamped(message.header, message.pose),
+    }
+)
 """By type of message, the best source first; each may raise InvalidPose."""

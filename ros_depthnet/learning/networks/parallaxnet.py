@@ -337,9 +337,7 @@ class Sweep(nn.Module):
         self.register_buffer('q', torch.linspace(0, most, config.hypotheses), persistent=False)
         below = torch.ones(config.hypotheses, config.hypotheses).tril(-1)
         self.register_buffer('below', below[:, :, None, None], persistent=False)
-        self.enter = nn.Sequential(
-            _conv(config.groups * config.hypotheses + 4 + context, wide), _Residual(wide)
-        )
+        self.enter = nn.Sequential(_conv(config.groups * config.hypotheses + 4 + context, wide), _Residual(wide))
         self.down16 = nn.Sequential(_conv(wide, deep, 2), _Residual(deep))
         self.down32 = nn.Sequential(_conv(deep, deep, 2), _Residual(deep), _Residual(deep))
         self.up16 = _conv(2 * deep, deep)
@@ -399,9 +397,7 @@ class Narrowing(nn.Module):
         offsets = torch.cat([around, nearest, farthest], 1)
         cost, seen = matching_cost(view, to_rho((start + offsets).clamp(0, 6)))
         hidden = self.body(
-            self.enter(
-                torch.cat([cost, seen, view.epipolar.motion(), start, nearest, farthest, context, hidden], 1)
-            )
+            self.enter(torch.cat([cost, seen, view.epipolar.motion(), start, nearest, farthest, context, hidden], 1))
         )
         shares = _softmax(self.logits(hidden) + self.vote(cost), 1)
         return q + (shares * offsets).sum(1, keepdim=True) + 0.5 * torch.tanh(self.leap(hidden)), hidden
@@ -443,8 +439,7 @@ class ParallaxNet(nn.Module):
     def predict(self, reference, sources, valid, displacements, intrinsics) -> Outputs:
         """Return the prediction with the estimate after each stage."""
         of_reference = {
-            stride: named(described, f'described_{stride}')
-            for stride, described in self._described(reference).items()
+            stride: named(described, f'described_{stride}') for stride, described in self._described(reference).items()
         }
         of_sources = self._described(sources.flatten(0, 1))
 
@@ -488,8 +483,6 @@ class ParallaxNet(nn.Module):
         batch, channels, height, width = x.shape
         weights = _softmax(mixing.reshape(batch, 1, 9, 4, height, width), 2)
         padded = F.pad(x, (1, 1, 1, 1), mode='replicate')
-        around = torch.stack(
-            [padded[:, :, i : i + height, j : j + width] for i in range(3) for j in range(3)], 2
-        )
+        around = torch.stack([padded[:, :, i : i + height, j : j + width] for i in range(3) for j in range(3)], 2)
         fine = (weights * around[:, :, :, None]).sum(2)
         return F.pixel_shuffle(fine.flatten(1, 2), 2)

@@ -55,9 +55,7 @@ def park(atlas: TextureAtlas, device='cpu') -> Scene:
         (-1.2, 27, 0.7, 'castle'),
         (1.9, 33, 0.8, 'lab-scene'),
     ):
-        layout.standing(
-            Kind.BOX, x, z, (side, side, side), photograph, 1.5 * side, R=rotation(rng.uniform(0, 1.5))
-        )
+        layout.standing(Kind.BOX, x, z, (side, side, side), photograph, 1.5 * side, R=rotation(rng.uniform(0, 1.5)))
     for x, z in ((-2.2, 6.5), (2.4, 16), (-2.0, 22), (2.2, 28.5)):
         layout.standing(Kind.CONE, x, z, (0.3, 0.45, 0.3), 'parks', 0.6, tint=(1.9, 0.7, 0.25))
     foliage = ('P1070512', 'flowers6', 'tomato_124', 'P1070504')

@@ -300,9 +300,7 @@ def cast(solids: Solids, views: Viewpoints, rays_cam: torch.Tensor) -> Hits:
         t = _intersect(solids.kind[index], tuple(o), tuple(d))
         best = t_best[:, :, top:bottom, left:right]
         nearer = t < best
-        torch.where(nearer, t, best, out=best) if best.is_contiguous() else best.copy_(
-            torch.where(nearer, t, best)
-        )
+        torch.where(nearer, t, best, out=best) if best.is_contiguous() else best.copy_(torch.where(nearer, t, best))
         solid_best[:, :, top:bottom, left:right].masked_fill_(nearer, index)
     return Hits(t_best, solid_best)
 
@@ -333,9 +331,7 @@ class SurfacePoints:
     normal_world: torch.Tensor
 
 
-def surface_at(
-    solids: Solids, centres: torch.Tensor, solid: torch.Tensor, points: torch.Tensor
-) -> SurfacePoints:
+def surface_at(solids: Solids, centres: torch.Tensor, solid: torch.Tensor, points: torch.Tensor) -> SurfacePoints:
     """Return the surfaces of solids (P,), centred at `centres` (N, 3), at world points (P, 3) on them."""
     M = solids.local_from_world[solid]
     local = (M * (points - centres[solid])[:, None]).sum(-1)

@@ -10,9 +10,7 @@ from ros_depthnet.learning.still_box.raycast import Solids, Viewpoints, cast, su
 from ros_depthnet.learning.still_box.scene import Scene
 from ros_depthnet.learning.still_box.textures import SIZE, TextureAtlas
 
-_SUBPIXELS = torch.tensor(
-    [[0.0, 0.0], [0.32, -0.11], [-0.14, 0.36], [-0.34, -0.22], [0.17, 0.41], [0.41, 0.24]]
-)
+_SUBPIXELS = torch.tensor([[0.0, 0.0], [0.32, -0.11], [-0.14, 0.36], [-0.34, -0.22], [0.17, 0.41], [0.41, 0.24]])
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,9 +103,7 @@ class SceneBuilder:
         self._looks: list[tuple] = []
         self.lamps: list[np.ndarray] = []
 
-    def add(
-        self, kind: Kind, centre, size, R_world_local=None, period=None, textured=None, look=None
-    ) -> None:
+    def add(self, kind: Kind, centre, size, R_world_local=None, period=None, textured=None, look=None) -> None:
         """
         Place one solid: half extents `size` and `centre` in metres; `period` metres per texture tile.
 
@@ -199,9 +197,7 @@ def _room(builder: SceneBuilder, papered: float = 0.75) -> Walls:
     centre = heading @ (half * (rng.uniform(-0.5, 0.5), rng.uniform(-0.3, 0.2), rng.uniform(0.2, 0.8)))
     builder.add(Kind.BOX, centre, half, heading, period=rng.uniform(1, 4), textured=rng.random() < papered)
     floor = centre[1] + half[1]
-    builder.add(
-        Kind.BOX, (centre[0], floor, centre[2]), (half[0], 0.01, half[2]), heading, period=rng.uniform(0.5, 3)
-    )
+    builder.add(Kind.BOX, (centre[0], floor, centre[2]), (half[0], 0.01, half[2]), heading, period=rng.uniform(0.5, 3))
     for _ in range(int(rng.integers(0, 5))):
         x, z = rng.uniform(-0.8, 0.8) * half[0], rng.uniform(0.0, 0.9) * half[2]
         place = centre + heading @ (x, 0, z)
@@ -215,9 +211,7 @@ def _room(builder: SceneBuilder, papered: float = 0.75) -> Walls:
             continue
         y = floor - size[1] if rng.random() < 0.7 else centre[1] + rng.uniform(-0.9, 0.7) * half[1]
         upright = rotation(rng.uniform(-3, 3))
-        builder.add(
-            rng.choice(ANY_SOLID), (position[0], y, position[2]), size, upright, period=rng.uniform(0.15, 1.5)
-        )
+        builder.add(rng.choice(ANY_SOLID), (position[0], y, position[2]), size, upright, period=rng.uniform(0.15, 1.5))
         if rng.random() < 0.4:
             smaller = size * rng.uniform(0.2, 0.5)
             top = (position[0], y - size[1] - smaller[1], position[2])
@@ -259,20 +253,14 @@ def _corridor(builder: SceneBuilder, papered: float = 0.6) -> Walls:
     centre = heading @ (rng.uniform(-0.5, 0.5) * half[0], rng.uniform(-0.3, 0.2), half[2] - 1.5)
     builder.add(Kind.BOX, centre, half, heading, period=rng.uniform(1, 3), textured=rng.random() < papered)
     floor = centre[1] + half[1]
-    builder.add(
-        Kind.BOX, (centre[0], floor, centre[2]), (half[0], 0.01, half[2]), heading, period=rng.uniform(0.4, 2)
-    )
+    builder.add(Kind.BOX, (centre[0], floor, centre[2]), (half[0], 0.01, half[2]), heading, period=rng.uniform(0.4, 2))
     for _ in range(int(rng.integers(5, 14))):
         wall, z = rng.choice([-1, 1]), rng.uniform(-0.9, 1) * half[2]
         position = centre + heading @ (wall * half[0], 0, z)
-        builder.add(
-            Kind.BOX, (position[0], floor - 1.0, position[2]), (0.04, 1.0, rng.uniform(0.3, 0.6)), heading
-        )
+        builder.add(Kind.BOX, (position[0], floor - 1.0, position[2]), (0.04, 1.0, rng.uniform(0.3, 0.6)), heading)
     for z in np.arange(-0.8, 1, rng.uniform(0.1, 0.4)) * half[2]:
         position = centre + heading @ (0, -half[1], z)
-        builder.add(
-            Kind.BOX, position, (rng.uniform(0.1, 0.5), 0.03, rng.uniform(0.1, 0.6)), heading, textured=False
-        )
+        builder.add(Kind.BOX, position, (rng.uniform(0.1, 0.5), 0.03, rng.uniform(0.1, 0.6)), heading, textured=False)
     for _ in range(int(rng.integers(2, 8))):
         size = np.exp(rng.uniform(np.log(0.08), np.log(0.5), 3))
         position = centre + heading @ (
@@ -301,13 +289,9 @@ def _interior(builder: SceneBuilder) -> None:
     for height in (0.97, -0.97, rng.uniform(-0.2, 0.4))[: int(rng.integers(4))]:
         for side in (-1, 1):
             along = 0.02, rng.uniform(0.02, 0.08), walls.half[2]
-            builder.add(
-                Kind.BOX, walls.at(side, height, 0), along, walls.heading, textured=False, look=colour
-            )
+            builder.add(Kind.BOX, walls.at(side, height, 0), along, walls.heading, textured=False, look=colour)
             across = walls.half[0], along[1], 0.02
-            builder.add(
-                Kind.BOX, walls.at(0, height, side), across, walls.heading, textured=False, look=colour
-            )
+            builder.add(Kind.BOX, walls.at(0, height, side), across, walls.heading, textured=False, look=colour)
     for _ in range(int(rng.integers(1, 6))):
         x, z = rng.uniform(-0.8, 0.8, 2)
         builder.lamps.append(walls.at(x, rng.uniform(-0.95, -0.6), z))
@@ -349,9 +333,7 @@ def _trees(builder: SceneBuilder, number: int, ground: Ground, between=(2.5, 50)
         x, tall, thick = rng.uniform(-1.2, 1.2) * z, rng.uniform(1.5, 6), rng.uniform(0.05, 0.35)
         lean = rotation(rng.uniform(-3, 3), rng.normal(0, 0.06))
         foot = ground(x, z)
-        builder.add(
-            Kind.CYLINDER, (x, foot - tall, z), (thick, tall, thick), lean, period=rng.uniform(0.3, 2)
-        )
+        builder.add(Kind.CYLINDER, (x, foot - tall, z), (thick, tall, thick), lean, period=rng.uniform(0.3, 2))
         if rng.random() < 0.75:
             crown = rng.uniform(0.7, 2.5) * np.array([1, rng.uniform(0.7, 1.6), 1])
             builder.add(
@@ -475,9 +457,7 @@ def _street(builder: SceneBuilder) -> None:
             builder.add(Kind.CYLINDER, (x, height - tall, z), (0.08, tall, 0.08), textured=False)
         else:
             builder.add(Kind.CYLINDER, (x, height - 1.5, z), (0.15, 1.5, 0.15), period=0.7)
-            builder.add(
-                Kind.ELLIPSOID, (x, height - 3.8, z), rng.uniform(0.8, 1.8, 3), period=rng.uniform(0.5, 2)
-            )
+            builder.add(Kind.ELLIPSOID, (x, height - 3.8, z), rng.uniform(0.8, 1.8, 3), period=rng.uniform(0.5, 2))
 
 
 def _terrain(builder: SceneBuilder) -> None:

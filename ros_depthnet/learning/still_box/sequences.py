@@ -133,9 +133,7 @@ def random_rendering(
         R = torch.tensor(R_world_cam, dtype=torch.float32, device=device)[None]
         K_probe = K / _PROBE
         K_probe[2, 2] = 1
-        probe = render(
-            scene, atlas, K_probe, height // _PROBE, width // _PROBE, torch.zeros(1, 3, device=device), R
-        )
+        probe = render(scene, atlas, K_probe, height // _PROBE, width // _PROBE, torch.zeros(1, 3, device=device), R)
         finite = probe.depth[torch.isfinite(probe.depth)]
         if len(finite) < 0.25 * probe.depth.numel():
             continue
@@ -150,9 +148,7 @@ def random_rendering(
         within = inside(scene.solids, origins, torch.zeros(options.frames, device=device))
         if (within != within[:1]).any():
             continue
-        rendering = render(
-            scene, atlas, K, height, width, origins, R.expand(options.frames, 3, 3), options.samples
-        )
+        rendering = render(scene, atlas, K, height, width, origins, R.expand(options.frames, 3, 3), options.samples)
         if rendering.depth.amin() < max(0.1 * np.linalg.norm(step), 0.04):
             continue
         intrinsics = np.array([focal, focal, K[0, 2].item(), K[1, 2].item()])

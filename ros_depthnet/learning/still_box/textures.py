@@ -51,9 +51,7 @@ def _pattern(rng: np.random.Generator) -> np.ndarray:
     else:
         mask = cv2.GaussianBlur(rng.random((SIZE, SIZE)), (0, 0), rng.uniform(0.8, 4)) > 0.5
     light, dark = rng.uniform(0.1, 0.95, (2, 3))
-    return np.clip(np.where(mask[..., None], light, dark) + 0.5 * (_noise(rng) - 0.5), 0, 1).astype(
-        np.float32
-    )
+    return np.clip(np.where(mask[..., None], light, dark) + 0.5 * (_noise(rng) - 0.5), 0, 1).astype(np.float32)
 
 
 def _photographs() -> list[Path]:
@@ -63,9 +61,7 @@ def _photographs() -> list[Path]:
     folders = [Path(mvtbdata.__file__).parent / 'images', Path(sklearn.datasets.__file__).parent / 'images']
     paths = [path for folder in folders for path in folder.rglob('*') if path.suffix in ('.png', '.jpg')]
     return sorted(
-        path
-        for path in paths
-        if not any(word in str(path.relative_to(path.parents[2])) for word in _UNSUITABLE)
+        path for path in paths if not any(word in str(path.relative_to(path.parents[2])) for word in _UNSUITABLE)
     )
 
 
@@ -77,9 +73,7 @@ def _photo_tiles(path: Path, number: int, rng: np.random.Generator) -> list[np.n
     for _ in range(number):
         side = int(rng.integers(SIZE, min(image.shape[:2]) + 1))
         top, left = (int(rng.integers(0, extent - side + 1)) for extent in image.shape[:2])
-        tile = cv2.resize(
-            image[top : top + side, left : left + side], (SIZE, SIZE), interpolation=cv2.INTER_AREA
-        )
+        tile = cv2.resize(image[top : top + side, left : left + side], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
         tiles.append(tile[..., ::-1].astype(np.float32) / 255)
     return tiles
 
@@ -92,9 +86,7 @@ class TextureAtlas:
     the seed and on the installed photographs.
     """
 
-    def __init__(
-        self, procedural: int = 96, photo_tiles: int = 2, seed: int = 0, device: str | torch.device = 'cpu'
-    ):
+    def __init__(self, procedural: int = 96, photo_tiles: int = 2, seed: int = 0, device: str | torch.device = 'cpu'):
         rng = np.random.default_rng(seed)
         textures = [(_noise if index % 2 else _pattern)(rng) for index in range(procedural)]
         self.photographs = {}
@@ -127,10 +119,7 @@ class TextureAtlas:
         level = lod.long()
         blend = (lod - level)[:, None]
         uv = uv - uv.floor()
-        return (
-            torch.lerp(self._bilinear(texture, uv, level), self._bilinear(texture, uv, level + 1), blend)
-            / 255
-        )
+        return torch.lerp(self._bilinear(texture, uv, level), self._bilinear(texture, uv, level + 1), blend) / 255
 
     def _bilinear(self, texture, uv, level):
         side = SIZE >> level

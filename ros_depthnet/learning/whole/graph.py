@@ -44,9 +44,7 @@ class Before(nn.Module):
         details, images = (each.float().permute(0, 3, 1, 2) for each in (details, images))
         detailed = intrinsics.resized(images.shape[-2:], details.shape[-2:])
         greys = grey_of(details[:, :3])
-        T_srcs_ref = corrected(
-            greys[:1], greys[1:], details[1:, 3], odometry, detailed, corners, rotation_noise
-        )
+        T_srcs_ref = corrected(greys[:1], greys[1:], details[1:, 3], odometry, detailed, corners, rotation_noise)
         near = T_srcs_ref[: images.shape[0] - 1]
         sources, valid = stabilised(images[1:], near, intrinsics)
         ways = displacements(near)
@@ -123,9 +121,7 @@ class After(nn.Module):
         )
         depth = (-correct_by).exp() / inverse
         geometric = geometric_deviation(depth, valid[0, :, 0], near, intrinsics, matching_noise)
-        return depth, joined_deviation(
-            deviation, depth, geometric, unit, intrinsics, parallax, position_noise
-        )
+        return depth, joined_deviation(deviation, depth, geometric, unit, intrinsics, parallax, position_noise)
 
 
 def export_parts(folder: Path) -> None:

@@ -18,10 +18,7 @@ def stabilised(images: torch.Tensor, T_srcs_ref: torch.Tensor, camera: Intrinsic
     images: (N, 4, h, w), RGB in grey levels and 1 where the scene is seen.
     """
     ray_x, ray_y = camera.rays(*images.shape[-2:])
-    x, y, z = (
-        row[:, 0] * ray_x + row[:, 1] * ray_y + row[:, 2]
-        for row in T_srcs_ref[:, :3, :3, None, None].unbind(1)
-    )
+    x, y, z = (row[:, 0] * ray_x + row[:, 1] * ray_y + row[:, 2] for row in T_srcs_ref[:, :3, :3, None, None].unbind(1))
     in_front = z > _AT_THE_SIDE
     z = torch.where(in_front, z, 1.0)
     u, v = camera.pixel_of(x / z, y / z)

@@ -30,8 +30,14 @@ def to_mavros_scan(distance: ObstacleDistance, header: Header) -> LaserScan:
     ranges, range_max = for_mavros(distance)
     increment = math.radians(INCREMENT_DEG)
     return LaserScan(
-        header=header, angle_min=0.0, angle_max=increment * (SECTORS - 1), angle_increment=increment,
-        range_min=MIN_DISTANCE_CM / 100, range_max=range_max, ranges=ranges.tolist())
+        header=header,
+        angle_min=0.0,
+        angle_max=increment * (SECTORS - 1),
+        angle_increment=increment,
+        range_min=MIN_DISTANCE_CM / 100,
+        range_max=range_max,
+        ranges=ranges.tolist(),
+    )
 
 
 def to_px4(distance: ObstacleDistance, stamp: Time, message_type: type):
@@ -41,8 +47,15 @@ def to_px4(distance: ObstacleDistance, stamp: Time, message_type: type):
     PX4's client shifts that to its own clock (UXRCE_DDS_SYNCT) and takes it for the age of the distances.
     """
     return message_type(
-        timestamp=to_ns(stamp) // 1000, frame=_BODY_FRD, sensor_type=_LASER, distances=distance.distances_cm,
-        increment=INCREMENT_DEG, min_distance=MIN_DISTANCE_CM, max_distance=distance.max_cm, angle_offset=0.0)
+        timestamp=to_ns(stamp) // 1000,
+        frame=_BODY_FRD,
+        sensor_type=_LASER,
+        distances=distance.distances_cm,
+        increment=INCREMENT_DEG,
+        min_distance=MIN_DISTANCE_CM,
+        max_distance=distance.max_cm,
+        angle_offset=0.0,
+    )
 
 
 def to_companion_status(state: MavState, stamp: Time, message_type: type):

@@ -1,4 +1,5 @@
 """From obstacles to the visualization_msgs/MarkerArray that RViz shows."""
+
 from collections.abc import Sequence, Set
 
 import numpy as np
@@ -36,8 +37,9 @@ def from_obstacles(obstacles: Sequence[Obstacle], header: Header, previous: Set[
         above = box.centre + (0, 0, size[2] / 2 + _TEXT_HEIGHT)
         markers += [
             _marker(header, BOXES, number, Marker.CUBE, box.centre, size, colour),
-            _marker(header, DISTANCES, number, Marker.TEXT_VIEW_FACING, above, (0, 0, _TEXT_HEIGHT), _TEXT,
-                    _said(obstacle)),
+            _marker(
+                header, DISTANCES, number, Marker.TEXT_VIEW_FACING, above, (0, 0, _TEXT_HEIGHT), _TEXT, _said(obstacle)
+            ),
         ]
         if obstacle.moving:
             arrow = _marker(header, VELOCITIES, number, Marker.ARROW, (0, 0, 0), _ARROW, _MOVING)
@@ -71,12 +73,24 @@ def _said(obstacle: Obstacle) -> str:
         return distance
     along = obstacle.velocity / obstacle.speed
     deviation = float(np.linalg.norm(along * obstacle.deviation))
-    return (f'{distance}, {obstacle.speed:.1f} +- {deviation:.1f} m/s, '
-            f'{obstacle.closest_m:.1f} m in {obstacle.closest_s:.1f} s')
+    return (
+        f'{distance}, {obstacle.speed:.1f} +- {deviation:.1f} m/s, '
+        f'{obstacle.closest_m:.1f} m in {obstacle.closest_s:.1f} s'
+    )
 
 
 def _marker(header, namespace, number, kind, position, scale, colour, text='') -> Marker:
     x, y, z = (float(edge) for edge in scale)
     pose = Pose(position=to_point(position))
-    return Marker(header=header, ns=namespace, id=number, type=kind, action=Marker.ADD, pose=pose, text=text,
-                  scale=Vector3(x=x, y=y, z=z), color=colour, lifetime=_LIFETIME)
+    return Marker(
+        header=header,
+        ns=namespace,
+        id=number,
+        type=kind,
+        action=Marker.ADD,
+        pose=pose,
+        text=text,
+        scale=Vector3(x=x, y=y, z=z),
+        color=colour,
+        lifetime=_LIFETIME,
+    )

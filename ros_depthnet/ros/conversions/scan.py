@@ -1,4 +1,5 @@
 """From the nearest distance per direction to the sensor_msgs/LaserScan that flight stacks take."""
+
 import numpy as np
 from sensor_msgs.msg import LaserScan
 from std_msgs.msg import Header
@@ -13,5 +14,11 @@ def from_sectors(distances: np.ndarray, angle: float, farthest: float, header: H
     """
     increment = angle / len(distances)
     return LaserScan(
-        header=header, angle_min=(increment - angle) / 2, angle_max=(angle - increment) / 2,
-        angle_increment=increment, range_min=0.0, range_max=float(farthest), ranges=distances.tolist())
+        header=header,
+        angle_min=(increment - angle) / 2,
+        angle_max=(angle - increment) / 2,
+        angle_increment=increment,
+        range_min=0.0,
+        range_max=float(farthest),
+        ranges=distances.tolist(),
+    )
