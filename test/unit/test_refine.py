@@ -115,7 +115,7 @@ def test_the_estimator_compares_with_corrected_sources(tmp_path):
     def off(**options):
         measurer = Measurer(model, EstimatorOptions(**options))
         seen, true, turned = map(measurer.sized, (reference, source, wrong))
-        (T_src_ref,) = measurer._motions(seen, {turned}).values()
+        (T_src_ref,) = measurer.motions(seen, {turned}).values()
         return motion.rotation_angle(motion.inverse(true.T_world_cam) @ seen.T_world_cam @ motion.inverse(T_src_ref))
 
     assert off(rotation_noise=0.005) < 0.4 * off(rotation_noise=0.0)
