@@ -1,14 +1,9 @@
 import logging
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 import yaml
-from onnx import TensorProto, helper
 from tiny_models import displacement_is_parallax, red_is_depth, red_is_parallax, valid_is_parallax
 
 from ros_depthnet.core import motion
@@ -286,37 +281,3 @@ def test_where_sources_see_nothing_goes_into_the_network(tmp_path):
 def test_a_model_runs_on_as_many_threads_as_are_asked_for(tmp_path, threads):
     model = load_model(red_is_parallax(tmp_path), threads=threads)
     assert model.engine._session.get_session_options().intra_op_num_threads == threads
-
-
-MANY_SESSIONS = """if True:
-    import sys
-    from pathlib import Path
-    import numpy as np
-    from ros_depthnet.engines.onnx_engine import OnnxEngine
-
-    def resident_mb():
-        return int(Path('/proc/self/statm').read_text().split()[1]) * 4096 / 1e6
-
-    engines = [OnnxEngine(Path(sys.argv[1]), 'cpu', threads=1) for _ in range(4)]
-    used = []
-    for engine in engines:
-        engine.run({'image': np.ones((1, 1, 1024, 1024), np.float32)})
-        used.append(resident_mb())
-    print(used[-1] - used[0])
-"""
-
-
-@pytest.mark.skipif(not Path('/proc/self/statm').is_file(), reason='reads memory from /proc')
-def test_sessions_that_run_in_turn_use_the_same_memory(tmp_path):
-    weight = helper.make_tensor('w', TensorProto.FLOAT, (16, 1, 3, 3), np.ones(144, np.float32))
-    graph = helper.make_graph(
-        [helper.make_node('Conv', ['image', 'w'], ['wide']), helper.make_node('ReduceMean', ['wide'], ['mean'])],
-        'wide',
-        [helper.make_tensor_value_info('image', TensorProto.FLOAT, (1, 1, None, None))],
-        [helper.make_tensor_value_info('mean', TensorProto.FLOAT, None)],
-        [weight],
-    )
-    path = tmp_path / 'wide.onnx'
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8), path)
-    ran = subprocess.run([sys.executable, '-c', MANY_SESSIONS, str(path)], capture_output=True, text=True, check=True)
-    assert float(ran.stdout) < 32  # of 67 MB that each needs
