@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +35,7 @@ def quantise(card: ModelCard, flights: RenderedFlights) -> Path:
     """
     path = card.file.with_suffix('.int8.onnx')
     with tempfile.TemporaryDirectory() as folder:
-        exact = Path(folder) / 'float32.onnx'
+        exact, made = (Path(folder) / f'{name}.onnx' for name in ('float32', 'int8'))
         model = onnx.load(card.file)
         store_in_float(model)
         onnx.save(model, exact)
@@ -44,7 +45,7 @@ def quantise(card: ModelCard, flights: RenderedFlights) -> Path:
         try:
             quantize_static(
                 exact,
-                path,
+                made,
                 _Samples(flights),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=['Conv'],
@@ -56,9 +57,11 @@ def quantise(card: ModelCard, flights: RenderedFlights) -> Path:
             )
         finally:
             logger.setLevel(level)
-    quantised = onnx.load(path)
+        quantised = onnx.load(made)
     onnx.helper.set_model_props(quantised, {entry.key: entry.value for entry in model.metadata_props})
-    onnx.save(quantised, path)
+    unfinished = path.with_suffix('.part')
+    onnx.save(quantised, unfinished)
+    os.replace(unfinished, path)
     written = yaml.safe_load(card.file.with_suffix('.yaml').read_text(encoding='utf-8'))
     written['int8'] = {'file': path.name, 'sha256': hashlib.sha256(path.read_bytes()).hexdigest()}
     write_card(card.file, written)

@@ -111,6 +111,20 @@ def test_the_old_card_keeps_what_it_said(quantised):
     assert after == before
 
 
+def test_who_interrupts_it_has_the_model_that_was_there(quantised, monkeypatch):
+    from ros_depthnet.learning import quantise
+
+    def half(exact, made, *_, **__):
+        made.write_bytes(exact.read_bytes()[:1000])
+        raise KeyboardInterrupt
+
+    before = {path: path.read_bytes() for path in quantised.parent.glob('parallaxnet_small*')}
+    monkeypatch.setattr(quantise, 'quantize_static', half)
+    assert cli(['quantise', str(quantised), '--flights', str(quantised.parent / 'flights')]) == 130
+    assert {path: path.read_bytes() for path in quantised.parent.glob('parallaxnet_small*')} == before
+    assert load_model(quantised).engine.precision == 'int8'
+
+
 def test_only_a_parallaxnet_is_quantised(capsys):
     assert cli(['quantise', str(share_path('models', 'depthnet.onnx'))]) == 1
     assert 'depthnet is a depthnet; only a parallaxnet' in capsys.readouterr().err
