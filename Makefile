@@ -12,7 +12,7 @@ demo: $(VENV)/.ready
 	$(BIN)/depthnet demo $(if $(FLIGHT),--flight $(FLIGHT)) --out out/demo
 
 test: $(VENV)/.ready-test lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check .

@@ -75,6 +75,7 @@ setup(
         'docs': ['mkdocs>=1.6,<2', 'mkdocs-material>=9.5'],
         'test': [
             'pytest>=7',
+            'pytest-xdist>=3.5',
             'ruff>=0.6',
             'mypy>=1.13',
             'types-PyYAML',

@@ -1,8 +1,8 @@
 """
 Draw how what moves is found: `python docs/moving_picture.py OUT.jpg FLIGHT:FRAME...` for posed sequences.
 
-A row each: the image with what truly moves outlined where that is known, the depth before movers lose it, optical
-flow to a tenth of a second before, rigid flow, their difference, and the probability.
+A row each: the image with what truly moves outlined where that is known, the depth that is left, optical flow to a
+tenth of a second before, rigid flow, their difference, and the probability without the network and with it.
 """
 
 import sys
@@ -11,14 +11,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ros_depthnet.core import motion, moving
-from ros_depthnet.core.frames import Frame, Views
-from ros_depthnet.core.fusion import DepthMap
+from ros_depthnet.core import moving
 from ros_depthnet.core.measurer import EstimatorOptions
-from ros_depthnet.core.reasons import Drop
 from ros_depthnet.engines.model import load_model
+from ros_depthnet.engines.moving_model import load_moving_model
 from ros_depthnet.evaluation.pictures import depth_picture
 from ros_depthnet.evaluation.pose_noise import PoseNoise
+from ros_depthnet.flight.movers import Movers
 from ros_depthnet.flight.posed_sequence import PosedSequence
 from ros_depthnet.flight.session import Session
 from ros_depthnet.learning.pictures import flow_picture
@@ -38,44 +37,46 @@ def main(out: str, *wanted: str) -> None:
         raise OSError(f'{out} cannot be written.')
 
 
+class Watched:
+    """A network whose clues are kept."""
+
+    def __init__(self):
+        self._network = load_moving_model()
+
+    def log_odds(self, clues: np.ndarray) -> np.ndarray:
+        """Judge, and keep."""
+        self.clues = clues
+        return self._network.log_odds(clues)
+
+
 def row(flight: PosedSequence, index: int, model) -> np.ndarray:
     """Fly up to a frame and show it."""
-    session, before, looked, frames = Session(model, EstimatorOptions()), None, None, []
+    watched = Watched()
+    session = Session(model, EstimatorOptions(find_moving=True, check_odometry=False), movers=Movers(lambda: watched))
     since = flight.frames[index].stamp_ns - SECONDS * 1e9
     for i in range(index + 1):
-        if flight.frames[i].stamp_ns < since:
-            continue
-        estimate = session.add(flight.frame(i))
-        if isinstance(estimate, Drop):
-            frames.append(flight.frame(i).resized(*model.input_size(flight.camera)))
-            continue
-        reference = Frame(estimate.stamp_ns, estimate.image, estimate.camera, estimate.T_world_cam)
-        depth_map = DepthMap.fresh(estimate.depth_hw, estimate.deviation_hw / estimate.depth_hw)
-        sources = moving.companions(reference, frames, looked)
-        views = Views(
-            reference,
-            sources,
-            np.stack([motion.inverse(source.T_world_cam) @ reference.T_world_cam for source in sources]),
-        )
-        before, looked = moving.motion_evidence(views, depth_map, before), reference
-        frames.append(reference)
-    far = np.where(np.isfinite(estimate.depth_hw), estimate.depth_hw, 100.0)
-    points = reference.camera.rays_hw3() * far[..., None] @ views.T_srcs_ref[0][:3, :3].T + views.T_srcs_ref[0][:3, 3]
-    rays = reference.camera.rays_hw3()
-    rigid = (reference.camera.project(points) - reference.camera.project(rays)).astype(np.float32)
-    truth = flight.moving(index)
-    image = reference.image if truth is None else outlined(reference.image, truth)
-    mask = cv2.applyColorMap(np.uint8(255 * before.probability_hw), cv2.COLORMAP_INFERNO)[..., ::-1]
+        if flight.frames[i].stamp_ns >= since:
+            estimate = session.add(flight.frame(i))
+    truth, size = flight.moving(index), estimate.image.shape[1::-1]
+    off, rigid = (
+        cv2.resize(each.transpose(1, 2, 0), size) for each in (4 * watched.clues[8:10], 8 * watched.clues[10:12])
+    )
     return np.hstack(
         [
-            image,
+            estimate.image if truth is None else outlined(estimate.image, truth),
             depth_picture(estimate.depth_hw, 2.0, 40.0),
-            flow_picture(before.flow_hw2, LONGEST),
+            flow_picture(rigid + off, LONGEST),
             flow_picture(rigid, LONGEST),
-            flow_picture(before.flow_hw2 - rigid, LONGEST / 3),
-            mask,
+            flow_picture(off, LONGEST / 3),
+            probability_picture(cv2.resize(moving.probability(4 * watched.clues[12]), size)),
+            probability_picture(estimate.moving_hw),
         ]
     )
+
+
+def probability_picture(probability_hw: np.ndarray) -> np.ndarray:
+    """Return probabilities from black by red to white."""
+    return cv2.applyColorMap(np.uint8(255 * probability_hw), cv2.COLORMAP_INFERNO)[..., ::-1]
 
 
 def outlined(image: np.ndarray, mask_hw: np.ndarray) -> np.ndarray:

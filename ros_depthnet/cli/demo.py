@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from ros_depthnet.cli.flight_options import add_flight_arguments, intake_options, say_what_is_wrong
+from ros_depthnet.cli.flight_options import add_flight_arguments, file_parameters, intake_options, say_what_is_wrong
 from ros_depthnet.cli.progress import Progress
 from ros_depthnet.resources import share_path
 
@@ -67,6 +67,7 @@ def run(arguments: argparse.Namespace) -> None:
         'depth_node': {'model': arguments.model, 'image_transport': 'compressed' if compressed else 'raw'},
         'replay_node': {'rate': arguments.rate},
     }
+    parameters['depth_node'] |= file_parameters(arguments.params)
     parameters['depth_node'] |= _how_to_read(flight, options) | {'check_odometry': not arguments.force}
     if sequence:
         parameters['depth_node']['warm_up_size'] = [sequence.camera.width, sequence.camera.height]
@@ -173,24 +174,26 @@ def _report(out: Path, flight: Path, sequence, recorder) -> None:
 def _summary(flight: Path, sequence, moments, counts, commit: str) -> dict:
     import numpy as np
 
+    from ros_depthnet.evaluation.in_time import scores_in_time
     from ros_depthnet.evaluation.metrics import DepthAndDeviation, PixelErrors, average
 
     latency = dict.fromkeys(('p50', 'p95'))
     if counts.latencies_ms:
         p50, p95 = np.percentile(counts.latencies_ms, [50, 95])
         latency = {'p50': round(float(p50), 1), 'p95': round(float(p95), 1)}
-    scores = []
+    scores, in_time = [], []
     if sequence:
+        in_time = list(scores_in_time(sequence, moments, counts.image_arrivals, counts.depth_arrivals))
         with_truth = {sequence.frames[i].stamp_ns: i for i in sequence.with_truth}
         for stamp_ns in set(moments.stamps_ns) & set(with_truth):
             truth_hw = sequence.depth(with_truth[stamp_ns])
             scored_hw = (truth_hw > 0) & (truth_hw < sequence.max_depth)
             estimate = DepthAndDeviation(moments.depth(stamp_ns))
             scores.append(PixelErrors.of(estimate, truth_hw, scored_hw, sequence.max_depth).scores())
-    mean = average(scores) if scores else None
+    mean, mean_in_time = (average(each) if each else None for each in (scores, in_time))
 
-    def score(name: str) -> float | None:
-        value = getattr(mean, name, None)
+    def score(name: str, of=mean) -> float | None:
+        value = getattr(of, name, None)
         return None if value is None or np.isnan(value) else round(value, 4)
 
     return {
@@ -208,6 +211,7 @@ def _summary(flight: Path, sequence, moments, counts, commit: str) -> dict:
         'delta_125': score('delta_125'),
         'coverage': score('coverage'),
         'scored_frames': len(scores),
+        'in_time_125': score('delta_125', mean_in_time),
         'model': counts.facts.get('model'),
         'provider': counts.facts.get('provider'),
         'precision': counts.facts.get('precision'),
@@ -239,6 +243,11 @@ def _say(summary: dict, page_path: Path) -> None:
         error = 'unknown' if summary['abs_rel'] is None else f'{100 * summary["abs_rel"]:.1f} %'
         print(
             f'Against the truth: {100 * summary["delta_125"]:.1f} % of pixels within 25 %, mean relative error {error}.'
+        )
+    if summary['in_time_125'] is not None:
+        print(
+            f'As an image comes, {100 * summary["in_time_125"]:.1f} % of its pixels are within 25 % in the newest '
+            'depth that has come, carried along.'
         )
     print(f'Look at {page_path}')
     for name in ('strip.png', 'depth.webm', 'cloud.ply', 'summary.json'):

@@ -21,7 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_flight_arguments(parser)
     group = parser.add_argument_group('a running drone')
     group.add_argument('--live', action='store_true', help='examine the running ROS graph instead of a recording')
-    group.add_argument('--seconds', type=float, default=20.0, metavar='N', help='how long to listen (default 20)')
+    group.add_argument(
+        '--seconds',
+        type=float,
+        default=20.0,
+        metavar='N',
+        help='how long to listen (default 20), and until a contradiction has shown why',
+    )
     group.add_argument('--namespace', default='', metavar='NS', help='of the drone, where there are several')
     for name, what in (('image', 'images'), ('camera-info', 'calibration'), ('odom', 'odometry or other poses')):
         group.add_argument(f'--{name}', metavar='TOPIC', help=f'the {what}, where that is not clear')

@@ -5,6 +5,8 @@ import dataclasses
 import sys
 from pathlib import Path
 
+from ros_depthnet.text_files import read_yaml
+
 
 def add_flight_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say how a flight's messages are to be understood."""
@@ -39,6 +41,28 @@ def add_flight_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_still_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say what is known while there is no parallax."""
+    parser.add_argument(
+        '--remember-unchanged',
+        action='store_true',
+        help='while there is no parallax remember depth for as long as the image shows the same there',
+    )
+    parser.add_argument(
+        '--single-view',
+        default='',
+        metavar='MODEL',
+        help='path of a singleview: the same, and a guess where nothing is remembered (default: none)',
+    )
+
+
+def single_view_model(arguments: argparse.Namespace):
+    """Return the model of one image that the command line names, None if it names none; raises ModelError."""
+    from ros_depthnet.engines.single_view import load_single_view
+
+    return load_single_view(arguments.single_view) if arguments.single_view else None
+
+
 def intake_options(arguments: argparse.Namespace):
     """Return the IntakeOptions of a file and the command line, which counts for more; raises ValueError."""
     from ros_depthnet.flight.intake import IntakeOptions
@@ -51,7 +75,7 @@ def given_options(arguments: argparse.Namespace) -> dict[str, object]:
     from ros_depthnet.flight.intake import IntakeOptions
 
     known = {field.name for field in dataclasses.fields(IntakeOptions)}
-    given = {name: value for name, value in _file(arguments.params).items() if name in known}
+    given = {name: value for name, value in file_parameters(arguments.params).items() if name in known}
     for name in ('camera_xyz', 'camera_rpy'):
         if getattr(arguments, name):
             given.update({'camera_mounting': 'parameters', name: getattr(arguments, name)})
@@ -77,21 +101,19 @@ def say_what_is_wrong(examination, force: bool) -> None:
         raise ValueError(' '.join(grave) + ' (`depthnet doctor` tells more; --force goes on all the same.)')
 
 
-def _file(path: Path | None) -> dict:
-    """Return the parameters of all nodes in a YAML file, as ROS has them."""
+def file_parameters(path: Path | None) -> dict:
+    """Return the parameters of depth_node in a YAML file, as ROS has them; raises ValueError."""
     if path is None:
         return {}
-    import yaml
-
     from ros_depthnet.ros.parameters import DEPTH_NODE
 
+    content = read_yaml(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
         found = {}
         for node, sections in (content or {}).items():
             if node in ('/**', 'depth_node', '/depth_node'):
                 found.update(sections['ros__parameters'])
-    except (yaml.YAMLError, AttributeError, TypeError, KeyError, UnicodeDecodeError) as error:
+    except (AttributeError, TypeError, KeyError) as error:
         raise ValueError(f'{path} is no parameter file of ROS nodes (node: ros__parameters: name: value).') from error
     table = {parameter.name: parameter for parameter in DEPTH_NODE}
     return {name: table[name].checked(value) for name, value in found.items() if name in table}

@@ -1,4 +1,4 @@
-"""`depthnet label`: what may be believed of flights' depth, by their own images alone."""
+"""`depthnet label`: depth of flights or of a rendered set by their own images alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from ros_depthnet.cli.progress import Progress
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flights and what measures them."""
     parser.add_argument(
-        'flights', type=Path, nargs='+', metavar='FLIGHT', help='a posed-sequence folder or a rosbag2; needs no depth'
+        'flights',
+        type=Path,
+        nargs='+',
+        metavar='FLIGHT',
+        help='a posed-sequence folder or a rosbag2; needs no depth; or one '
+        'set of `depthnet render set`, of which a set with measured depth is made',
     )
     parser.add_argument('--out', type=Path, required=True, metavar='FOLDER', help='where labels go, a folder a flight')
     parser.add_argument('--teacher', default='default', help='the model that measures (default: the best shipped)')
@@ -23,8 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Label each flight; what is there already is kept."""
-    label(arguments, arguments.out)
+    """Label each flight, or measure a set; what is there already is kept."""
+    if _is_set(arguments.flights[0]):
+        _measure_set(arguments)
+    else:
+        label(arguments, arguments.out)
     print(f'Labels: {arguments.out}')
 
 
@@ -47,3 +55,21 @@ def label(arguments: argparse.Namespace, out: Path) -> list[Path]:
             folders.append(out / flight.resolve().name)
             label_flight(frames, teacher, folders[-1], arguments.held_out, progress)
     return folders
+
+
+def _is_set(folder: Path) -> bool:
+    """Tell whether a folder is one of `depthnet render set`."""
+    return any(folder.glob('*.positions.npy'))
+
+
+def _measure_set(arguments: argparse.Namespace) -> None:
+    from ros_depthnet.engines.model import load_model
+    from ros_depthnet.learning.dataset import RenderedFlights
+    from ros_depthnet.learning.measured import measure_shards
+
+    if len(arguments.flights) > 1:
+        raise ValueError('Measure one rendered set at a time, each into a folder of its own.')
+    flights = RenderedFlights.open(arguments.flights[0])
+    width = flights[0].images.shape[2]
+    with Progress() as progress:
+        measure_shards(flights, load_model(arguments.teacher, input_width=width), arguments.out, progress)

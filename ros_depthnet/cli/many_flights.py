@@ -8,7 +8,6 @@ it was made of, and is not made again.
 import argparse
 import contextlib
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ros_depthnet.evaluation.provenance import commit
+from ros_depthnet.text_files import read_json
 
 _ATTEMPTS = 3
 
@@ -52,11 +52,13 @@ def recipe(flight: Path, arguments: argparse.Namespace) -> str:
     from ros_depthnet.engines.model import model_card
 
     card = model_card(arguments.model)
-    digest = hashlib.sha256(f'{commit()} {card} {_options(arguments)}'.encode())
+    single_view = model_card(arguments.single_view) if arguments.single_view else None
+    digest = hashlib.sha256(f'{commit()} {card} {single_view} {_options(arguments)}'.encode())
     for path in sorted(path for path in flight.rglob('*') if path.is_file()) if flight.is_dir() else [flight]:
         status = path.stat()
         digest.update(f'{path.relative_to(flight.parent)} {status.st_size} {status.st_mtime_ns}\n'.encode())
-    for path in filter(None, (card.file, card.int8_file, arguments.params, arguments.mask)):
+    files = card.file, card.int8_file, single_view and single_view.file, arguments.params, arguments.mask
+    for path in filter(None, files):
         digest.update(hashlib.sha256(Path(path).read_bytes()).digest())
     return digest.hexdigest()
 
@@ -64,7 +66,7 @@ def recipe(flight: Path, arguments: argparse.Namespace) -> str:
 def is_finished(flight: Path, folder: Path, arguments: argparse.Namespace) -> bool:
     """Tell whether a folder holds what would come of a flight now."""
     try:
-        summary = json.loads((folder / 'summary.json').read_text(encoding='utf-8'))
+        summary = read_json(folder / 'summary.json')
     except (OSError, ValueError):
         return False
     return summary.get('recipe') == recipe(flight, arguments)
@@ -124,8 +126,12 @@ def _command(flight: Path, folder: Path, arguments: argparse.Namespace, threads:
 
 def _options(arguments: argparse.Namespace) -> list[str]:
     """Return the options that decide what comes of a flight, as they are written."""
-    model = str(Path(arguments.model).resolve()) if Path(arguments.model).suffix else arguments.model
-    options = ['--model', model, *(['--force'] if arguments.force else [])]
+    flags = 'contours', 'force', 'remember_unchanged'
+    options = [f'--{name.replace("_", "-")}' for name in flags if getattr(arguments, name)]
+    for name in ('model', 'single_view'):
+        if model := getattr(arguments, name):
+            found = str(Path(model).resolve()) if Path(model).suffix else model
+            options += [f'--{name.replace("_", "-")}', found]
     for name in ('params', 'mask'):
         if path := getattr(arguments, name):
             options += [f'--{name}', str(Path(path).resolve())]

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
@@ -11,9 +12,11 @@ from pathlib import Path
 
 from ros_depthnet.cli.flight_options import (
     add_flight_arguments,
+    add_still_arguments,
     estimator_options,
     intake_options,
     say_what_is_wrong,
+    single_view_model,
 )
 from ros_depthnet.cli.progress import Progress
 
@@ -29,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='where to write; several flights, or any with --jobs or --cluster, each into a folder '
         'of its name in there, and what is there already is not made again',
     )
+    parser.add_argument(
+        '--contours', action='store_true', help='also lines where things end or surfaces bend, as pictures'
+    )
     parser.add_argument('--model', default='default', help='a shipped model, or the path of one')
     parser.add_argument(
         '--threads',
@@ -43,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='have a Dask cluster do it: the address of its scheduler, such as tcp://10.0.0.5:8786; '
         'its workers need the same folders',
     )
+    add_still_arguments(parser)
     add_flight_arguments(parser)
 
 
@@ -72,12 +79,15 @@ def _process(flight: Path, arguments: argparse.Namespace) -> None:
     import cv2
 
     from ros_depthnet.cli.many_flights import recipe
+    from ros_depthnet.engines.contour_model import load_contour_model
     from ros_depthnet.engines.model import load_model
+    from ros_depthnet.engines.moving_model import load_moving_model
     from ros_depthnet.evaluation.flight_report import MOMENTS, fresh_folder, remove, write_flight_report
     from ros_depthnet.evaluation.moments import Moments
-    from ros_depthnet.evaluation.processing import FOLDERS, process_flight
+    from ros_depthnet.evaluation.processing import CONTOURS, FOLDERS, process_flight
     from ros_depthnet.evaluation.provenance import commit
     from ros_depthnet.flight.doctor import examine
+    from ros_depthnet.flight.movers import Movers
     from ros_depthnet.flight.recorded import recorded_frames
     from ros_depthnet.flight.session import Session
 
@@ -89,12 +99,14 @@ def _process(flight: Path, arguments: argparse.Namespace) -> None:
     left_out: Counter[str] = Counter()
     frames = recorded_frames(flight, lambda refusal: left_out.update([refusal.reason.value]), options)
     cv2.setNumThreads(arguments.threads or -1)
-    model = load_model(arguments.model, threads=arguments.threads or 0)
+    threads = arguments.threads or 0
+    model = load_model(arguments.model, threads=threads)
+    contour_model = load_contour_model(threads=threads) if arguments.contours else None
     with _alone_in(arguments.out), Progress() as progress:
-        out = fresh_folder(arguments.out, *FOLDERS)
-        done = process_flight(
-            frames, Session(model, estimator_options(arguments)), out, Moments(out / MOMENTS), progress
-        )
+        out = fresh_folder(arguments.out, *FOLDERS, CONTOURS)
+        choices = dataclasses.replace(estimator_options(arguments), remember_unchanged=arguments.remember_unchanged)
+        session = Session(model, choices, single_view=single_view_model(arguments), movers=Movers(load_moving_model))
+        done = process_flight(frames, session, out, Moments(out / MOMENTS), progress, contour_model)
         if not done.frames:
             raise ValueError(f'{flight} has no frame that can be used ({_listed(left_out)}).')
         dropped = {**left_out, **done.dropped}

@@ -52,12 +52,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='a,b,...',
         help='families of scenes, each as often as the others (the mix of docs/training.md)',
     )
+    training_set.add_argument('--frames', type=int, metavar='N', help='of each flight (4); singleview needs 2')
     training_set.add_argument('--forward', type=float, metavar='SHARE', help='of flights along the optical axis (0.5)')
     training_set.add_argument(
         '--step-parallax',
         type=_range,
         metavar='LOW,HIGH',
         help='lateral parallax of the middle depth from frame to frame, pixels (0.6,22)',
+    )
+    training_set.add_argument(
+        '--focal', type=_range, metavar='LOW,HIGH', help='focal length over the width of the image (0.5,1.15)'
     )
     training_set.set_defaults(render=_set)
 
@@ -213,8 +217,10 @@ def _set_options(arguments):
     width, height = (classic, classic) if classic else arguments.size
     chosen = {
         'presets': arguments.scenes,
+        'frames': arguments.frames,
         'forward': arguments.forward,
         'step_parallax': arguments.step_parallax,
+        'focal': arguments.focal,
     }
     chosen = {name: value for name, value in chosen.items() if value is not None}
     usual = CLASSIC if classic else SequenceOptions()
@@ -268,7 +274,7 @@ def _sheet(arguments) -> None:
 
     rows = []
     for preset in Preset:
-        options = SequenceOptions(presets={preset: 1.0}, samples=4)
+        options = SequenceOptions(frames=2, presets={preset: 1.0}, samples=4)
         seeds = [(arguments.seed, number) for number in range(4)]
         columns = [_strip(random_rendering(seed, shared_atlas(), options)[0]) for seed in seeds]
         rows.append(np.hstack(columns))

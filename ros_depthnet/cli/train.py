@@ -13,7 +13,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--config', default='parallaxnet', help='name of a shipped recipe, or a YAML file (parallaxnet)'
     )
-    parser.add_argument('--data', type=Path, nargs='+', required=True, help='training sets, from `depthnet render set`')
+    parser.add_argument('--data', type=Path, nargs='+', default=[], help='training sets, from `depthnet render set`')
+    parser.add_argument(
+        '--flights',
+        type=Path,
+        nargs='+',
+        default=[],
+        metavar='FLIGHT',
+        help='posed sequences or rosbag2s, together one more set, for recipes that need no depth',
+    )
     parser.add_argument('--validation', type=Path, required=True, help='another set, of another seed')
     parser.add_argument('--out', type=Path, required=True, help='folder of checkpoint, results and curves')
     parser.add_argument(
@@ -36,18 +44,29 @@ def run(arguments: argparse.Namespace) -> None:
     """Train and show progress."""
     import torch
 
+    from ros_depthnet.flight.recorded import recorded_frames
     from ros_depthnet.learning.dataset import RenderedFlights
+    from ros_depthnet.learning.moving_clues import CluedFlights
+    from ros_depthnet.learning.moving_task import MovingTask
     from ros_depthnet.learning.recipe import Recipe, recipe_path
+    from ros_depthnet.learning.recorded import RecordedFlights
     from ros_depthnet.learning.training import train
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     recipe = Recipe.load(recipe_path(arguments.config))
+    if not arguments.data and not arguments.flights:
+        raise ValueError('There is nothing to learn from: name rendered sets (--data) or flights (--flights).')
+    rendered = CluedFlights if isinstance(recipe.task, MovingTask) else RenderedFlights
+    sets: list[RenderedFlights | CluedFlights | RecordedFlights] = [rendered.open(folder) for folder in arguments.data]
+    if arguments.flights:
+        flights = (recorded_frames(path, lambda refusal: None) for path in arguments.flights)
+        sets.append(RecordedFlights.of((each.frame for each in frames) for frames in flights))
     with Progress() as show:
         train(
             recipe,
-            [RenderedFlights.open(folder) for folder in arguments.data],
-            RenderedFlights.open(arguments.validation),
+            sets,
+            rendered.open(arguments.validation),
             arguments.out,
             arguments.device,
             arguments.loaders,

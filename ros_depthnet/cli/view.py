@@ -49,15 +49,17 @@ def _show_recorded(arguments: argparse.Namespace, progress: Progress) -> int:
     from ros_depthnet.core.obstacles import ObstacleOptions, cluster_obstacles
     from ros_depthnet.core.reasons import Drop
     from ros_depthnet.engines.model import load_model
+    from ros_depthnet.engines.moving_model import load_moving_model
     from ros_depthnet.evaluation.viewer import Viewer
     from ros_depthnet.flight.doctor import examine
+    from ros_depthnet.flight.movers import Movers
     from ros_depthnet.flight.recorded import recorded_frames
     from ros_depthnet.flight.session import Session
     from ros_depthnet.flight.upright import upright
 
     options = intake_options(arguments)
     say_what_is_wrong(examine(arguments.flight, options), arguments.force)
-    session = Session(load_model(arguments.model), estimator_options(arguments))
+    session = Session(load_model(arguments.model), estimator_options(arguments), movers=Movers(load_moving_model))
     viewer, T_up_world, epoch, shown = Viewer(arguments.flight.resolve().name, arguments.save), None, 0, 0
     for recorded in recorded_frames(arguments.flight, lambda refusal: None, options):
         frame = recorded.frame

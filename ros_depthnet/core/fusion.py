@@ -28,7 +28,7 @@ class DepthMap:
     Depth of a view with its uncertainty, all (H, W) float32.
 
     depth_hw: metres along z. deviation_hw: one standard deviation of ln(depth). age_hw: seconds since it was
-    measured. Where depth is unknown all are NaN.
+    measured, infinite where it never was. Where depth is unknown all are NaN.
     """
 
     depth_hw: np.ndarray
@@ -45,6 +45,12 @@ class DepthMap:
         """Return the map with the rest unknown."""
         nan = np.float32(np.nan)
         return DepthMap(*(np.where(known_hw, values, nan) for values in vars(self).values()))
+
+    def or_else(self, other: 'DepthMap') -> 'DepthMap':
+        """Return the map with another's values where it knows nothing."""
+        unknown = np.isnan(self.depth_hw)
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return DepthMap(*(np.where(unknown, theirs, ours) for ours, theirs in pairs))
 
 
 def fused(maps: Sequence[DepthMap]) -> DepthMap:

@@ -1,6 +1,7 @@
 """What one frame and its partners show: a model's depth, aligned with the images, judged by geometry."""
 
 import dataclasses
+import enum
 import math
 import time
 from collections.abc import Collection, Sequence
@@ -64,7 +65,8 @@ class EstimatorOptions(PairOptions):
     agree, and lean on planes where it is unsure (`core.photometric`); 0: it stays as the model says.
     buffer_size: most frames held. buffer_age: longest a frame is held, seconds. memory: carry depth along the
     motion, so that maps improve over time and outlast hovering. memory_age: depth measured longer ago is NaN,
-    seconds. ranges_in_turn: with memory, measure one range a frame and remember the others, which costs no
+    seconds. remember_unchanged: not while there is no parallax, hovering or turning on the spot, and the image still
+    shows the same there. ranges_in_turn: with memory, measure one range a frame and remember the others, which costs no
     more than one range; while frames are too far apart for that there is one range. Otherwise all at once.
     check_odometry: give no depth while the images contradict the odometry. find_mask: find out what flies along
     (bars, landing gear, an overlay), and give no depth there. find_moving: find out what moves by itself, and
@@ -83,6 +85,7 @@ class EstimatorOptions(PairOptions):
     buffer_age: float = 5.0
     memory: bool = True
     memory_age: float = 3.0
+    remember_unchanged: bool = False
     ranges_in_turn: bool = False
     check_odometry: bool = True
     find_mask: bool = True
@@ -103,6 +106,15 @@ class EstimatorOptions(PairOptions):
             raise ValueError(f'buffer_size must be at least 2, not {self.buffer_size}.')
 
 
+class Origin(enum.IntEnum):
+    """Where the depth of a pixel comes from."""
+
+    UNKNOWN = 0
+    MEASURED = 1
+    REMEMBERED = 2
+    ONE_IMAGE = 3
+
+
 @dataclass(frozen=True, eq=False)
 class Estimate:
     """
@@ -110,7 +122,8 @@ class Estimate:
 
     depth_hw: (H, W) float32 metres along z; NaN unknown, +Inf beyond max_range, -Inf below min_range
     (REP-117, REP-118). deviation_hw: (H, W) float32, one standard deviation in metres, NaN where depth is not
-    finite.
+    finite. age_hw: (H, W) float32, seconds since depth was measured, +Inf where it never was but comes from one
+    image alone, NaN where it is unknown.
     camera: of depth_hw's size. image: (H, W, 3) uint8 RGB, the reference at that size. sources: of all
     ranges. milliseconds: by stage. measured_ns: stamp of the newest frame that depth was measured from;
     carried: why it was not this one, None if it was. moving_hw: (H, W) float32, the probability that what a
@@ -120,6 +133,7 @@ class Estimate:
     stamp_ns: int
     depth_hw: np.ndarray
     deviation_hw: np.ndarray
+    age_hw: np.ndarray
     image: np.ndarray
     camera: Camera
     T_world_cam: np.ndarray
@@ -128,6 +142,13 @@ class Estimate:
     measured_ns: int
     carried: Drop | None = None
     moving_hw: np.ndarray | None = None
+
+    @property
+    def origin_hw(self) -> np.ndarray:
+        """Where the depth of each pixel comes from, (H, W) uint8 of Origin."""
+        old = np.where(np.isinf(self.age_hw), Origin.ONE_IMAGE, Origin.REMEMBERED)
+        known = np.where(self.age_hw > 0, old, Origin.MEASURED)
+        return np.where(np.isnan(self.depth_hw), Origin.UNKNOWN, known).astype(np.uint8)
 
 
 class Measurer:
@@ -295,6 +316,7 @@ class Measurer:
             frame.stamp_ns,
             depth_hw,
             deviation_hw,
+            np.where(known, depth_map.age_hw, nan),
             frame.image,
             frame.camera,
             frame.T_world_cam,

@@ -6,11 +6,15 @@ each with what it may be off: flow by what noise makes of it where the image sho
 included), rigid flow by the deviation of depth along the epipolar line and by odometry's noise. Flow goes astray
 too, so it must also explain the images better than the best depth does: their difference of photometric errors.
 How the two are weighed was fitted on rendered flights (docs/moving.md); the construction is our own.
+
+A network that has learned what moving things look like in these clues judges better than their weighted sum
+(`MovingNetwork`); it is shown that sum as well.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -36,9 +40,30 @@ _MOST_LEFT = 50.0  # variances
 _FILLING = 8  # pixels to each side, within which
 _EVEN = 8.0  # grey levels of difference are one thing
 _MOST = 8.0  # log odds that are carried on
+CLUES = 13
+_MOST_OFF = 5.0  # fours of pixels that flow differs from rigid flow, and eights that this moves: more is no more
 _FORGETTING_S = 0.2  # seconds after which evidence counts for 1/e
 # Of surprise, gains, what is left, and nothing at all.
 _WEIGHTS = np.array((0.37, 1.13, 0.19, -0.75, 0.57, -3.8), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """
+    How flow differs from rigid flow, and which of them the images are on the side of; all (H, W) float32.
+
+    surprise_hw: what is left of the squared Mahalanobis distance of flow from rigid flow, over all sources, once
+    depth has been corrected as far as its deviation allows. gains: by source, the difference of mean squared
+    photometric errors, in variances of the images' noise; what a source does not see for something nearer gains
+    nothing. lefts: by source, the flow's own error, likewise. Of a source that there is not there is nothing.
+    flow_hw2, rigid_hw2: (H, W, 2) pixels, to the newest source.
+    """
+
+    surprise_hw: np.ndarray
+    gains: list[np.ndarray]
+    lefts: list[np.ndarray]
+    flow_hw2: np.ndarray
+    rigid_hw2: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +81,19 @@ class Motion:
     @property
     def probability_hw(self) -> np.ndarray:
         """The probability that what a pixel shows moves, (H, W) float32."""
-        return 1 / (1 + np.exp(-self.log_odds_hw))
+        return probability(self.log_odds_hw)
+
+
+class MovingNetwork(Protocol):
+    """A network that judges clues: `engines.moving_model.MovingModel` is one."""
+
+    def log_odds(self, clues: np.ndarray) -> np.ndarray:
+        """Return the log odds of moving against still, (h, w) float32, of clues (CLUES, h, w) float32."""
+
+
+def probability(log_odds_hw: np.ndarray) -> np.ndarray:
+    """Return the probabilities that log odds stand for."""
+    return 1 / (1 + np.exp(-log_odds_hw))
 
 
 def companions(reference: Frame, earlier: Sequence[Frame], before: Frame | None = None) -> tuple[Frame, ...]:
@@ -73,34 +110,48 @@ def companions(reference: Frame, earlier: Sequence[Frame], before: Frame | None 
     return tuple(sorted(dict.fromkeys(chosen), key=lambda frame: -frame.stamp_ns))
 
 
-def motion_evidence(views: Views, depth_map: DepthMap, before: Motion | None) -> Motion:
+def motion_evidence(views: Views, comparison: Comparison, before: Motion | None) -> Motion:
     """
-    Return what moves in a reference, by its sources (newest first) and by what was found in the newest of them.
+    Return what moves in a reference, by a comparison with its sources and what was found in the newest of them.
 
-    depth_map: of the reference. before: of the newest source, None if nothing is known of it. Sources are
-    taken to differ from the reference by less than a second.
+    before: None if nothing is known of it. Sources (newest first) are taken to differ from the reference by less
+    than a second.
     """
-    surprise_hw, gains, lefts, flow_hw2 = _compared(views, depth_map)
-    clues = [surprise_hw, *gains, *lefts]
+    clues = [comparison.surprise_hw, *comparison.gains, *comparison.lefts]
     log_odds_hw = _WEIGHTS[-1] + sum(
         weight * np.log1p(_shared(clue)) for weight, clue in zip(_WEIGHTS, clues, strict=False)
     )
     log_odds_hw = _filled(log_odds_hw, _grey(views.reference))
     if before is not None:
         seconds = (views.reference.stamp_ns - views.sources[0].stamp_ns) / 1e9
-        log_odds_hw = log_odds_hw + np.float32(np.exp(-seconds / _FORGETTING_S)) * _carried(before, flow_hw2)
-    return Motion(np.clip(log_odds_hw, -_MOST, _MOST), flow_hw2)
+        log_odds_hw = log_odds_hw + np.float32(np.exp(-seconds / _FORGETTING_S)) * _carried(before, comparison.flow_hw2)
+    return Motion(np.clip(log_odds_hw, -_MOST, _MOST), comparison.flow_hw2)
 
 
-def _compared(views: Views, depth_map: DepthMap) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray], np.ndarray]:
+def clues(views: Views, depth_map: DepthMap, comparison: Comparison, found: Motion) -> np.ndarray:
     """
-    Return how surprising flow is in a still scene, what it gains over depth and leaves in each source, and it.
+    Return what a MovingNetwork is shown, (CLUES, H / 2, W / 2) float32, each about -2 to 2.
 
-    The surprise is what is left of the squared Mahalanobis distance of flow from rigid flow, over all sources,
-    once depth has been corrected as far as its deviation allows. What flow gains is the difference of mean
-    squared photometric errors, in variances of the images' noise; what a source does not see for something
-    nearer gains nothing. What it leaves is its own error, likewise. Of a source that there is not there is nothing.
+    The comparison's numbers by their logarithms, grey, ln(inverse depth) and its deviation, what flow and rigid
+    flow differ by and rigid flow itself, across and down, and what was found without a network.
     """
+    off_hw2 = comparison.flow_hw2 - comparison.rigid_hw2
+    channels = [
+        _logarithm(_halved(np.clip(comparison.surprise_hw, 0, 1000))),
+        *(_logarithm(_halved(np.clip(gain, -100, 100))) for gain in comparison.gains),
+        *(_logarithm(_halved(left)) for left in comparison.lefts),
+        _halved(_grey(views.reference)) / np.float32(128) - 1,
+        np.log(_halved(1 / np.nan_to_num(depth_map.depth_hw, nan=_NOWHERE))) / 2 + 1,
+        _halved(np.clip(np.nan_to_num(depth_map.deviation_hw, nan=1), 0, 1)),
+        *(np.clip(_halved(off_hw2[..., axis]) / 4, -_MOST_OFF, _MOST_OFF) for axis in (0, 1)),
+        *(np.clip(_halved(comparison.rigid_hw2[..., axis]) / 8, -_MOST_OFF, _MOST_OFF) for axis in (0, 1)),
+        _halved(found.log_odds_hw) / np.float32(4),
+    ]
+    return np.stack(channels).astype(np.float32)
+
+
+def compare(views: Views, depth_map: DepthMap) -> Comparison:
+    """Compare the flow to each source with what the reference's depth and the motion predict."""
     camera, grey = views.camera, _grey(views.reference)
     noise = _noise(grey)
     uncertain = _flow_covariance(grey, noise)
@@ -108,7 +159,7 @@ def _compared(views: Views, depth_map: DepthMap) -> tuple[np.ndarray, list[np.nd
     deviation_hw = np.maximum(np.nan_to_num(depth_map.deviation_hw, nan=1), np.float32(_LEAST_DEVIATION))
     intrinsics = np.array((camera.fx, camera.fy, camera.cx, camera.cy), np.float32)
     sums = np.zeros((3, *grey.shape), np.float32)
-    flows, images = [], []
+    flows, rigid_flows, images = [], [], []
     for source, T_src_ref in zip(views.sources, views.T_srcs_ref.astype(np.float32), strict=True):
         image = _grey(source)
         image = cv2.convertScaleAbs(image, alpha=float(grey.mean()) / max(float(image.mean()), 1))
@@ -117,6 +168,7 @@ def _compared(views: Views, depth_map: DepthMap) -> tuple[np.ndarray, list[np.nd
         flow = _flow(grey, image, rigid)
         _weigh(flow, inverse_hw, T_src_ref, intrinsics, *uncertain, sums)
         flows.append(flow)
+        rigid_flows.append(rigid)
         images.append(image)
     squares, pull, information = sums
     information = information + 1 / np.square(deviation_hw)
@@ -134,7 +186,7 @@ def _compared(views: Views, depth_map: DepthMap) -> tuple[np.ndarray, list[np.nd
         gains.append((np.minimum(as_said, corrected) - flowing) / unit * ~hidden(depth_map, camera, T_src_ref))
         lefts.append(np.minimum(flowing / unit, _MOST_LEFT))
     missing = [nothing] * (len(GAPS_S) - len(flows))
-    return surprise_hw, gains + missing, lefts + missing, flows[0]
+    return Comparison(surprise_hw, gains + missing, lefts + missing, flows[0], rigid_flows[0])
 
 
 def _carried(before: Motion, flow_hw2: np.ndarray) -> np.ndarray:
@@ -184,6 +236,17 @@ def _filled(values_hw: np.ndarray, grey: np.ndarray) -> np.ndarray:
     at, of = mean(guide), mean(values_hw)
     slope = (mean(guide * values_hw) - at * of) / (mean(guide * guide) - at * at + np.float32(_EVEN**2))
     return mean(slope) * guide + mean(of - slope * at)
+
+
+def _halved(values_hw: np.ndarray) -> np.ndarray:
+    height, width = values_hw.shape
+    return cv2.resize(
+        np.ascontiguousarray(values_hw, np.float32), (width // 2, height // 2), interpolation=cv2.INTER_AREA
+    )
+
+
+def _logarithm(values_hw: np.ndarray) -> np.ndarray:
+    return np.copysign(np.log1p(np.abs(values_hw)), values_hw)
 
 
 def _shared(values_hw: np.ndarray) -> np.ndarray:

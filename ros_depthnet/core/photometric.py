@@ -15,6 +15,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
@@ -90,6 +91,36 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     return replace(prediction, depth_hw=prediction.depth_hw * np.exp(-correction_hw))
 
 
+@register_jitable(inline='always')
+def _positions(T_src_ref, ray_y, fx, fy, cx, cy, inverse, width, height, taps, weights, growth):
+    """
+    Find the four pixels of a source round about where each pixel of a row lies, and the weight of each.
+
+    taps: the upper left one. growth: the pixels that a place moves as ln(inverse depth) grows, over inverse depth.
+    Where the source shows nothing the weights are 0.
+    """
+    T = T_src_ref
+    zero, one, least = np.float32(0), np.float32(1), np.float32(0.05)
+    from_x, from_y, from_z = T[0, 1] * ray_y + T[0, 2], T[1, 1] * ray_y + T[1, 2], T[2, 1] * ray_y + T[2, 2]
+    last_x, last_y = np.float32(width - 1), np.float32(height - 1)
+    for x in range(width):
+        ray_x = (np.float32(x) - cx) / fx
+        closer = one / max(from_z + T[2, 0] * ray_x + T[2, 3] * inverse[x], least)
+        there_x = (from_x + T[0, 0] * ray_x + T[0, 3] * inverse[x]) * closer
+        there_y = (from_y + T[1, 0] * ray_x + T[1, 3] * inverse[x]) * closer
+        u, v = there_x * fx + cx, there_y * fy + cy
+        shown = one if zero <= u < last_x and zero <= v < last_y else zero
+        u, v = min(max(u, zero), last_x), min(max(v, zero), last_y)
+        left = max(min(np.int32(u), np.int32(width - 2)), np.int32(0))  # of NaN too
+        top = max(min(np.int32(v), np.int32(height - 2)), np.int32(0))
+        du, dv = u - np.float32(left), v - np.float32(top)
+        taps[x] = top * np.int32(width) + left
+        weights[0, x], weights[1, x] = shown * (one - du) * (one - dv), shown * du * (one - dv)
+        weights[2, x], weights[3, x] = shown * (one - du) * dv, shown * du * dv
+        growth[0, x] = fx * (T[0, 3] - T[2, 3] * there_x) * closer
+        growth[1, x] = fy * (T[1, 3] - T[2, 3] * there_y) * closer
+
+
 @njit(nogil=True, cache=True, error_model='numpy', fastmath={'contract', 'reassoc', 'nsz', 'arcp'})
 def _look_up(
     reference, source, T_src_ref, displacement, camera, inverse_hw, row_of, column_of, off_hw, slope_hw, like, squares
@@ -98,34 +129,29 @@ def _look_up(
     Compare every pixel of a reference with what a source shows where its depth says; both as `_evened`.
 
     Writes what they differ by (H, W), by how much that grows with ln(inverse depth) (H, W), and sums by cell,
-    (h, w), of what is alike at all and of squared differences there.
+    (h, w), of what is alike at all and of squared differences there. A row at a time: places, blends, comparison.
     """
     height, width = inverse_hw.shape
     fx, fy, cx, cy = camera
     zero, one, two = np.float32(0), np.float32(1), np.float32(2)
-    T, nowhere, least = T_src_ref, np.float32(NOWHERE), np.float32(0.05)
+    nowhere, least, gross = np.float32(NOWHERE), np.float32(0.05), np.float32(GROSS)
+    pixels = source.reshape(height * width, source.shape[2])
+    right, below = np.uint32(min(1, width - 1)), np.uint32(width * min(1, height - 1))
+    taps, weights = np.empty(width, np.int32), np.empty((4, width), np.float32)
+    growth, shown = np.empty((2, width), np.float32), np.empty((3, width), np.float32)
     for y in range(height):
-        ray_y = (np.float32(y) - cy) / fy
+        ray_y, inverse_of = (np.float32(y) - cy) / fy, inverse_hw[y]
+        _positions(T_src_ref, ray_y, fx, fy, cx, cy, inverse_of, width, height, taps, weights, growth)
         for x in range(width):
-            ray_x = (np.float32(x) - cx) / fx
-            inverse = inverse_hw[y, x]
-            closer = one / max(T[2, 0] * ray_x + T[2, 1] * ray_y + T[2, 2] + T[2, 3] * inverse, least)
-            there_x = (T[0, 0] * ray_x + T[0, 1] * ray_y + T[0, 2] + T[0, 3] * inverse) * closer
-            there_y = (T[1, 0] * ray_x + T[1, 1] * ray_y + T[1, 2] + T[1, 3] * inverse) * closer
-            u, v = there_x * fx + cx, there_y * fy + cy
-            image, along_x, along_y = nowhere, zero, zero
-            if zero <= u < width - 1 and zero <= v < height - 1:
-                left, top = np.uint32(u), np.uint32(v)
-                du, dv = u - np.float32(left), v - np.float32(top)
-                a, b, c, d = source[top, left], source[top, left + 1], source[top + 1, left], source[top + 1, left + 1]
-                wa, wb, wc, wd = (one - du) * (one - dv), du * (one - dv), (one - du) * dv, du * dv
-                image = wa * a[0] + wb * b[0] + wc * c[0] + wd * d[0]
-                along_x = wa * a[1] + wb * b[1] + wc * c[1] + wd * d[1]
-                along_y = wa * a[2] + wb * b[2] + wc * c[2] + wd * d[2]
+            tap = np.uint32(taps[x])
+            a, b, c, d = pixels[tap], pixels[tap + right], pixels[tap + below], pixels[tap + below + right]
+            wa, wb, wc, wd = weights[0, x], weights[1, x], weights[2, x], weights[3, x]
+            for i in range(3):
+                shown[i, x] = wa * a[i] + wb * b[i] + wc * c[i] + wd * d[i]
+        for x in range(width):
+            inverse, ray_x = inverse_of[x], (np.float32(x) - cx) / fx
             # Pixels that the point moves as ln(inverse depth) grows, in the source and in the stabilised one.
-            there = (
-                along_x * fx * (T[0, 3] - T[2, 3] * there_x) + along_y * fy * (T[1, 3] - T[2, 3] * there_y)
-            ) * closer
+            there = shown[1, x] * growth[0, x] + shown[2, x] * growth[1, x]
             closer = one / max(one + displacement[2] * inverse, least)
             here_x = (ray_x + displacement[0] * inverse) * closer
             here_y = (ray_y + displacement[1] * inverse) * closer
@@ -133,10 +159,12 @@ def _look_up(
                 reference[y, x, 1] * fx * (displacement[0] - displacement[2] * here_x)
                 + reference[y, x, 2] * fy * (displacement[1] - displacement[2] * here_y)
             ) * closer
-            off = reference[y, x, 0] - image
-            off_hw[y, x] = off
+            inside = weights[0, x] + weights[1, x] + weights[2, x] + weights[3, x] > zero
+            off_hw[y, x] = reference[y, x, 0] - (shown[0, x] if inside else nowhere)
             slope_hw[y, x] = (there + here) * inverse / two
-            if abs(off) < np.float32(GROSS):
+        for x in range(width):
+            off = off_hw[y, x]
+            if abs(off) < gross:
                 like[row_of[y], column_of[x]] += one
                 squares[row_of[y], column_of[x]] += off * off
 

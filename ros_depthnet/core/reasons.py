@@ -24,6 +24,10 @@ class Drop(str, enum.Enum):
     POSE_JUMP = 'pose_jump'
     STALE = 'stale'
     BUSY = 'busy'
+    LOST = 'lost'
+    NO_LISTENER = 'no_listener'
+    TWO_CAMERAS = 'two_cameras'
+    TWO_ODOMETRIES = 'two_odometries'
     BLANK = 'blank'
     FROZEN = 'frozen'
     CONTRADICTED = 'contradicted'
@@ -49,6 +53,10 @@ _SENTENCES = {
     'or remap odom.',
     Drop.TIME_JUMP: 'Time ran back by {back:.3f} s, as in a looped bag or when a clock is set: the flight '
     'before that is forgotten.',
+    Drop.TWO_CAMERAS: 'More than one publisher sends images on {topic} ({names}), so there is no depth: stop or '
+    'remap all but one.',
+    Drop.TWO_ODOMETRIES: 'More than one publisher sends odometry on {topic} ({names}), so none is used: stop or '
+    'remap all but one.',
     Drop.BAD_IMAGE: '{why}',
     Drop.BAD_CAMERA_INFO: '{why}',
     Drop.DAMAGED: '{why}',
@@ -66,7 +74,7 @@ _SENTENCES = {
 
 @dataclass(frozen=True)
 class Refusal:
-    """A frame or message that gave nothing: why, and the numbers that belong to it."""
+    """An image that gave nothing: why, and the numbers that belong to it."""
 
     reason: Drop
     facts: Mapping[str, object] = field(default_factory=dict)
@@ -77,3 +85,7 @@ class Refusal:
         template = _SENTENCES.get(self.reason, '')
         known = all(name in self.facts for _, name, _, _ in string.Formatter().parse(template) if name)
         return template.format(**self.facts) if known else ''
+
+
+class MessageRefusal(Refusal):
+    """A message that is no image gave nothing, or befell the flight: odometry, camera_info, a piece of a bag."""

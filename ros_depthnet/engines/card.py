@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ros_depthnet.text_files import read_yaml
 
-KINDS = ('parallaxnet', 'depthnet')
+DEPTH_KINDS = ('parallaxnet', 'depthnet')
+KINDS = (*DEPTH_KINDS, 'contournet', 'movingnet', 'singleview')
 PRECISIONS = ('auto', 'float32', 'float16', 'int8')
 
 
@@ -20,7 +21,7 @@ class ModelCard:
     """
     What code may ask of a model. Raises ModelError for values that make no sense.
 
-    name: as users write it. kind: 'parallaxnet' or 'depthnet', the meaning of inputs and outputs. file: path
+    name: as users write it. kind: one of KINDS, the meaning of inputs and outputs. file: path
     of the ONNX file. input_width, input_height: size the model is used at on a CPU, pixels. gpu_width: the
     same on a GPU, where a larger size is affordable; None: no other. input_multiple: width and height must be
     multiples of it. parallax_range: (least, most) lateral parallax it was trained for, pixels.
@@ -70,11 +71,11 @@ class ModelCard:
     def read(cls, path: Path) -> 'ModelCard':
         """Read a card; `file` is looked for beside it. Raises ModelError."""
         try:
-            content = yaml.safe_load(path.read_text(encoding='utf-8'))
+            content = read_yaml(path)
         except OSError as error:
             raise ModelError(f'The model card {path} cannot be read: {error.strerror}.') from error
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ModelError(f'The model card {path} is not valid YAML.') from error
+        except ValueError as error:
+            raise ModelError(f'The model card {error}') from error
         try:
             known = {key: content[key] for key in cls.__dataclass_fields__ if key in content}
             size = content['input']

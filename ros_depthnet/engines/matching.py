@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 
 _CHUNKS = 2  # of rows for each thread: some see less than others
 _LANES = 8  # channels that processors take at once: descriptors are padded to a multiple
@@ -28,57 +29,81 @@ def _pack(descriptors, seen, packed):
             packed[y, x, channels + 1 :] = 0
 
 
+@register_jitable(inline='always')
+def _taps(displacement, ray_y, rays_x, rho, focal, centre, height, taps, weights):
+    """
+    Find the four pixels of a source round about where each pixel of a row lies, and the weight of each.
+
+    Beyond the edge everything is 0: such a tap is any pixel, with a weight of 0.
+    """
+    width = len(rays_x)
+    zero, one, nearest = np.float32(0), np.float32(1), np.float32(0.05)
+    first, last_x, last_y = np.int32(0), np.int32(width - 1), np.int32(height - 1)
+    for x in range(width):
+        inverse = rho[x] / focal[0]
+        closer = one / max(one + displacement[2] * inverse, nearest)
+        u = (rays_x[x] + displacement[0] * inverse) * closer * focal[0] + centre[0]
+        v = (ray_y + displacement[1] * inverse) * closer * focal[1] + centre[1]
+        u, v = min(max(u, -one), np.float32(width)), min(max(v, -one), np.float32(height))
+        left, top = np.int32(np.floor(u)), np.int32(np.floor(v))
+        right, bottom = left + np.int32(1), top + np.int32(1)
+        du, dv = u - np.float32(left), v - np.float32(top)
+        w0 = one - du if first <= left <= last_x else zero
+        w1 = du if right <= last_x else zero
+        v0 = one - dv if first <= top <= last_y else zero
+        v1 = dv if bottom <= last_y else zero
+        left, right = min(max(left, first), last_x), min(max(right, first), last_x)
+        top, bottom = min(max(top, first), last_y) * np.int32(width), min(max(bottom, first), last_y) * np.int32(width)
+        taps[0, x], taps[1, x], taps[2, x], taps[3, x] = top + left, top + right, bottom + left, bottom + right
+        weights[0, x], weights[1, x], weights[2, x], weights[3, x] = w0 * v0, w1 * v0, w0 * v1, w1 * v1
+
+
+@register_jitable(inline='always')
+def _add_differences(reference, source, taps, weights, channels, differences, total):
+    """Add up, channel by channel, what a row of the reference differs by from what a source shows at the taps."""
+    width, lanes = differences.shape
+    for x in range(width):
+        wa, wb, wc, wd = weights[0, x], weights[1, x], weights[2, x], weights[3, x]
+        a, b, c, d = source[taps[0, x]], source[taps[1, x]], source[taps[2, x]], source[taps[3, x]]
+        weight = wa * a[channels] + wb * b[channels] + wc * c[channels] + wd * d[channels]
+        here, off = reference[x], differences[x]
+        for i in range(lanes):
+            off[i] += abs(wa * a[i] + wb * b[i] + wc * c[i] + wd * d[i] - here[i] * weight)
+        total[x] += weight
+
+
 # Sums may be reordered and multiplications contracted, but NaN stays NaN.
 @njit(nogil=True, cache=True, error_model='numpy', fastmath={'contract', 'reassoc', 'nsz', 'arcp'})
 def _rows(first, last, reference, sources, displacements, rays_x, rays_y, focal, centre, rho, ends, cost, seen):
-    number, height, width, lanes = sources.shape
-    hypotheses, groups = rho.shape[0], len(ends)
-    channels = ends[-1]
-    difference = np.empty(lanes, np.float32)
-    share = np.float32(1 / (number * hypotheses))
+    number, lanes = len(sources), reference.shape[2]
+    hypotheses, height, width = rho.shape
+    pixels = sources.reshape(number, height * width, lanes)
+    taps, weights = np.empty((4, width), np.uint32), np.empty((4, width), np.float32)
+    differences, total = np.empty((width, lanes), np.float32), np.empty(width, np.float32)
+    scale = np.empty(width, np.float32)
     zero, one, two = np.float32(0), np.float32(1), np.float32(2)
+    share = np.float32(1 / (number * hypotheses))
     for y in range(first, last):
         seen[y] = 0
-        for d in range(hypotheses):
+        for hypothesis in range(hypotheses):
+            differences[:] = 0
+            total[:] = 0
+            for s in range(number):
+                _taps(displacements[s], rays_y[y], rays_x, rho[hypothesis, y], focal, centre, height, taps, weights)
+                _add_differences(reference[y], pixels[s], taps, weights, ends[-1], differences, total)
             for x in range(width):
-                inverse = rho[d, y, x] / focal[0]
-                difference[:] = 0
-                total = zero
-                for s in range(number):
-                    closer = one / max(one + displacements[s, 2] * inverse, np.float32(0.05))
-                    u = (rays_x[x] + displacements[s, 0] * inverse) * closer * focal[0] + centre[0]
-                    v = (rays_y[y] + displacements[s, 1] * inverse) * closer * focal[1] + centre[1]
-                    if not (-one < u < width and -one < v < height):
-                        continue
-                    left, top = int(np.floor(u)), int(np.floor(v))
-                    du, dv = u - np.float32(left), v - np.float32(top)
-                    # Beyond the edge everything is 0: such a tap is any pixel, with a weight of 0.
-                    w0 = (one - du) if left >= 0 else zero
-                    w1 = du if left + 1 < width else zero
-                    v0 = (one - dv) if top >= 0 else zero
-                    v1 = dv if top + 1 < height else zero
-                    x0, x1 = np.uint32(max(left, 0)), np.uint32(min(left + 1, width - 1))
-                    y0, y1 = np.uint32(max(top, 0)), np.uint32(min(top + 1, height - 1))
-                    a, b = sources[s, y0, x0], sources[s, y0, x1]
-                    c, e = sources[s, y1, x0], sources[s, y1, x1]
-                    wa, wb, wc, we = w0 * v0, w1 * v0, w0 * v1, w1 * v1
-                    weight = wa * a[channels] + wb * b[channels] + wc * c[channels] + we * e[channels]
-                    if weight == zero:
-                        continue
-                    here = reference[y, x]
-                    for i in range(lanes):
-                        warped = wa * a[i] + wb * b[i] + wc * c[i] + we * e[i]
-                        difference[i] += abs(warped - here[i] * weight)
-                    total += weight
-                seen[y, x] += total * share
-                begin = 0
-                for g in range(groups):
-                    part = zero
-                    for i in range(begin, ends[g]):
-                        part += difference[i]
-                    part /= np.float32(ends[g] - begin) * (total + np.float32(1e-3))
-                    cost[g, d, y, x] = min(part, two) / two if total > np.float32(0.01) else np.float32(0.4)
-                    begin = ends[g]
+                seen[y, x] += total[x] * share
+                scale[x] = one / (two * (total[x] + np.float32(1e-3))) if total[x] > np.float32(0.01) else -one
+            begin = 0
+            for group in range(len(ends)):
+                line, mean = cost[group, hypothesis, y], one / np.float32(ends[group] - begin)
+                line[:] = 0
+                for i in range(begin, ends[group]):
+                    for x in range(width):
+                        line[x] += differences[x, i]
+                for x in range(width):
+                    line[x] = min(line[x] * mean * scale[x], one) if scale[x] >= zero else np.float32(0.4)
+                begin = ends[group]
 
 
 class Matching:

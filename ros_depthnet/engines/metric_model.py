@@ -97,8 +97,8 @@ class Model:
         stabilised = [views.stabilised() for views in ranges]
         result = self.engine.run(
             {
-                'reference': _planes(np.stack([views.reference.image for views in ranges])),
-                'sources': np.stack([_planes(np.stack([view.image for view in sources])) for sources in stabilised]),
+                'reference': planes(np.stack([views.reference.image for views in ranges])),
+                'sources': np.stack([planes(np.stack([view.image for view in sources])) for sources in stabilised]),
                 'valid': np.array([[view.valid_hw for view in sources] for sources in stabilised], np.float32)[
                     :, :, None
                 ],
@@ -130,7 +130,7 @@ class Model:
             for views, sources in zip(ranges, stabilised, strict=True)
             for view in sources
         ]
-        pair = (_planes(np.stack(pairs)) - np.float32(0.5)) / np.float32(0.2)
+        pair = (planes(np.stack(pairs)) - np.float32(0.5)) / np.float32(0.2)
         nominal = iter(self.engine.run({'pair': pair})['depth'])
         return [
             self._mean_of_pairs(views.camera, sources, [next(nominal) for _ in sources])
@@ -167,6 +167,6 @@ def longest_first(views: Views, count: int | None = None) -> Views:
     return Views(views.reference, tuple(views.sources[index] for index in order), views.T_srcs_ref[order])
 
 
-def _planes(images: np.ndarray) -> np.ndarray:
+def planes(images: np.ndarray) -> np.ndarray:
     """Return (N, H, W, C) uint8 images as (N, C, H, W) float32 in 0..1."""
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32) * np.float32(1 / 255)

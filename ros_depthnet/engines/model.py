@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ros_depthnet.engines.card import PRECISIONS, ModelCard, ModelError
+from ros_depthnet.engines.card import DEPTH_KINDS, PRECISIONS, ModelCard, ModelError
 from ros_depthnet.engines.metric_model import Engine, Model
 from ros_depthnet.engines.onnx_engine import OnnxEngine
 from ros_depthnet.engines.openvino_engine import OPENVINO, OpenVinoEngine
@@ -18,6 +18,9 @@ _INTERFACE = {
         {'log_parallax', 'log_deviation'},
     ),
     'depthnet': ({'pair'}, {'depth'}),
+    'singleview': ({'image'}, {'log_depth', 'log_deviation'}),
+    'contournet': ({'image'}, {'contours'}),
+    'movingnet': ({'clues'}, {'log_odds'}),
 }
 _PROVIDERS_OF = {'int8': ('cpu',), 'float16': GPUS}
 
@@ -44,6 +47,8 @@ def load_model(
     is a WholeModel. Raises ModelError.
     """
     card = model_card(name_or_path)
+    if card.kind not in DEPTH_KINDS:
+        raise ModelError(f'{card.name} is a {card.kind}, which gives no depth: choose another model.')
     card.check_file()
     _check_precision(card, precision, provider)
     if provider == OPENVINO:
@@ -68,6 +73,17 @@ def load_model(
 
     whole = OnnxEngine(card.file, engine.provider, threads, cache_dir, None, on_gpu, whole_graph)
     return WholeModel(card, engine, whole, input_width)
+
+
+def open_model(kind: str, name_or_path: str | Path, provider: str, threads: int) -> tuple[ModelCard, OnnxEngine]:
+    """Return card and engine of a model that has to be of a kind, named and run as `load_model` has it."""
+    card = model_card(name_or_path)
+    if card.kind != kind:
+        raise ModelError(f'{card.name} is a {card.kind}, and a {kind} is wanted.')
+    card.check_file()
+    engine = OnnxEngine(card.file, provider, threads)
+    _check_interface(card, engine)
+    return card, engine
 
 
 def _check_interface(card: ModelCard, engine: Engine) -> None:

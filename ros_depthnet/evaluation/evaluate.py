@@ -14,8 +14,9 @@ from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import Estimate, EstimatorOptions, Measurer
 from ros_depthnet.core.moving import MOVES
 from ros_depthnet.core.reasons import Drop
-from ros_depthnet.engines.card import ModelCard
+from ros_depthnet.engines.card import DEPTH_KINDS, ModelCard
 from ros_depthnet.engines.model import Model, load_model
+from ros_depthnet.engines.moving_model import load_moving_model
 from ros_depthnet.evaluation.methods import CLASSICAL, Method, NotApplicable, constant, depth_noise
 from ros_depthnet.evaluation.metrics import (
     DepthAndDeviation,
@@ -26,6 +27,7 @@ from ros_depthnet.evaluation.metrics import (
     average,
     flicker,
 )
+from ros_depthnet.flight.movers import Movers
 from ros_depthnet.flight.posed_sequence import PosedSequence
 from ros_depthnet.flight.session import Session
 from ros_depthnet.resources import share_path
@@ -156,8 +158,9 @@ class Skipped:
 
 
 def shipped_models() -> tuple[str, ...]:
-    """Return the names on the cards of the shipped models."""
-    return tuple(ModelCard.read(path).name for path in sorted(share_path('models').glob('*.yaml')))
+    """Return the names on the cards of the shipped models of depth."""
+    cards = [ModelCard.read(path) for path in sorted(share_path('models').glob('*.yaml'))]
+    return tuple(card.name for card in cards if card.kind in DEPTH_KINDS)
 
 
 def all_methods() -> tuple[str, ...]:
@@ -325,7 +328,7 @@ class _Flight:
 
     def __init__(self, sequence: PosedSequence, label: str, model: Model, options: EstimatorOptions):
         self.tally = _Tally(sequence, label, 'stream')
-        self._session, self._max_depth = Session(model, options), sequence.max_depth
+        self._session, self._max_depth = Session(model, options, movers=Movers(load_moving_model)), sequence.max_depth
         self._before: Estimate | None = None
         model.warm_up(sequence.camera, options)
 

@@ -10,17 +10,20 @@ import cv2
 import numpy as np
 
 from ros_depthnet.core.cloud import CloudOptions, make_cloud
+from ros_depthnet.core.contours import thinned
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import Estimate
 from ros_depthnet.core.obstacles import ObstacleOptions, cluster_obstacles
 from ros_depthnet.core.reasons import Drop
+from ros_depthnet.engines.contour_model import ContourModel
 from ros_depthnet.evaluation.cloud_map import CloudMap
 from ros_depthnet.evaluation.moments import Moments
 from ros_depthnet.flight.diagnosis import Finding
 from ros_depthnet.flight.recorded import RecordedFrame
 from ros_depthnet.flight.session import Session
 
-FOLDERS = ('depth', 'deviation')
+FOLDERS = ('depth', 'deviation', 'origin')
+CONTOURS = 'contours'
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +40,20 @@ class Processed:
 
 
 def process_flight(
-    frames: Iterable[RecordedFrame], session: Session, out: Path, moments: Moments, progress: Callable[[str], None]
+    frames: Iterable[RecordedFrame],
+    session: Session,
+    out: Path,
+    moments: Moments,
+    progress: Callable[[str], None],
+    contour_model: ContourModel | None = None,
 ) -> Processed:
-    """Estimate every frame; write `out`/{depth,deviation}/STAMP.png (uint16 millimetres), keep the rest."""
-    for part in FOLDERS:
+    """
+    Estimate every frame; write `out`/FOLDER/STAMP.png, keep the rest.
+
+    Depth and deviation are uint16 millimetres, origin is what `Estimate.origin_hw` has. With a contour_model, also
+    `out`/contours/STAMP.png: lines, probability times 255.
+    """
+    for part in (*FOLDERS, *([CONTOURS] if contour_model else [])):
         (out / part).mkdir(parents=True, exist_ok=True)
     cloud, stamps_ns, dropped, seconds, epoch = CloudMap(), [], Counter(), 0.0, 0
     findings: dict[str, Finding] = {}
@@ -59,8 +72,12 @@ def process_flight(
         if isinstance(estimate, Drop):
             dropped[estimate.value] += 1
             continue
-        for part, metres in zip(FOLDERS, (estimate.depth_hw, estimate.deviation_hw), strict=True):
-            cv2.imwrite(str(out / part / f'{frame.stamp_ns:019d}.png'), millimetres(metres))
+        pictures = millimetres(estimate.depth_hw), millimetres(estimate.deviation_hw), estimate.origin_hw
+        for part, picture in zip(FOLDERS, pictures, strict=True):
+            cv2.imwrite(str(out / part / f'{frame.stamp_ns:019d}.png'), picture)
+        if contour_model:
+            lines = np.rint(255 * thinned(contour_model.contours(estimate.image))).astype(np.uint8)
+            cv2.imwrite(str(out / CONTOURS / f'{frame.stamp_ns:019d}.png'), lines)
         _keep(moments, cloud, frame, estimate)
     flight_seconds = (max(stamps_ns) - min(stamps_ns)) / 1e9 if stamps_ns else 0.0
     return Processed(moments, cloud, len(stamps_ns), dict(dropped), tuple(findings), flight_seconds, seconds)

@@ -24,7 +24,7 @@ _MATCHES = 40  # of a pair, at most
 _FITS = 0.45  # allowances, the middle match: an explanation fits
 _BETTER = 0.4  # of the cost as believed: an explanation is one
 _SIMPLER = 1.25  # ratio of costs up to which a simpler explanation is preferred
-_OFFSETS_S = np.linspace(-0.6, 0.6, 49)
+_OFFSETS_S = np.linspace(-0.65, 0.65, 53)
 _FOCAL_RATIOS = np.geomspace(1 / 3, 3, 45)
 _REFINED = 6  # coarse mountings that are refined
 _ROUNDS = 12
@@ -33,6 +33,7 @@ _STEP = 1e-4
 _NAMED_RAD = 0.2  # an attitude this near to a known one has its name
 _SUBTLE_S = 0.02  # seconds of offset that an otherwise healthy flight is told of
 _SUBTLE_RAD, _SUBTLE_ZOOM = 0.05, 0.06  # of the mounting; of ln(focal length)
+_JUDGED = 0.4  # of the matches, at least, that an explanation must speak of
 _WITHOUT_FAULT = 0.02  # cost below which nothing is looked for
 _SUBTLE_BETTER = 0.45  # of the cost as believed
 
@@ -168,6 +169,17 @@ class _Explanation:
     def cost(self) -> float:
         return cost_of(self.off)
 
+    def better_than(self, believed: np.ndarray) -> float:
+        """
+        Return the cost as a share of that of what is believed, 1 or more where that was no worse.
+
+        Both of the matches that can be judged under the mistake, enough of them: a time offset has no poses for
+        those at the ends of the evidence, and leaving out those that are off explains nothing.
+        """
+        judged = np.isfinite(self.off)
+        before = cost_of(believed[judged])
+        return self.cost / before if judged.mean() > _JUDGED and before > _WITHOUT_FAULT else np.inf
+
 
 def diagnose(evidence: Evidence, deviation: float) -> Finding:
     """Return what contradicts, and the mistake that explains it best if one explains it well."""
@@ -178,19 +190,15 @@ def diagnose(evidence: Evidence, deviation: float) -> Finding:
             deviation,
         )
     trial = _Trial(evidence)
-    believed = cost_of(trial.believed())
+    believed = trial.believed()
     # From the simplest to the one with the most freedom.
     found = [*_misread_attitudes(trial), _offset(trial), _focal(trial), _mounting(trial)]
-    good = [
-        each
-        for each in found
-        if each.cost < _BETTER * believed and np.nanmedian(each.off) < _FITS and np.isfinite(each.off).mean() > 0.4
-    ]
+    good = [each for each in found if each.better_than(believed) < _BETTER and np.nanmedian(each.off) < _FITS]
     if not good:
         return Finding(
             f'The images contradict the odometry ({_times(deviation)}), so there is no depth, and no '
             'single mistake explains it: check odometry, calibration and mounting with `depthnet '
-            'doctor`.',
+            'doctor`, or wait until less of what is seen moves by itself.',
             deviation,
         )
     least = min(each.cost for each in good)
@@ -214,11 +222,7 @@ def lurking(evidence: Evidence, thorough: bool = False) -> Finding | None:
     if cost_of(believed) < _WITHOUT_FAULT:
         return None
     found = [_offset(trial), *((_focal(trial), _mounting(trial)) if thorough else ())]
-    good = [
-        each
-        for each in found
-        if each.size > 1 and each.cost < _SUBTLE_BETTER * cost_of(believed) and np.isfinite(each.off).mean() > 0.4
-    ]
+    good = [each for each in found if each.size > 1 and each.better_than(believed) < _SUBTLE_BETTER]
     if not good:
         return None
     least = min(each.cost for each in good)
@@ -236,8 +240,13 @@ def _times(deviation: float) -> str:
 
 
 def _offset(trial: _Trial) -> _Explanation:
-    costs = [cost_of(trial.shifted(seconds)) for seconds in _OFFSETS_S]
-    coarse = _OFFSETS_S[int(np.argmin(costs))]
+    costs = np.array([cost_of(trial.shifted(seconds)) for seconds in _OFFSETS_S])
+    # Where the motion tells many apart no better than that, as to and fro on a line does, the least is told.
+    as_good = np.flatnonzero(costs <= _SIMPLER * costs.min() + 1e-3)
+    place = int(as_good[np.argmin(np.abs(_OFFSETS_S[as_good]))])
+    if place in (0, len(costs) - 1):  # it only gets better towards the end of what was tried
+        return _Explanation(np.full_like(trial.believed(), np.nan), '')
+    coarse = _OFFSETS_S[place]
     fine = coarse + np.linspace(-0.02, 0.02, 17)
     best = min(fine, key=lambda seconds: cost_of(trial.shifted(seconds)))
     late = 'late' if best > 0 else 'early'

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ros_depthnet.core.reasons import Drop, Refusal
+from ros_depthnet.core.reasons import Drop, MessageRefusal, Refusal
 from ros_depthnet.flight.attached import AttachedParts
 from ros_depthnet.flight.bag import Bag
-from ros_depthnet.flight.diagnosis import LEAST_STRETCHES, diagnose, lurking
+from ros_depthnet.flight.diagnosis import LEAST_STRETCHES, Evidence, diagnose, lurking
 from ros_depthnet.flight.intake import IntakeOptions
 from ros_depthnet.flight.messages.camera_info import NoCamera, to_calibration
 from ros_depthnet.flight.mounting import MountingSource, RecordedMounting
@@ -30,7 +30,6 @@ _FROZEN_SHARE = 0.02
 _STILL_M = 0.3  # metres flown in all, below which nothing can be measured
 _EPOCHS_APART_NS = 10**11
 _PAIRS = 60  # for the diagnosis
-_NO_IMAGES = (Drop.DAMAGED, Drop.OTHER_BODY, Drop.BAD_POSE, Drop.BAD_CAMERA_INFO)  # counted, but no images
 
 
 @dataclass(frozen=True)
@@ -167,6 +166,7 @@ class Survey:
         """Begin without frames."""
         self.frames, self.way, self.frozen = 0, 0.0, 0
         self._refused: Counter[Drop] = Counter()
+        self._lost = 0  # images
         self._sentences: dict[Drop, str] = {}
         self._epoch = 0
         self._last: np.ndarray | None = None
@@ -174,8 +174,9 @@ class Survey:
         self._watch, self._attached = Watch(survey=True), AttachedParts()
 
     def refuse(self, refusal: Refusal) -> None:
-        """Take what came of an image that makes no frame."""
+        """Take what made no frame."""
         self._refused[refusal.reason] += 1
+        self._lost += not isinstance(refusal, MessageRefusal)
         if refusal.sentence:
             self._sentences.setdefault(refusal.reason, refusal.sentence)
 
@@ -197,18 +198,23 @@ class Survey:
         if not frozen:
             self._attached.look(shifted)
 
+    @property
+    def undecided(self) -> bool:
+        """Whether the images contradict the odometry, and more of the flight will show why."""
+        evidence = self._watch.evidence
+        return evidence.stretches < LEAST_STRETCHES and _contradicted(_middles(evidence))
+
     def complaints(self, facts: dict[str, str]) -> list[Complaint]:
         """Judge, and add to the facts."""
-        lost = sum(count for reason, count in self._refused.items() if reason not in _NO_IMAGES)
-        facts['frames'] = f'{self.frames} of {self.frames + lost} images'
+        facts['frames'] = f'{self.frames} of {self.frames + self._lost} images'
         facts['way'] = f'{self.way:.1f} m'
         wrong_scale = self._refused[Drop.SCALE_CONTRADICTED] > 0
         found = [
             Complaint(sentence, grave=reason is Drop.SCALE_CONTRADICTED) for reason, sentence in self._sentences.items()
         ]
-        if self.frames < _LEAST_SHARE * (self.frames + lost) and not wrong_scale:
+        if self.frames < _LEAST_SHARE * (self.frames + self._lost) and not wrong_scale:
             reasons = ', '.join(f'{count} {reason.value}' for reason, count in self._refused.most_common())
-            found.append(Complaint(f'Only {self.frames} of {self.frames + lost} images can be used ({reasons}).'))
+            found.append(Complaint(f'Only {self.frames} of {self.frames + self._lost} images can be used ({reasons}).'))
         return found + self._of_the_images(facts)
 
     def _of_the_images(self, facts: dict[str, str]) -> list[Complaint]:
@@ -236,7 +242,7 @@ class Survey:
         if not evidence.pairs:
             facts['images against odometry'] = 'too little to follow to tell'
             return found
-        middles = np.array([np.median(pair.deviations(evidence.poses)) for pair in evidence.pairs])
+        middles = _middles(evidence)
         facts['images against odometry'] = (
             f'{np.median(middles):.2f} of what is allowed, '
             f'{(middles < SUSPICIOUS).mean():.0%} of {len(middles)} pairs within'
@@ -244,13 +250,22 @@ class Survey:
         step = math.ceil(len(evidence.pairs) / _PAIRS)
         some = replace(evidence, pairs=evidence.pairs[::step])
         finding = None
-        if (middles > SUSPICIOUS).mean() > _CONTRADICTED_SHARE:
+        if _contradicted(middles):
             finding = diagnose(some, float(np.quantile(middles, 0.9)))
         elif evidence.stretches >= LEAST_STRETCHES:
             finding = lurking(some, thorough=True)
         if finding:
             found.append(Complaint(finding.sentence, parameters=finding.parameters))
         return found
+
+
+def _middles(evidence: Evidence) -> np.ndarray:
+    """Return what the middle match of each pair is off, in allowances, (P,)."""
+    return np.array([np.median(pair.deviations(evidence.poses)) for pair in evidence.pairs])
+
+
+def _contradicted(middles: np.ndarray) -> bool:
+    return len(middles) > 0 and (middles > SUSPICIOUS).mean() > _CONTRADICTED_SHARE
 
 
 def _rate(times_ns: list[int]) -> float | None:

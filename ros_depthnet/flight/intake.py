@@ -1,12 +1,13 @@
 """The one way in: images, calibration and poses, in whatever order they come, become frames or reasons."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ros_depthnet.core.frames import BadImage, Frame
-from ros_depthnet.core.reasons import Drop, Refusal
+from ros_depthnet.core.reasons import Drop, MessageRefusal, Refusal
 from ros_depthnet.flight.masks import read_mask
 from ros_depthnet.flight.messages.camera_info import Calibration, NoCamera, to_calibration
 from ros_depthnet.flight.messages.image import ImageReader
@@ -36,8 +37,8 @@ class Arrival:
     """
     An image with its calibration and pose, not yet decoded, as most are passed over where time is short.
 
-    arrived: when it came, seconds of the intake's clock. epoch: grows when time runs back, so that frames of
-    two epochs must not be compared.
+    arrived: when it came, seconds of the intake's clock. epoch: grows when time runs back and with another
+    camera or odometry; frames of two epochs must not be compared.
     """
 
     message: Any
@@ -104,7 +105,7 @@ class Intake:
         """Go on with another pose_timeout."""
         self._poses.use(options)
 
-    def camera_info(self, message: Any) -> list[Arrival | Refusal]:
+    def camera_info(self, message: Any) -> Sequence[Refusal]:
         """Take a sensor_msgs/CameraInfo; one counts until another comes."""
         if self._info is not None and _same_camera(self._info, message):
             return []
@@ -112,8 +113,9 @@ class Intake:
         try:
             calibration = to_calibration(message)
         except NoCamera as error:
-            self._calibration, self._why_not = None, Refusal(Drop.BAD_CAMERA_INFO, {'why': str(error)})
-            return [self._why_not]
+            why = {'why': str(error)}
+            self._calibration, self._why_not = None, Refusal(Drop.BAD_CAMERA_INFO, why)
+            return [MessageRefusal(Drop.BAD_CAMERA_INFO, why)]
         self._calibration = replace(calibration, lens=None) if self._straight else calibration
         self._masked_hw = self._calibration.rectified_mask(self._mask_hw)
         return []
@@ -133,9 +135,17 @@ class Intake:
         """Give up images that have waited too long for their poses."""
         return self._arrivals(self._poses.expire(now))
 
-    def forget(self) -> None:
-        """Forget poses and waiting images; the calibration stays, as it may never come again."""
-        self._poses.forget()
+    def another_camera(self) -> None:
+        """Go on with another camera's images, not to be compared with those before."""
+        self._poses.epoch += 1
+
+    def another_odometry(self) -> None:
+        """Go on with another source's odometry; no frame before may be compared with those that come."""
+        self._poses.begin_anew()
+
+    def give_up(self, reason: Drop) -> list[Refusal]:
+        """Refuse all images that wait for their poses, for this reason."""
+        return self._poses.give_up(reason)
 
     def _arrivals(self, settled: list[Located[_Image] | Refusal]) -> list[Arrival | Refusal]:
         return [

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import cv2
 import numpy as np
 
 from ros_depthnet.core import moving
@@ -14,8 +15,10 @@ T_of = Callable[[Frame, Sequence[Frame]], dict[Frame, np.ndarray]]
 class Movers:
     """Looks at every frame that depth is known of, and carries on what it found in the one before."""
 
-    def __init__(self) -> None:
-        """Begin a flight."""
+    def __init__(self, load_network: Callable[[], moving.MovingNetwork] | None = None) -> None:
+        """Begin a flight; a network, if there is one, is loaded when there is something to judge."""
+        self._load_network = load_network
+        self._network: moving.MovingNetwork | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -38,5 +41,10 @@ class Movers:
         T_srcs_ref = motions(frame, sources)
         views = Views(frame, sources, np.stack([T_srcs_ref[source] for source in sources]))
         before = self._found if sources[0] is self._in else None
-        self._found, self._in = moving.motion_evidence(views, depth_map, before), frame
-        return self._found.probability_hw
+        comparison = moving.compare(views, depth_map)
+        self._found, self._in = moving.motion_evidence(views, comparison, before), frame
+        if self._load_network is None:
+            return self._found.probability_hw
+        self._network = self._network or self._load_network()
+        log_odds = self._network.log_odds(moving.clues(views, depth_map, comparison, self._found))
+        return moving.probability(cv2.resize(log_odds, depth_map.depth_hw.shape[::-1]))

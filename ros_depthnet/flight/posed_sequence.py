@@ -14,6 +14,7 @@ import numpy as np
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.flight.pictures import read_picture
+from ros_depthnet.text_files import read_json
 
 INDEX_NAME = 'sequence.json'
 _LARGEST_UNIT = np.iinfo(np.uint16).max
@@ -221,11 +222,13 @@ class _Index:
     def open(cls, folder: Path) -> '_Index':
         path = folder / INDEX_NAME
         try:
-            content = json.loads(path.read_text(encoding='utf-8'))
+            content = read_json(path)
         except (FileNotFoundError, NotADirectoryError) as missing:
             raise SequenceError(f'{folder} is not a posed sequence: it has no {INDEX_NAME}.') from missing
-        except (OSError, ValueError) as error:
-            raise SequenceError(f'{path} cannot be read: {error}.') from error
+        except OSError as error:
+            raise SequenceError(f'{path} cannot be read: {error.strerror}.') from error
+        except ValueError as error:
+            raise SequenceError(str(error)) from error
         if not isinstance(content, dict):
             raise SequenceError(f'{path} is not a JSON object.')
         return cls(path, content)

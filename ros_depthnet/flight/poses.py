@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from ros_depthnet.core.motion import InvalidPose, NoPose, PoseBuffer, TimeJump
-from ros_depthnet.core.reasons import Drop, Refusal
+from ros_depthnet.core.reasons import Drop, MessageRefusal, Refusal
 from ros_depthnet.flight.messages.pose import StampedPose
 from ros_depthnet.flight.mounting import MountingOptions, MountingSource
 from ros_depthnet.flight.transforms import DEFAULT_BODY_FRAME, TransformPoses, pose_readers
@@ -82,7 +82,7 @@ class CameraPoses(Generic[Asker]):
         self._readers = pose_readers(self._transforms)
         self._odom_frame, self._body_frame = '', DEFAULT_BODY_FRAME
         self._waiting: deque[_Request[Asker]] = deque()
-        self.epoch = 0  # how often time has run back
+        self.epoch = 0  # how often what came before has become no use
 
     def use(self, options: PoseOptions) -> None:
         """Go on with another pose_timeout; the rest of the options is decided at the start."""
@@ -102,21 +102,20 @@ class CameraPoses(Generic[Asker]):
         try:
             return [outcome for pose in self._readers[kind](message) for outcome in self._add(pose)]
         except InvalidPose as error:
-            return [Refusal(Drop.BAD_POSE, {'why': str(error)})]
+            return [MessageRefusal(Drop.BAD_POSE, {'why': str(error)})]
 
     def _add(self, pose: StampedPose) -> list[Located | Refusal]:
         wanted = self.options.body_frame
         if wanted and pose.body_frame and pose.body_frame != wanted:
-            return [Refusal(Drop.OTHER_BODY, {'body_frame': pose.body_frame, 'wanted': wanted})]
+            return [MessageRefusal(Drop.OTHER_BODY, {'body_frame': pose.body_frame, 'wanted': wanted})]
         pose = replace(pose, stamp_ns=pose.stamp_ns - round(self.options.pose_delay * 1e9))
         settled: list[Located | Refusal] = []
         try:
             self._buffer.add(pose.stamp_ns, pose.T_world_body)
         except TimeJump:
             back = ((self._buffer.newest_ns or 0) - pose.stamp_ns) / 1e9
-            settled = [Refusal(Drop.TIME_JUMP, {'back': back}), *(Refusal(Drop.TIME_JUMP) for _ in self._waiting)]
-            self.forget()
-            self.epoch += 1
+            settled = [MessageRefusal(Drop.TIME_JUMP, {'back': back}), *self.give_up(Drop.TIME_JUMP)]
+            self.begin_anew()
             self._buffer.add(pose.stamp_ns, pose.T_world_body)
         self._pace.add(pose)
         self._odom_frame = pose.world_frame
@@ -130,11 +129,17 @@ class CameraPoses(Generic[Asker]):
             settled.append(self._too_late(self._waiting.popleft()))
         return settled
 
-    def forget(self) -> None:
-        """Forget every pose and whoever waits for one."""
+    def give_up(self, reason: Drop) -> list[Refusal]:
+        """Refuse all who wait, for this reason."""
+        refusals = [Refusal(reason) for _ in self._waiting]
+        self._waiting.clear()
+        return refusals
+
+    def begin_anew(self) -> None:
+        """Forget every pose, as of another source's odometry; who waits may be answered by what comes."""
         self._buffer.clear()
         self._pace = _Pace()
-        self._waiting.clear()
+        self.epoch += 1
 
     def _serve(self) -> list[Located | Refusal]:
         settled: list[Located | Refusal] = []
@@ -182,7 +187,7 @@ class _Pace:
     _STRETCH_S = 0.3  # seconds of a comparison: shorter drowns in noise, longer bends
     _LEAST_WAY = 0.15  # metres
     _COMPARED = 6  # comparisons that must agree
-    _ALLOWED = (0.7, 1.4)  # ratio of the two
+    _ALLOWED = (0.8, 1.25)  # ratio of the two: depth is off by as much
 
     def __init__(self) -> None:
         self._start: StampedPose | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ros_depthnet.core.frames import BadImage, Frame
-from ros_depthnet.core.reasons import Drop, Refusal
+from ros_depthnet.core.reasons import Drop, MessageRefusal, Refusal
 from ros_depthnet.flight.bag import Bag
 from ros_depthnet.flight.intake import Arrival, Intake, IntakeOptions
 from ros_depthnet.flight.masks import read_mask
@@ -46,7 +46,9 @@ def recorded_frames(
         masked_hw = read_mask(options.mask_file) if options and options.mask_file else None
         return (RecordedFrame(replace(sequence.frame(i), masked_hw=masked_hw)) for i in range(len(sequence.frames)))
     options = options or IntakeOptions()
-    bag = Bag(path, lambda sentence: refused(Refusal(Drop.DAMAGED, {'why': sentence})), world_frame=options.world_frame)
+    bag = Bag(
+        path, lambda sentence: refused(MessageRefusal(Drop.DAMAGED, {'why': sentence})), world_frame=options.world_frame
+    )
     bag.require(CAMERA_INFO, ODOM)
     return bag_frames(bag, refused, options)
 

@@ -1,14 +1,16 @@
 """A flight as it goes on: the frames held, whom to compare the newest with, and what is remembered."""
 
+import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from ros_depthnet.core import fusion, motion
 from ros_depthnet.core.baseline import (
     FrameBuffer,
+    Source,
     choose_sources,
     depth_ranges,
     farther_sources,
@@ -20,9 +22,12 @@ from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import DepthModel, Estimate, EstimatorOptions, Measurer, StageClock
 from ros_depthnet.core.moving import MOVES
+from ros_depthnet.core.one_image import SingleViewModel
 from ros_depthnet.core.reasons import Drop
 from ros_depthnet.flight.attached import AttachedParts
 from ros_depthnet.flight.diagnosis import Finding
+from ros_depthnet.flight.key_frames import KeyFrames
+from ros_depthnet.flight.memory import Memory, Panorama
 from ros_depthnet.flight.movers import Movers
 from ros_depthnet.flight.watch import Watch
 
@@ -32,19 +37,8 @@ _REHEARSED = 3  # images: the first has no source, the second no memory
 _KNOWN_SHARE = 0.05  # a map with less of it known says nothing about the scene
 _OVERTAKEN_NS = 100_000_000  # images overtake each other by less; clocks are set by more
 _BREATHING = 2e-3  # of the focal length, that intrinsics may change by from image to image
+_STILL = (Drop.BASELINE_TOO_SHORT, Drop.ROTATED_TOO_FAR)  # nothing is wrong with the frame: there is no parallax
 _TURNS_END = 0.5  # of the wanted parallax: ranges take turns while frames are no farther apart than that
-
-
-@dataclass(frozen=True, eq=False)
-class _Memory:
-    """The last map, and the frame it is of."""
-
-    map: fusion.DepthMap
-    frame: Frame
-
-    def seen_from(self, frame: Frame) -> fusion.DepthMap:
-        T_new_old = motion.inverse(frame.T_world_cam) @ self.frame.T_world_cam
-        return fusion.carried(self.map, frame.camera, T_new_old, (frame.stamp_ns - self.frame.stamp_ns) / 1e9)
 
 
 class Session:
@@ -54,11 +48,27 @@ class Session:
     Frames are added in the order of their stamps and kept at the model's input size and, for alignment, with
     at most twice as many pixels, so memory is bounded by `buffer_size` small images. Not thread-safe: one
     thread adds, or callers lock.
+
+    With `key_frames` every image gets depth though they come faster than they can be measured: what is
+    remembered, seen from there, while a key frame is measured in the background. Such a flight is not repeatable.
     """
 
-    def __init__(self, model: DepthModel, options: EstimatorOptions | None = None):
-        """Begin a flight with a model."""
-        self._watch, self._attached, self._movers = Watch(), AttachedParts(), Movers()
+    def __init__(
+        self,
+        model: DepthModel,
+        options: EstimatorOptions | None = None,
+        key_frames: KeyFrames | None = None,
+        single_view: SingleViewModel | None = None,
+        movers: Movers | None = None,
+    ):
+        """
+        Begin a flight with a model.
+
+        single_view: while there is no parallax guesses what nothing is remembered of, what is unchanged included.
+        """
+        self._key_frames = key_frames
+        self._panorama = Panorama(single_view) if single_view else None
+        self._watch, self._attached, self._movers = Watch(), AttachedParts(), movers or Movers()
         self._measurer = Measurer(model, options)
         self._buffer = FrameBuffer(self.options.buffer_size, self.options.buffer_age)
         self.reset()
@@ -86,13 +96,16 @@ class Session:
 
     def reset(self) -> None:
         """Forget every frame and what is known of the scene; what flies along stays known."""
-        self._watch.reset()
+        self._watch.begin_anew()
         self._forget_scene()
 
     def _forget_scene(self) -> None:
         self._buffer.clear()
         self._movers.reset()
-        self._memory: _Memory | None = None
+        self._memory: Memory | None = None
+        self._forget_guesses()
+        if self._key_frames:
+            self._key_frames.forget()
         self._turn = 0
         self._guess(0)
 
@@ -107,6 +120,8 @@ class Session:
         if stopped in (Drop.STALE, Drop.CONTRADICTED):
             return stopped
         earlier = [held for held in self._buffer.frames if held is not frame]
+        if self._key_frames and (done := self._key_frames.finished()):
+            self._learn(done.map, done.frame, (), (), StageClock())
         chosen = stopped or choose_sources(frame, earlier, self._wanted_depths(frame), self.options)
         if chosen is Drop.ROTATING_TOO_FAST:
             self._buffer.remove_newest()  # it is blurred
@@ -115,27 +130,50 @@ class Session:
         if self.options.memory and self.options.ranges_in_turn:
             self._turn += 1
             chosen = (chosen[self._turn % len(chosen)],)
-        clock = StageClock()
         farther = [
             farther_sources(frame, earlier, sources, self.options) if self.options.alignment_rounds else ()
             for sources in chosen
         ]
-        fresh = self._measurer.measured(frame, chosen, farther, clock)
+        clock = StageClock()
+        measure = functools.partial(self._measurer.measured, frame, chosen, farther, clock)
+        if key_frames := self._in_background(frame, earlier):
+            if key_frames.idle:
+                key_frames.begin(frame, measure)
+            return self._remembered(frame, earlier, Drop.BUSY)
+        fresh = self._key_frames.wait_for(measure) if self._key_frames else measure()
+        return self._learn(fresh, frame, earlier, tuple(source for sources in chosen for source in sources), clock)
+
+    def _in_background(self, frame: Frame, earlier: Sequence[Frame]) -> KeyFrames | None:
+        """Return who measures while the flight goes on, if what is remembered will do for a frame meanwhile."""
+        options = self.options
+        if not (options.memory and self._memory) or self._tried or options.find_moving:
+            return None
+        seconds = (frame.stamp_ns - earlier[-1].stamp_ns) / 1e9
+        return None if self._key_frames is None or self._key_frames.keep_up(seconds) else self._key_frames
+
+    def _learn(
+        self,
+        fresh: fusion.DepthMap,
+        frame: Frame,
+        earlier: Sequence[Frame],
+        sources: tuple[Source, ...],
+        clock: StageClock,
+    ) -> Estimate:
+        """Return what was measured of a frame together with what is remembered, and remember that."""
         shown = fresh
         if self.options.memory and self._memory:
             shown = fusion.updated(fresh, self._young(self._memory.seen_from(frame)))
             clock.lap('memory')
         shown, moving_hw = self._without_movers(frame, earlier, shown, clock)
         if self.options.memory:
-            self._memory = _Memory(shown, frame)
-        sources = tuple(source for sources in chosen for source in sources)
+            self._memory = Memory(shown, frame)
+        self._forget_guesses()
         estimate = self._measurer.judged(frame, shown, sources, clock, frame.stamp_ns)
-        estimate = replace(estimate, moving_hw=moving_hw)
         if np.mean(~np.isnan(estimate.depth_hw)) < _KNOWN_SHARE:
             self._guess(self._tried + 1)
         else:
             self._look_at(shown.depth_hw)
-        return estimate
+        return replace(estimate, moving_hw=moving_hw)
 
     def hold(self, frame: Frame, T_body_cam: np.ndarray | None = None) -> Drop | None:
         """
@@ -196,12 +234,24 @@ class Session:
         if not self._memory:
             return reason
         clock = StageClock()
-        old = self._young(self._memory.seen_from(frame))
-        clock.lap('memory')
+        if reason in _STILL and (self.options.remember_unchanged or self._panorama):
+            old, same_hw = self._memory.unchanged_in(frame)
+            old = old.where(same_hw | (old.age_hw <= self.options.memory_age))
+            clock.lap('memory')
+            if self._panorama:
+                old = self._panorama.at(frame, old, self.options.max_relative_deviation)
+                clock.lap('one image')
+        else:
+            old = self._young(self._memory.seen_from(frame))
+            clock.lap('memory')
         old, moving_hw = self._without_movers(frame, earlier, old, clock)
         measured_ns = self._memory.frame.stamp_ns
         estimate = self._measurer.judged(frame, old, (), clock, measured_ns, reason)
         return reason if np.isnan(estimate.depth_hw).all() else replace(estimate, moving_hw=moving_hw)
+
+    def _forget_guesses(self) -> None:
+        if self._panorama:
+            self._panorama.forget()
 
     def _young(self, old: fusion.DepthMap) -> fusion.DepthMap:
         return old.where(old.age_hw <= self.options.memory_age)

@@ -16,6 +16,7 @@ from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.reasons import Drop
 from ros_depthnet.core.tracks import Tracker
 from ros_depthnet.flight.diagnosis import LEAST_STRETCHES, Evidence, Finding, Pair, diagnose, lurking
+from ros_depthnet.flight.landmarks import Pace, Step
 
 _LEAST_FLOW = 3.0  # pixels at the tracker's size: less shows nothing
 SUSPICIOUS = 1.0  # allowances, the middle of a pair's matches: more contradicts
@@ -42,12 +43,12 @@ class Watch:
     def __init__(self, survey: bool = False):
         """Begin a flight; a survey keeps the evidence of the whole flight, for a diagnosis at its end."""
         self._survey = survey
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the flight so far."""
-        self._tracker = Tracker()
+        self._tracker, self._pace = Tracker(), Pace()
         self._pixels: np.ndarray | None = None
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Go on though what comes has no motion in common with what was: points that are seen still are known still."""
         self._seen: Frame | None = None
         self._poses: dict[int, np.ndarray] = {}
         self._recent: deque[float] = deque(maxlen=_RECENT)
@@ -55,7 +56,13 @@ class Watch:
         self._diagnosed_ns: int | None = None
         self._diagnosed_by = 0
         self._T_body_cam: np.ndarray | None = None
-        self.finding: Finding | None = None
+        self._finding: Finding | None = None
+        self._rushed: Finding | None = None
+
+    @property
+    def finding(self) -> Finding | None:
+        """What contradicts the odometry at present."""
+        return self._finding or self._rushed
 
     @property
     def deviation(self) -> float | None:
@@ -79,13 +86,20 @@ class Watch:
             return Drop.FROZEN
         if self._seen is not None and frame.stamp_ns - self._seen.stamp_ns < _DENSEST_S * 1e9:
             return Drop.CONTRADICTED if self.finding else None
-        self._seen, self._T_body_cam = frame, T_body_cam
+        begins, self._seen, self._T_body_cam = self._seen is None, frame, T_body_cam
         self._remember(frame)
         matches = self._tracker.follow(frame)
-        if matches is None or matches.earlier_ns not in self._poses or matches.flow < _LEAST_FLOW:
+        if matches is None or begins or matches.earlier_ns not in self._poses:
+            if matches is not None:
+                self._tracker.renew()
+            self._pace.go_on_from(frame.stamp_ns)
             return Drop.CONTRADICTED if self.finding else None
         pair = Pair.of(matches)
         now = float(np.median(pair.deviations(self._poses)))
+        step = self._pace.look(matches, self._poses, believable=now < SUSPICIOUS)
+        self._rushed = _rushed(step) if step else None
+        if matches.flow < _LEAST_FLOW:
+            return Drop.CONTRADICTED if self.finding else None
         self._recent.append(now)
         self._pairs.append(pair)
         if self._survey:
@@ -94,10 +108,11 @@ class Watch:
         return Drop.CONTRADICTED if self.finding or now > _GROSS else None
 
     def _judge(self, stamp_ns: int, now: float) -> None:
-        deviation = float(np.median(self._recent))
-        contradicted = deviation > SUSPICIOUS or (now > _GROSS and len(self._recent) < _RECENT)
-        if not contradicted and self.finding and not self.finding.subtle:
-            self.finding = None
+        # Of few pairs the newest counts, if it is far off.
+        deviation = now if now > _GROSS and len(self._recent) < _RECENT else float(np.median(self._recent))
+        contradicted = deviation > SUSPICIOUS
+        if not contradicted and self._finding and not self._finding.subtle:
+            self._finding = None
             return
         # With little to go by there is no diagnosis yet, which costs nothing.
         due = (
@@ -105,12 +120,12 @@ class Watch:
             or self._diagnosed_by < LEAST_STRETCHES
             or stamp_ns - self._diagnosed_ns > _AGAIN_S * 1e9
         )
-        if contradicted and (due or self.finding is None):
+        if contradicted and (due or self._finding is None):
             self._diagnosed_ns, self._diagnosed_by = stamp_ns, self.evidence.stretches
-            self.finding = diagnose(self.evidence, deviation)
+            self._finding = diagnose(self.evidence, deviation)
         elif due and self.evidence.stretches >= _LEAST_ROBUST:
             self._diagnosed_ns, self._diagnosed_by = stamp_ns, self.evidence.stretches
-            self.finding = lurking(self.evidence)
+            self._finding = lurking(self.evidence)
 
     def _remember(self, frame: Frame) -> None:
         self._poses[frame.stamp_ns] = frame.T_world_cam
@@ -133,3 +148,12 @@ class Watch:
             return False
         T = motion.inverse(self._seen.T_world_cam) @ frame.T_world_cam
         return bool(np.linalg.norm(T[:3, 3]) > _MOVED_M or motion.rotation_angle(T) > _TURNED_RAD)
+
+
+def _rushed(step: Step) -> Finding:
+    return Finding(
+        f'The odometry moves {step.ratio:.2f} times as far as the images do, which it did not before, so there is no '
+        'depth: it has jumped, stopped, changed its scale or its clock, or camera_info its focal length; check its '
+        'source.',
+        abs(step.deviation),
+    )

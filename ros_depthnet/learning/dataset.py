@@ -74,10 +74,6 @@ class RenderedFlights:
             )
         )
 
-    def __add__(self, other: RenderedFlights) -> RenderedFlights:
-        """Return these flights and then the others."""
-        return RenderedFlights(self.shards + other.shards)
-
     def __len__(self) -> int:
         return len(self.shards) * SHARD
 

@@ -37,6 +37,7 @@ class DepthTask:
     scale_weights: tuple[float, ...] = (0.32, 0.08, 0.02, 0.01, 0.005)
 
     kind: ClassVar[str] = 'depthnet'
+    needs_depth: ClassVar[bool] = True
     curves: ClassVar[tuple[str, ...]] = ('mean_l1', 'constant_mean_l1')
 
     @classmethod
@@ -129,7 +130,7 @@ def scores(network: DepthNet, flights: RenderedFlights, size: tuple[int, int]) -
 
     Metres at a quarter of the size, truth clipped to 100 m, as published: `mean_l1`, and what the best
     constant depth would have, `constant_mean_l1`. At full size, depth upsampled bilinearly: `full_mean_l1`,
-    and where truth is nearer than 100 m `abs_rel`, `delta_125` and `rms_log`.
+    and where truth is nearer than 100 m `abs_rel`, `delta_125`, `rms_log` and `mae_log`.
     """
     training = network.training
     network.eval()
@@ -158,5 +159,6 @@ def scores(network: DepthNet, flights: RenderedFlights, size: tuple[int, int]) -
         'abs_rel': ((fine - fine_truth).abs() / fine_truth)[known].mean(),
         'delta_125': (ratio.abs() < np.log(1.25)).float().mean(),
         'rms_log': ratio.square().mean().sqrt(),
+        'mae_log': ratio.abs().mean(),
     }
     return {name: round(float(value), 4) for name, value in found.items()}

@@ -16,14 +16,25 @@ import torch
 import torch.nn.functional as F
 import yaml
 
+from ros_depthnet.core.moving import CLUES
 from ros_depthnet.engines.model import load_model
+from ros_depthnet.engines.single_view import load_single_view
 from ros_depthnet.evaluation.evaluate import evaluate, load_sets
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.depth_task import NOMINAL_DISPLACEMENT
-from ros_depthnet.learning.held_out import calibrated_scale, held_out_scores
-from ros_depthnet.learning.networks.depthnet import MULTIPLE, DepthNet
+from ros_depthnet.learning.held_out import (
+    calibrated_scale,
+    held_out_scores,
+    single_view_scale,
+    single_view_scores,
+)
+from ros_depthnet.learning.networks import contournet, depthnet, movingnet, singleview
+from ros_depthnet.learning.networks.contournet import ContourNet
+from ros_depthnet.learning.networks.depthnet import DepthNet
+from ros_depthnet.learning.networks.movingnet import MovingNet
 from ros_depthnet.learning.networks.naming import DOMAIN
 from ros_depthnet.learning.networks.parallaxnet import ParallaxNet
+from ros_depthnet.learning.networks.singleview import SingleView
 from ros_depthnet.learning.onnx_graph import keep_names, store_in_half
 from ros_depthnet.learning.recipe import Recipe, recipe_path
 from ros_depthnet.learning.split import split_scores
@@ -109,22 +120,43 @@ def difference(network: torch.nn.Module, path: Path, inputs: dict[str, torch.Ten
 
 
 def export_depthnet(network: DepthNet, path: Path) -> float:
-    """
-    Write a network that `halve` returned to `path`, with dynamic batch, height and width.
+    """Write a network that `halve` returned to `path`; the largest difference is in metres. See `_export_per_pixel`."""
+    return _export_per_pixel(network, path, 'pair', 6, ('depth',), 'quarter_')
 
-    Weights are stored in 16 bits and computed with in 32. Returns the largest difference, in metres, between
-    torch and ONNX Runtime over two shapes other than the traced one.
+
+def export_contournet(network: ContourNet, path: Path) -> float:
+    """Write a network that `halve` returned to `path`; see `_export_per_pixel`."""
+    return _export_per_pixel(network, path, 'image', 3, ('contours',))
+
+
+def export_movingnet(network: MovingNet, path: Path) -> float:
+    """Write a network that `halve` returned to `path`; see `_export_per_pixel`."""
+    return _export_per_pixel(network, path, 'clues', CLUES, ('log_odds',))
+
+
+def export_singleview(network: SingleView, path: Path) -> float:
+    """Write a network that `halve` returned to `path`; see `_export_per_pixel`."""
+    return _export_per_pixel(network, path, 'image', 3, ('log_depth', 'log_deviation'))
+
+
+def _export_per_pixel(
+    network: torch.nn.Module, path: Path, taken: str, channels: int, given: tuple[str, ...], stride: str = ''
+) -> float:
     """
+    Write a network of one input (B, channels, H, W) and outputs (B, h, w), with dynamic batch, height and width.
+
+    stride: what comes before the names of the outputs' axes, where they are others than the input's. Weights are
+    stored in 16 bits and computed with in 32. Returns the largest difference between torch and ONNX Runtime over two
+    shapes other than the traced one.
+    """
+    axes = {taken: {0: 'batch', 2: 'height', 3: 'width'}}
     torch.onnx.export(
         network,
-        (torch.zeros(2, 6, 64, 64),),
+        (torch.rand(2, channels, 64, 64),),
         str(path),
-        input_names=['pair'],
-        output_names=['depth'],
-        dynamic_axes={
-            'pair': {0: 'batch', 2: 'height', 3: 'width'},
-            'depth': {0: 'batch', 1: 'quarter_height', 2: 'quarter_width'},
-        },
+        input_names=[taken],
+        output_names=list(given),
+        dynamic_axes=axes | {name: {0: 'batch', 1: f'{stride}height', 2: f'{stride}width'} for name in given},
         opset_version=OPSET,
         dynamo=False,
     )
@@ -132,8 +164,8 @@ def export_depthnet(network: DepthNet, path: Path) -> float:
     store_in_half(model)
     onnx.save(model, path)
     generator = torch.Generator().manual_seed(0)
-    shapes = ((1, 6, 96, 128), (3, 6, 128, 128))
-    return max(difference(network, path, {'pair': torch.randn(shape, generator=generator)}) for shape in shapes)
+    shapes = ((1, channels, 128, 192), (3, channels, 128, 64))
+    return max(difference(network, path, {taken: torch.rand(shape, generator=generator)}) for shape in shapes)
 
 
 @dataclass(frozen=True)
@@ -194,6 +226,14 @@ def export_run(
     if task.kind == 'depthnet':
         largest = export_depthnet(network, path)
         about = _about_depthnet(loaded.stage(state['step'] - 1).crop, float(last['rms_log']))
+    elif task.kind == 'singleview':
+        largest, about = export_singleview(network, path), _about_singleview(loaded.stage(state['step'] - 1).crop)
+    elif task.kind == 'contournet':
+        largest = export_contournet(network, path)
+        about = _ABOUT_CONTOURNET
+    elif task.kind == 'movingnet':
+        largest = export_movingnet(network, path)
+        about = _ABOUT_MOVINGNET
     else:
         largest = export_parallaxnet(network, path)
         about = {**_ABOUT_PARALLAXNET, 'input': {**_ABOUT_PARALLAXNET['input'], **loaded.input}}
@@ -227,7 +267,12 @@ def export_run(
         else:
             model = load_model(path)
             scores['test'] = {f'{side} x {side}': split_scores(model, flights, (side, side)) for side in _SPLIT_SIDES}
-    if held_out is not None:
+    if held_out is not None and task.kind == 'singleview':
+        flights = RenderedFlights.open(held_out)
+        card['deviation_scale'] = single_view_scale(load_single_view(path), flights)
+        write_card(path, card)
+        scores['held_out_spoilt'] = single_view_scores(load_single_view(path), flights)
+    elif held_out is not None:
         flights = RenderedFlights.open(held_out)
         if task.kind == 'parallaxnet':
             card['deviation_scale'] = calibrated_scale(load_model(path), flights)
@@ -255,11 +300,34 @@ _ABOUT_PARALLAXNET = {
 }
 
 
+_ABOUT_CONTOURNET = {
+    'input': {'width': 384, 'height': 288, 'multiple': contournet.MULTIPLE},
+    'normalisation': 'RGB in 0..1',
+    'weights': 'stored in 16 bits, computed with in 32',
+}
+
+
+_ABOUT_MOVINGNET = {
+    'input': {'width': 192, 'height': 144, 'multiple': movingnet.MULTIPLE},
+    'normalisation': 'clues of core.moving, at half the size of depth',
+    'weights': 'stored in 16 bits, computed with in 32',
+}
+
+
+def _about_singleview(size: tuple[int, int]) -> dict:
+    width, height = size
+    return {
+        'input': {'width': width, 'height': height, 'multiple': singleview.MULTIPLE},
+        'normalisation': 'RGB in 0..1',
+        'weights': 'stored in 16 bits, computed with in 32',
+    }
+
+
 def _about_depthnet(size: tuple[int, int], rms_log: float) -> dict:
     width, height = size
     pixel_metres = width * CLASSIC.focal[0] * NOMINAL_DISPLACEMENT
     return {
-        'input': {'width': width, 'height': height, 'multiple': MULTIPLE},
+        'input': {'width': width, 'height': height, 'multiple': depthnet.MULTIPLE},
         'parallax_range': [round(pixel_metres / depth, 2) for depth in (40, 1)],
         'nominal_displacement': NOMINAL_DISPLACEMENT,
         'relative_deviation': round(rms_log, 3),

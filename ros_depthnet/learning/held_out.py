@@ -12,6 +12,7 @@ from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import EstimatorOptions, Measurer
 from ros_depthnet.core.motion import pose
 from ros_depthnet.engines.model import Model
+from ros_depthnet.engines.single_view import SingleViewModel
 from ros_depthnet.evaluation.metrics import DepthAndDeviation, PixelErrors, average
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.depth_task import FARTHEST, NEAREST
@@ -95,3 +96,30 @@ def _pair(flight: Sequence, seed: int | None) -> tuple[Frame, Frame]:
         for number, (image, T_world_cam) in enumerate(zip(images, poses))
     )
     return reference, source
+
+
+def single_view_scores(model: SingleViewModel, flights: RenderedFlights) -> dict[str, float]:
+    """Score the first frame of each flight, spoilt, its depth moved to the median of the truth."""
+    scores = average(each.scores() for each in _single_view_errors(model, flights))
+    return {name: round(getattr(scores, name), 4) for name in ('mae_log', 'delta_125', 'within', 'ause')}
+
+
+def single_view_scale(model: SingleViewModel, flights: RenderedFlights) -> float:
+    """Return the `deviation_scale` with which 68 % of these errors are within it."""
+    errors = PixelErrors.joined(_single_view_errors(model, flights))
+    found = np.nanquantile(np.abs(errors.depth - errors.truth) / errors.deviation, _ONE_DEVIATION)
+    return round(model.card.deviation_scale * float(found), 3)
+
+
+def _single_view_errors(model: SingleViewModel, flights: RenderedFlights) -> list[PixelErrors]:
+    found = []
+    for number in range(len(flights)):
+        flight = flights[number]
+        truth = flight.depth[0].astype(np.float32)
+        near = truth < FARTHEST
+        if near.any():
+            image = Sensor(_CAMERA, _RATE, number).take(flight.images[0].astype(np.float32) / 255)
+            guess = model.predict(image)
+            depth = guess.depth_hw * np.median(truth[near] / guess.depth_hw[near])
+            found.append(PixelErrors.of(DepthAndDeviation(depth, depth * guess.deviation_hw), truth, near, FARTHEST))
+    return found

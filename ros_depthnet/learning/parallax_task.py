@@ -43,6 +43,7 @@ class ParallaxTask:
     stage_weights: tuple[float, ...] = (0.6, 0.8, 1.0, 1.0)
 
     kind: ClassVar[str] = 'parallaxnet'
+    needs_depth: ClassVar[bool] = True
     curves: ClassVar[tuple[str, ...]] = ('mae_log', 'delta_125', 'delta_105', 'within_one_deviation')
 
     @classmethod

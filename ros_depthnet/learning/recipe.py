@@ -5,18 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
+from ros_depthnet.learning.contour_task import ContourTask
 from ros_depthnet.learning.depth_task import DepthTask
+from ros_depthnet.learning.moving_task import MovingTask
 from ros_depthnet.learning.parallax_task import ParallaxTask
-from ros_depthnet.learning.self_supervised_task import SelfSupervisedDepthTask, SelfSupervisedParallaxTask
+from ros_depthnet.learning.self_supervised_parallax_task import SelfSupervisedParallaxTask
+from ros_depthnet.learning.sfm_learner_task import SfmLearnerTask
+from ros_depthnet.learning.single_view_task import SingleViewTask
 from ros_depthnet.learning.task import Stage, Task
+from ros_depthnet.learning.unsupervised_depth_task import UnsupervisedDepthTask
+from ros_depthnet.text_files import read_yaml
 
 _TASKS = {
     ('parallaxnet', 'depth'): ParallaxTask,
     ('parallaxnet', 'images'): SelfSupervisedParallaxTask,
     ('depthnet', 'depth'): DepthTask,
-    ('depthnet', 'images'): SelfSupervisedDepthTask,
+    ('depthnet', 'images'): UnsupervisedDepthTask,
+    ('singleview', 'depth'): SingleViewTask,
+    ('singleview', 'images'): SfmLearnerTask,
+    ('contournet', 'depth'): ContourTask,
+    ('movingnet', 'depth'): MovingTask,
 }
 """By kind of network and by what supervises it."""
 
@@ -62,8 +70,14 @@ class Recipe:
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
-        """Read a recipe from YAML; unknown keys are an error."""
-        raw = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+        """Read a recipe from YAML; raises ValueError, for unknown keys too."""
+        try:
+            return cls._of(read_yaml(Path(path)), path)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f'{path} is no recipe: {error}.') from error
+
+    @classmethod
+    def _of(cls, raw: dict, path: Path) -> Recipe:
         stages = tuple(
             Stage(**{key: tuple(value) if isinstance(value, list) else value for key, value in stage.items()})
             for stage in raw.pop('stages')

@@ -41,6 +41,8 @@ class Task(Protocol):
     kind: str
     curves: tuple[str, ...]
     """Names of the scores worth a curve."""
+    needs_depth: bool
+    """Whether its samples need flights with depth, so rendered ones."""
 
     def build(self) -> torch.nn.Module:
         """Return the untrained network."""

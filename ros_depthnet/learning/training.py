@@ -20,6 +20,7 @@ from ros_depthnet.engines.card import ModelCard
 from ros_depthnet.learning.curves import draw_curves
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.recipe import Recipe
+from ros_depthnet.learning.recorded import RecordedFlights
 from ros_depthnet.learning.task import Stage
 from ros_depthnet.learning.weights import EXPORTED, restore, take
 
@@ -31,7 +32,7 @@ class _BatchesByStep(torch.utils.data.Dataset):
     Of several processes, each takes every so-manieth sample of it.
     """
 
-    def __init__(self, recipe: Recipe, sets: Sequence[RenderedFlights]):
+    def __init__(self, recipe: Recipe, sets: Sequence[RenderedFlights | RecordedFlights]):
         self.recipe = recipe
         self.flights = {stage.sets: _together(sets, stage.sets) for stage in recipe.stages}
 
@@ -43,8 +44,8 @@ class _BatchesByStep(torch.utils.data.Dataset):
         return {name: rows[_rank() :: _processes()] for name, rows in batch.items()}
 
 
-def _together(sets: Sequence[RenderedFlights], numbers: tuple[int, ...]) -> RenderedFlights:
-    return sum((sets[number] for number in numbers[1:]), sets[numbers[0]])
+def _together(sets: Sequence[RenderedFlights | RecordedFlights], numbers: tuple[int, ...]):
+    return torch.utils.data.ConcatDataset([sets[number] for number in numbers])
 
 
 def _processes() -> int:
@@ -93,7 +94,7 @@ def keep_freed_memory() -> None:
 
 def train(
     recipe: Recipe,
-    sets: Sequence[RenderedFlights],
+    sets: Sequence[RenderedFlights | RecordedFlights],
     validation: RenderedFlights,
     folder: Path,
     device='cpu',
@@ -218,11 +219,17 @@ def _prepare(network: torch.nn.Module, stage: Stage) -> None:
                 module.eval()
 
 
-def _check_sets(recipe: Recipe, sets: Sequence[RenderedFlights]) -> None:
+def _check_sets(recipe: Recipe, sets: Sequence[RenderedFlights | RecordedFlights]) -> None:
+    if any(isinstance(flights, RecordedFlights) for flights in sets) and recipe.task.needs_depth:
+        raise ValueError(
+            f'The recipe {recipe.name} learns from depth, which recorded flights lack: take one that learns from '
+            'images, as depthnet_unsupervised.'
+        )
     for stage in recipe.stages:
         if max(stage.sets) >= len(sets):
             raise ValueError(f'The recipe wants {max(stage.sets) + 1} training sets, not {len(sets)}.')
-        if stage.flights > (there := len(_together(sets, stage.sets))):
+        recorded = any(isinstance(sets[number], RecordedFlights) for number in stage.sets)
+        if not recorded and stage.flights > (there := len(_together(sets, stage.sets))):
             raise ValueError(
                 f'The recipe wants {stage.flights} flights of training set '
                 f'{" and ".join(map(str, stage.sets))}, which has {there}: render more.'

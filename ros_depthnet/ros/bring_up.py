@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-import yaml
-
 from ros_depthnet.core.mounting import FORWARD_RPY
 from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM
 from ros_depthnet.resources import share_path
 from ros_depthnet.ros.parameters import TABLES, Parameter
+from ros_depthnet.text_files import read_yaml
 
 NODES = ('depth_node', 'cloud_node', 'obstacle_node')
 _DOWNWARD_RPY = (math.pi, 0.0, -math.pi / 2)  # the image's upper edge ahead
@@ -163,10 +162,7 @@ def read_preset(name: str) -> dict:
     path = share_path('config', 'presets', f'{name}.yaml') if name in presets() else Path(name).expanduser()
     if not path.is_file():
         raise ValueError(f'There is no preset {name}: take {_or(presets())}, or the path of a YAML file.')
-    try:
-        preset = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ValueError(f'The preset {path} is no YAML: {" ".join(str(error).split())}') from error
+    preset = read_yaml(path)
     if not isinstance(preset, dict):
         raise ValueError(f'The preset {path} must be lines of "name: value", as those in config/presets are.')
     for name in preset:

@@ -101,7 +101,7 @@ class DepthConsumer(ProcessingNode):
             )
         self._poses = CameraPoses(options, self._mounting) if in_odom else None
         if in_odom:
-            self.subscribe_poses(self._on_pose, optional=True)
+            self.subscribe_poses(self._on_pose, self._poses.begin_anew, optional=True)
             self._timer = self.create_timer(_PERIOD, self._expire, clock=self.steady_clock)
 
     def forget(self) -> None:

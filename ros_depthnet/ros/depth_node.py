@@ -1,30 +1,40 @@
 """The node that turns images and odometry into depth."""
 
+import functools
 import sys
 import time
 from collections import deque
 from types import SimpleNamespace
 
+import numpy as np
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Odometry, Path
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from ros_depthnet.core.camera import Camera
+from ros_depthnet.core.contours import thinned
 from ros_depthnet.core.frames import BadImage
 from ros_depthnet.core.measurer import Estimate, EstimatorOptions, Measurer
 from ros_depthnet.core.motion import inverse
 from ros_depthnet.core.reasons import Drop, Refusal
+from ros_depthnet.engines.card import ModelError
+from ros_depthnet.engines.contour_model import ContourModel, load_contour_model
 from ros_depthnet.engines.model import load_model
+from ros_depthnet.engines.moving_model import load_moving_model
+from ros_depthnet.engines.providers import GPUS
+from ros_depthnet.engines.single_view import load_single_view
 from ros_depthnet.evaluation.pictures import depth_picture, deviation_picture
 from ros_depthnet.evaluation.precision import check_answers
 from ros_depthnet.flight.intake import Arrival, Intake, IntakeOptions
+from ros_depthnet.flight.key_frames import KeyFrames
 from ros_depthnet.flight.masks import read_mask
+from ros_depthnet.flight.movers import Movers
 from ros_depthnet.flight.poses import CameraPose
 from ros_depthnet.flight.session import Session, rehearse
 from ros_depthnet.ros import qos, topics
 from ros_depthnet.ros.conversions.camera_info import from_camera
-from ros_depthnet.ros.conversions.image import from_depth, from_probability, from_rgb
+from ros_depthnet.ros.conversions.image import from_depth, from_labels, from_probability, from_rgb
 from ros_depthnet.ros.conversions.pose import from_odometry, from_pose
 from ros_depthnet.ros.depth_link import DepthFrame, DepthLink
 from ros_depthnet.ros.diagnostics import Complaint
@@ -50,6 +60,7 @@ class DepthNode(ProcessingNode):
         self._mounting: Mounting | None = None
         self._transforms: TransformOutput | None = None
         self._timer = None
+        self._contour_model: ContourModel | None = None
         super().__init__('depth_node', **node_options)
 
     def configure(self) -> None:
@@ -67,10 +78,22 @@ class DepthNode(ProcessingNode):
         width, height = settings.warm_up_size
         camera = Camera(width, height, width, width, width / 2, height / 2)
         options = options_from(settings, EstimatorOptions)
-        self._model.warm_up(camera, options)
+        if self._model.engine.provider in GPUS:
+            self._model.warm_up(camera, options)
         check_answers(self._model, camera)
         rehearse(self._model, options, camera)
-        self._session = Session(self._model, options)
+        single_view = (
+            load_single_view(settings.single_view, settings.provider, settings.threads)
+            if settings.single_view
+            else None
+        )
+        self._session = Session(
+            self._model,
+            options,
+            KeyFrames() if settings.every_image else None,
+            single_view,
+            Movers(functools.partial(load_moving_model, threads=settings.threads)),
+        )
         engine, name = self._model.engine, self._model.card.name
         self.health.facts.update(model=name, provider=engine.provider, precision=engine.precision)
         self.get_logger().info(f'{name} is ready on {engine.provider} in {engine.precision}.')
@@ -78,7 +101,9 @@ class DepthNode(ProcessingNode):
         self._depth_camera_info = self.advertise(topics.DEPTH_CAMERA_INFO, CameraInfo)
         self._deviation = self.advertise(topics.DEVIATION, Image)
         self._depth_rgb = self.advertise(topics.DEPTH_RGB, Image)
+        self._origin = self.advertise(topics.ORIGIN, Image)
         self._moving = self.advertise(topics.MOVING, Image)
+        self._contours = self.advertise(topics.CONTOURS, Image)
         self._camera_pose = self.advertise(topics.DEPTH_CAMERA_POSE, PoseStamped)
         self._body_pose = self.advertise(topics.DEPTH_BODY_POSE, Odometry)
         self._depth_coloured = PictureOutput(self, topics.DEPTH_COLOURED, topics.DEPTH_COLOURED_COMPRESSED)
@@ -95,16 +120,15 @@ class DepthNode(ProcessingNode):
         self._passed_over: deque[Arrival] = deque(maxlen=self.settings.buffer_size)
         self._epoch = 0
         self._way: deque[PoseStamped] = deque(maxlen=_PATH_LENGTH)
-        if self.settings.image_transport == 'compressed':
-            images = self.subscribe(topics.COMPRESSED, CompressedImage, self._on_image, qos.IMAGES)
-        else:
-            images = self.subscribe(topics.IMAGE, Image, self._on_image, qos.IMAGES)
-        self._intake = Intake(options, self._mounting, images.topic)
+        compressed = self.settings.image_transport == 'compressed'
+        images, kind = (topics.COMPRESSED, CompressedImage) if compressed else (topics.IMAGE, Image)
+        self._intake = Intake(options, self._mounting, self.resolve_topic_name(images.name))
+        self.subscribe_camera(images, kind, self._on_image, self._intake.another_camera)
         if self._camera_info is not None:
             self._settle(self._intake.camera_info(self._camera_info))
         self.subscribe(topics.CAMERA_INFO, CameraInfo, self._on_camera_info, qos.SMALL_MESSAGES, once=True)
         self.also_latched(topics.CAMERA_INFO, CameraInfo, self._on_camera_info)
-        self.subscribe_poses(self._on_pose)
+        self.subscribe_poses(self._on_pose, self._intake.another_odometry)
         self._timer = self.create_timer(_PERIOD, self._expire, clock=self.steady_clock)
 
     def forget(self) -> None:
@@ -116,6 +140,7 @@ class DepthNode(ProcessingNode):
         if self._timer is not None:
             self.destroy_timer(self._timer)
             self._timer = None
+            self._settle(self._intake.give_up(Drop.NO_LISTENER))
         self._session.reset()
 
     def check(self, settings: SimpleNamespace) -> None:
@@ -126,6 +151,8 @@ class DepthNode(ProcessingNode):
         if settings.mask_file:
             read_mask(settings.mask_file)
         options_from(settings, EstimatorOptions)
+        if settings.find_moving:
+            load_moving_model(threads=settings.threads)  # or every image would find it damaged
         near, far = settings.colour_range
         if near >= far:
             raise ValueError(f'colour_range must have the nearer depth first, not [{near}, {far}].')
@@ -219,6 +246,8 @@ class DepthNode(ProcessingNode):
             self._deviation.publish(from_depth(estimate.deviation_hw, header, '32FC1'))
         if self._depth_rgb.wanted:
             self._depth_rgb.publish(from_rgb(estimate.image, header))
+        if self._origin.wanted:
+            self._origin.publish(from_labels(estimate.origin_hw, header))
         if self._moving.wanted and estimate.moving_hw is not None:
             self._moving.publish(from_probability(estimate.moving_hw, header))
         self._depth_coloured.publish(header, lambda: depth_picture(estimate.depth_hw, *self.settings.colour_range))
@@ -231,6 +260,18 @@ class DepthNode(ProcessingNode):
         self._way.append(PoseStamped(header=in_odom, pose=from_pose(T_odom_body)))
         if self._path.wanted:
             self._path.publish(Path(header=in_odom, poses=list(self._way)))
+        if self._contours.wanted:
+            self._publish_contours(estimate.image, header)
+
+    def _publish_contours(self, image: np.ndarray, header: Header) -> None:
+        try:
+            if self._contour_model is None:  # nobody has asked so far
+                self._contour_model = load_contour_model(threads=self.settings.threads)
+            contours = self._contour_model.contours(image)
+        except ModelError as error:  # depth does without
+            self.health.complain('contours', Complaint.error(str(error)))
+            return
+        self._contours.publish(from_probability(thinned(contours), header))
 
 
 def main(args=None) -> None:

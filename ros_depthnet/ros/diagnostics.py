@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
-from ros_depthnet.core.reasons import Drop, Refusal
+from ros_depthnet.core.reasons import Drop, MessageRefusal, Refusal
 from ros_depthnet.core.recent import Recent
 
 _REPEAT = 5.0  # seconds before the same kind of complaint is logged again, and for which one stays in diagnostics
@@ -41,6 +41,7 @@ class Health:
         self._lock = threading.Lock()
         self._drops: Counter[str] = Counter()
         self._notes: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
         self._published = 0
         self._latencies = Recent()
         self._complaints: dict[str, tuple[float, Complaint]] = {}
@@ -48,17 +49,23 @@ class Health:
         self._fault: Complaint | None = None
         self.facts: dict[str, str] = {}
 
-    def dropped(self, reason: Drop | str, sentence: str = '') -> None:
-        """Count a frame that gave nothing; with a sentence where somebody can do something about it."""
+    def dropped(self, reason: Drop | str, sentence: str = '', count: int = 1) -> None:
+        """Count frames that gave nothing; with a sentence where somebody can do something about it."""
         key = reason.value if isinstance(reason, Drop) else reason
         with self._lock:
-            self._drops[key] += 1
+            self._drops[key] += count
         if sentence:
             self.complain(key, Complaint.warning(sentence))
 
     def refused(self, refusal: Refusal) -> None:
         """Count a refusal, and say its sentence if it has one."""
-        self.dropped(refusal.reason, refusal.sentence)
+        if not isinstance(refusal, MessageRefusal):
+            self.dropped(refusal.reason, refusal.sentence)
+            return
+        with self._lock:
+            self._refused[refusal.reason.value] += 1
+        if refusal.sentence:
+            self.complain(refusal.reason.value, Complaint.warning(refusal.sentence))
 
     def noted(self, reason: Drop) -> None:
         """Count why a frame that is counted as dropped already is no use as a partner of later ones either."""
@@ -108,7 +115,7 @@ class Health:
             recent = [complaint for when, complaint in self._complaints.values() if now - when < _REPEAT]
             rate, (p50, p95) = self._latencies.rate(now), self._latencies.percentiles(50, 95)
             drops, published = sorted(self._drops.items()), self._published
-            notes = sorted(self._notes.items())
+            notes, refused = sorted(self._notes.items()), sorted(self._refused.items())
         complaints = ([self._fault] if self._fault else []) + standing + recent
         sentences = dict.fromkeys(complaint.sentence for complaint in complaints)
         values = {
@@ -120,6 +127,7 @@ class Health:
             **self.facts,
             **facts,
             **{f'dropped/{reason}': count for reason, count in drops},
+            **{f'refused/{reason}': count for reason, count in refused},
             **{f'no_partner/{reason}': count for reason, count in notes},
         }
         return DiagnosticStatus(

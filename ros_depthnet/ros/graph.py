@@ -8,9 +8,11 @@ from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import QoSCompatibility, qos_check_compatible
 
+from ros_depthnet.core.reasons import Drop, Refusal
 from ros_depthnet.flight.doctor import Complaint
 from ros_depthnet.flight.messages.pose import READERS
 from ros_depthnet.flight.transforms import TRANSFORMS
+from ros_depthnet.ros.publishers import publisher_names
 from ros_depthnet.ros.topics import CAMERA_INFO, COMPRESSED, IMAGE, NODES, ODOM, TF, TF_STATIC, Topic
 
 Spin = Callable[[Callable[[], bool], float], bool]  # until a condition holds, at most so many seconds; whether it does
@@ -65,6 +67,15 @@ def depth_nodes(node: Node, namespace: str) -> list[str]:
     )
 
 
+def all_named(node: Node) -> bool:
+    """Return whether the node of every publisher and subscriber that is known is known as well."""
+    return all(
+        info.node_name not in _NAMELESS
+        for topic, _ in node.get_topic_names_and_types()
+        for info in (*node.get_publishers_info_by_topic(topic), *node.get_subscriptions_info_by_topic(topic))
+    )
+
+
 def parameters_of(node: Node, other: str, names: Iterable[str], spin: Spin) -> dict[str, object]:
     """Return another node's parameters, those that it has; none where it does not answer."""
     client = node.create_client(GetParameters, f'{other}/get_parameters')
@@ -110,6 +121,17 @@ def find_sources(
         if complaint:
             complaints.append(Complaint(complaint))
     return sources, complaints
+
+
+def rivals(node: Node, sources: Mapping[Topic, Source]) -> list[Complaint]:
+    """Complain of images or odometry that several publish on one topic: depth_node takes neither."""
+    complaints = []
+    for part, reason in ((IMAGE, Drop.TWO_CAMERAS), (ODOM, Drop.TWO_ODOMETRIES)):
+        publishers = node.get_publishers_info_by_topic(sources[part].name) if part in sources else []
+        if len(publishers) > 1:
+            facts = {'topic': sources[part].name, 'names': publisher_names(publishers)}
+            complaints.append(Complaint(Refusal(reason, facts).sentence))
+    return complaints
 
 
 def mismatches(node: Node, topics: Iterable[str]) -> list[Complaint]:

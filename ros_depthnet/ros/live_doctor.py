@@ -40,15 +40,17 @@ from ros_depthnet.flight.transforms import (
 )
 from ros_depthnet.ros import qos
 from ros_depthnet.ros.endpoints import UNHEARD
-from ros_depthnet.ros.graph import Source, depth_nodes, find_sources, mismatches, parameters_of
+from ros_depthnet.ros.graph import Source, all_named, depth_nodes, find_sources, mismatches, parameters_of, rivals
 from ros_depthnet.ros.pose_input import message_class, not_installed
 from ros_depthnet.ros.topics import CAMERA_INFO, CLOCK, DIAGNOSTICS, IMAGE, ODOM, TF, TF_STATIC, Topic
 from ros_depthnet.ros.transport import enlarge_shared_memory
 from ros_depthnet.ros.worker import Worker
 
 _DISCOVERY_S, _SETTLED_S = 4.0, 1.5  # at most, and for which nothing new must appear
+_NAMES_S = 8.0  # at most, for the names of nodes, which come by another way
 _HEAD_START_S = 1.0  # that poses get before images
 _SLICE_S = 0.05
+_PATIENCE_S = 20.0  # at most, beyond the time asked for, until a contradiction shows why
 _CLOCKS_APART_S = 0.7  # between images and poses: more is no latency
 _OLD_S = 5.0  # that stamps may be off the clock that others go by
 _LARGE_BYTES, _RARER = 500_000, 0.6  # what Fast DDS drops by default, and how much of it must be missing
@@ -60,7 +62,7 @@ class Question:
     What a user says of the graph to examine.
 
     options: fields of IntakeOptions, in place of those of a running depth_node. topics: which play a part, where
-    that is not clear. seconds: how long to listen to images.
+    that is not clear. seconds: how long to listen to images; on, until a contradiction has shown why.
     """
 
     options: Mapping[str, object] = dataclasses.field(default_factory=dict)
@@ -131,7 +133,7 @@ class _Visit:
         self._tree, self._static = TransformTree(), []
         self._statuses: dict[str, DiagnosticStatus] = {}
         self._info = None
-        self._survey = Survey()
+        self._survey, self._undecided = Survey(), False
         self._failure: Exception | None = None
         self._facts: dict[str, str] = {}
         self._complaints: list[Complaint] = []
@@ -147,26 +149,33 @@ class _Visit:
         sources = self._discover()
         if all(part in sources for part in (IMAGE, CAMERA_INFO)):
             self._listen(sources)
+        self._complaints += rivals(self._node, sources)
         self._complaints += mismatches(self._node, [*(source.name for source in sources.values()), TF_STATIC.name])
         self._judge_depth_node()
         return examination(self._facts, self._complaints)
 
     def _discover(self) -> dict[Topic, Source]:
         """Return the topics to listen to, once nothing new appears."""
-        question, found, settled = self._question, None, time.monotonic()
-        until = settled + _DISCOVERY_S
-        while time.monotonic() < until and (found is None or found[1] or time.monotonic() < settled + _SETTLED_S):
+        question, found = self._question, None
+        begun = changed = time.monotonic()
+        settled = False
+        while not settled:
             self._spin(lambda: False, 0.3)
             self._takers = depth_nodes(self._node, question.namespace)
-            now = find_sources(
-                self._node,
-                question.topics,
-                next(iter(self._takers), None),
-                bool(question.options.get('world_frame')),
-                question.namespace,
+            before, found = (
+                found,
+                find_sources(
+                    self._node,
+                    question.topics,
+                    next(iter(self._takers), None),
+                    bool(question.options.get('world_frame')),
+                    question.namespace,
+                ),
             )
-            if now != found:
-                found, settled = now, time.monotonic()
+            now, named = time.monotonic(), all_named(self._node)
+            changed = changed if found == before else now
+            complete = named and not found[1] and now > changed + _SETTLED_S
+            settled = complete or now > begun + (_DISCOVERY_S if named else _NAMES_S)
         if not self._others():
             self._complaints.append(
                 Complaint(
@@ -239,10 +248,10 @@ class _Visit:
             self._spin(lambda: False, _HEAD_START_S)
             self._subscribe(sources[IMAGE], self._on_image, qos.sensor(10))
             until = time.monotonic() + self._question.seconds
-            while (left := until - time.monotonic()) > 0:
+            while (left := until - time.monotonic()) > 0 or (self._undecided and left > -_PATIENCE_S):
+                more = f'for {left:.0f} s more' if left > 0 else 'until it shows why images contradict the odometry'
                 self._say(
-                    f'Listening for {left:.0f} s more, {len(self._heard[IMAGE])} images so far; '
-                    'depth from motion needs motion ...'
+                    f'Listening {more}, {len(self._heard[IMAGE])} images so far; depth from motion needs motion ...'
                 )
                 self._spin(lambda: False, _SLICE_S)
                 self._settle(self._intake.expire(time.monotonic()))
@@ -308,6 +317,7 @@ class _Visit:
     def _look(self, arrival: Arrival) -> None:
         try:
             self._survey.look(RecordedFrame(arrival.frame(), arrival.epoch, arrival.pose.T_body_cam))
+            self._undecided = self._survey.undecided
         except BadImage as error:
             self._survey.refuse(Refusal(Drop.BAD_IMAGE, {'why': str(error)}))
         except Exception as error:  # noqa: BLE001 (it would end the worker without a word)

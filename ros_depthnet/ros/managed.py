@@ -12,9 +12,11 @@ from rclpy.exceptions import InvalidParameterValueException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 
+from ros_depthnet.core.reasons import Drop
+from ros_depthnet.ros import qos
 from ros_depthnet.ros.depth_link import DepthLink, LinkInput
 from ros_depthnet.ros.diagnostics import Complaint, Health, array_of
-from ros_depthnet.ros.endpoints import Input, LatchedInput, Output
+from ros_depthnet.ros.endpoints import ImageInput, Input, LatchedInput, Output
 from ros_depthnet.ros.parameters import TABLES, Parameter
 from ros_depthnet.ros.pose_input import TakePose, pose_inputs
 from ros_depthnet.ros.topics import DIAGNOSTICS, Topic
@@ -170,6 +172,7 @@ class ProcessingNode(ManagedNode):
         self.inputs: list[Input | LatchedInput | LinkInput] = []
         self._outputs: list[Output | DepthLink] = []
         self._worker: Worker | None = None
+        self._connected = False
         self._demand_timer = None
         super().__init__(name, **node_options)
 
@@ -204,9 +207,21 @@ class ProcessingNode(ManagedNode):
         self.inputs.append(Input(self, topic, message_type, callback, profile, optional, once))
         return self.inputs[-1]
 
-    def subscribe_poses(self, take: TakePose, optional: bool = False) -> None:
-        """Have `take` called with each message that tells a pose and with its kind; closed with the inputs."""
-        self.inputs += pose_inputs(self, self.settings.world_frame, take, optional)
+    def subscribe_camera(
+        self, topic: Topic, message_type: type, callback: Callable, another: Callable[[], None]
+    ) -> ImageInput:
+        """Return a new input of images; `another` is called when another camera goes on with them."""
+        images = ImageInput(self, topic, message_type, callback, qos.IMAGES, another=another)
+        self.inputs.append(images)
+        return images
+
+    def subscribe_poses(self, take: TakePose, another: Callable[[], None], optional: bool = False) -> None:
+        """
+        Have `take` called with each message that tells a pose and with its kind; closed with the inputs.
+
+        `another` is called when another publisher goes on with the odometry.
+        """
+        self.inputs += pose_inputs(self, self.settings.world_frame, take, another, optional)
 
     def also_latched(self, topic: Topic, message_type: type, callback) -> None:
         """Take what was published once, before this node listened; closed together with the inputs."""
@@ -214,7 +229,7 @@ class ProcessingNode(ManagedNode):
 
     def work_on(self, job):
         """Give the worker a job; return the older one it had no time for, if any."""
-        return self._worker.offer(job) if self._worker else job
+        return self._worker.offer(job) if self._worker and self._connected else job
 
     def activate(self) -> None:
         """Look for listeners from now on."""
@@ -227,6 +242,9 @@ class ProcessingNode(ManagedNode):
             self.destroy_timer(self._demand_timer)
             self._demand_timer = None
         self._disconnect()
+        if self._worker:
+            self._worker.stop()
+            self._worker = None
 
     def clean_up(self) -> None:
         """Stop advertising."""
@@ -247,8 +265,10 @@ class ProcessingNode(ManagedNode):
 
     def _follow_demand(self) -> None:
         wanted = any(output.wanted for output in self._outputs)
-        if wanted and not self._worker:
-            self._worker = Worker(self._process_guarded)
+        if wanted and not self._connected:
+            # One for all listeners to come: malloc may give each new thread an arena, which is never given back.
+            self._worker = self._worker or Worker(self._process_guarded)
+            self._connected = True
             try:
                 self.connect()
             except Exception as error:  # noqa: BLE001 (a bad QoS override, say; it must not end the process)
@@ -259,16 +279,22 @@ class ProcessingNode(ManagedNode):
                         f'The inputs cannot be subscribed to: {error}; check the qos_overrides parameters.'
                     ),
                 )
-        elif not wanted and self._worker:
+        elif not wanted:
             self._disconnect()
 
     def _disconnect(self) -> None:
+        if not self._connected:
+            return
+        self._connected = False
+        self._drop_work()
         while self.inputs:
             self.inputs.pop().close()
-        if self._worker:
-            self._worker.stop()
-            self._worker = None
-            self.forget()
+        self._drop_work()  # which a link has brought meanwhile
+        self.forget()
+
+    def _drop_work(self) -> None:
+        if self._worker and self._worker.settle() is not None:
+            self.health.dropped(Drop.NO_LISTENER)
 
     def _process_guarded(self, job) -> None:
         try:

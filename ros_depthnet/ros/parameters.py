@@ -170,6 +170,11 @@ DEPTH_NODE = (
         'Of convolutions: 32 bits, 16 on GPUs, 8 on CPUs; `auto`: int8 on CPUs if there is a file, else float32.',
         choices=PRECISIONS,
     ),
+    Parameter(
+        'single_view',
+        '',
+        'Path of a singleview: with it `remember_unchanged`, and a guess where nothing is remembered; empty: none.',
+    ),
     Parameter('threads', 0, 'CPU threads of the model; 0 is one per core.', 0, 256),
     Parameter(
         'input_width',
@@ -185,6 +190,12 @@ DEPTH_NODE = (
         'Width and height of the images to warm up for; with others the first image is slower.',
         16,
         8192,
+    ),
+    Parameter(
+        'every_image',
+        False,
+        'Where images come faster than they can be measured, measure some in the background, and give every image what '
+        'is remembered, seen from there.',
     ),
     Parameter('image_transport', 'raw', 'Take `image_raw` or `image_raw/compressed`.', choices=('raw', 'compressed')),
     Parameter(
@@ -307,6 +318,11 @@ DEPTH_NODE = (
         Parameter('memory', False, 'Carry depth along the motion: it improves maps and outlasts hovering.'),
         Parameter('memory_age', 0, 'Depth measured longer ago is NaN, seconds.', 0.01, 1000),
         Parameter(
+            'remember_unchanged',
+            False,
+            'While there is no parallax, remember depth for as long as the image shows the same there.',
+        ),
+        Parameter(
             'ranges_in_turn',
             False,
             'With memory, measure one of several ranges for each image, in the time of one, and remember '
@@ -408,7 +424,7 @@ REPLAY_NODE = (
     Parameter('start_delay', 0.0, 'Seconds to wait before the first message.', 0, 3600),
     Parameter(
         'wait_for_subscribers',
-        10.0,
+        30.0,
         'Most seconds to wait until somebody takes images and odometry; 0 does not wait.',
         0,
         3600,

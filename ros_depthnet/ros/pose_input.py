@@ -1,16 +1,17 @@
 """Where a node gets its poses from: the topic `odom`, whatever type of message is on it, or tf."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 
 from rclpy.lifecycle import LifecycleNode
 
+from ros_depthnet.core.reasons import Drop, MessageRefusal, Refusal
 from ros_depthnet.flight.messages.pose import READERS
 from ros_depthnet.flight.transforms import STATIC_TRANSFORMS, TRANSFORMS
 from ros_depthnet.ros import qos, topics
 from ros_depthnet.ros.diagnostics import Complaint
-from ros_depthnet.ros.endpoints import Input
+from ros_depthnet.ros.endpoints import FlightInput, Input
 
 _LOOK = 0.5  # seconds between looks at which type is on the air
 _WHICH = {'px4_msgs': ", from the branch of your PX4's release,"}  # where versions of a package differ
@@ -36,10 +37,16 @@ def check_pose_source(settings: SimpleNamespace) -> None:
         )
 
 
-def pose_inputs(node: LifecycleNode, world_frame: str, take: TakePose, optional: bool) -> list[Input]:
-    """Return the subscriptions by which `take` gets messages that tell poses, and their kind."""
+def pose_inputs(
+    node: LifecycleNode, world_frame: str, take: TakePose, another: Callable[[], None], optional: bool
+) -> list[Input]:
+    """
+    Return the subscriptions by which `take` gets messages that tell poses, and their kind.
+
+    `another` is called when another publisher goes on with the odometry; tf has many.
+    """
     if not world_frame:
-        return [PoseInput(node, take, optional)]
+        return [PoseInput(node, take, another, optional)]
     node.health.facts['poses'] = f'tf, in {world_frame}'
     kind = message_class(TRANSFORMS)
     return [
@@ -56,15 +63,23 @@ def pose_inputs(node: LifecycleNode, world_frame: str, take: TakePose, optional:
     ]
 
 
-class PoseInput(Input):
+class PoseInput(FlightInput):
     """The topic `odom`, subscribed to with the type that its publisher has; nav_msgs/Odometry until there is one."""
 
-    def __init__(self, node: LifecycleNode, take: TakePose, optional: bool):
+    def __init__(self, node: LifecycleNode, take: TakePose, another: Callable[[], None], optional: bool):
         """Subscribe."""
         self._take = take
         # Looked for first, as within one process a topic has one type.
         self._kind, self._oddity = self._found(node, topics.ODOM.type)
-        super().__init__(node, topics.ODOM, message_class(self._kind), self._on_pose, qos.ODOMETRY, optional)
+        super().__init__(
+            node,
+            topics.ODOM,
+            message_class(self._kind),
+            self._on_pose,
+            qos.ODOMETRY,
+            another=another,
+            optional=optional,
+        )
         self._timer = node.create_timer(_LOOK, self._look, clock=node.steady_clock)
 
     def complaint(self, timeout: float) -> Complaint | None:
@@ -75,6 +90,10 @@ class PoseInput(Input):
         """Unsubscribe."""
         self._node.destroy_timer(self._timer)
         super().close()
+
+    def rivalled(self, facts: Mapping[str, object]) -> Refusal:
+        """Return why a pose is not taken."""
+        return MessageRefusal(Drop.TWO_ODOMETRIES, facts)
 
     def _on_pose(self, message) -> None:
         self._take(message, self._kind)

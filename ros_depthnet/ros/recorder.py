@@ -32,7 +32,11 @@ _NO_COLOUR = 200  # grey of points of clouds without colours
 
 @dataclass(frozen=True)
 class Counts:
-    """How much came so far; `latencies_ms` is from an image's arrival to its depth's."""
+    """
+    How much came so far; `latencies_ms` is from an image's arrival to its depth's.
+
+    image_arrivals, depth_arrivals: seconds on one clock by stamp.
+    """
 
     frames: int
     depth: int
@@ -42,6 +46,8 @@ class Counts:
     latencies_ms: tuple[float, ...]
     depth_hz: float
     facts: dict[str, str]
+    image_arrivals: dict[int, float]
+    depth_arrivals: dict[int, float]
 
 
 class Recorder:
@@ -59,7 +65,7 @@ class Recorder:
         self._reader = ImageReader()
         self._poses: dict[int, np.ndarray] = {}
         self._image_arrivals: dict[int, float] = {}
-        self._depth_arrivals: list[float] = []
+        self._depth_arrivals: dict[int, float] = {}
         self._latencies_ms: list[float] = []
         self._clouds = self._obstacles = 0
         self._boxes: dict[int, tuple[Box, ...]] = {}
@@ -98,7 +104,7 @@ class Recorder:
 
     def counts(self) -> Counts:
         """Return how much came so far."""
-        arrivals = self._depth_arrivals
+        arrivals = list(self._depth_arrivals.values())
         seconds = arrivals[-1] - arrivals[0] if len(arrivals) > 1 else 0.0
         return Counts(
             len(self._image_arrivals),
@@ -109,6 +115,8 @@ class Recorder:
             tuple(self._latencies_ms),
             (len(arrivals) - 1) / seconds if seconds else 0.0,
             dict(self._facts),
+            dict(self._image_arrivals),
+            dict(self._depth_arrivals),
         )
 
     def finish(self) -> Moments:
@@ -134,7 +142,7 @@ class Recorder:
 
     def _on_depth(self, message: Image) -> None:
         now, stamp_ns = time.monotonic(), to_ns(message.header.stamp)
-        self._depth_arrivals.append(now)
+        self._depth_arrivals[stamp_ns] = now
         if stamp_ns in self._image_arrivals:
             self._latencies_ms.append((now - self._image_arrivals[stamp_ns]) * 1e3)
         self.moments.add_depth(stamp_ns, to_depth(message))

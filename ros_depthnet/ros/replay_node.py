@@ -23,6 +23,7 @@ _TYPES = {
     topics.ODOM: Odometry,
 }
 _IMAGES = (topics.IMAGE, topics.COMPRESSED)
+_SILENT_S = 1.0  # of waiting, before it is told
 _LINGER = 0.5  # seconds for the last messages to be taken before the process ends
 
 
@@ -101,15 +102,18 @@ class ReplayNode(ManagedNode):
         """Wait until the images, of either kind, and all else have a subscriber, but not for ever."""
         images = [output for topic, output in self._outputs.items() if topic in _IMAGES]
         others = [output for output in self._outputs.values() if output not in images]
-        until = time.monotonic() + self.settings.wait_for_subscribers
-        while time.monotonic() < until and not self._stop.wait(0.05):
+        began, patience, told = time.monotonic(), self.settings.wait_for_subscribers, False
+        while time.monotonic() - began < patience and not self._stop.wait(0.05):
             if any(output.wanted for output in images) and all(output.wanted for output in others):
                 return
-        if self.settings.wait_for_subscribers > 0 and not self._stop.is_set():
-            self.get_logger().warning(
-                'Nobody takes both images and odometry: playing all the same. (The nodes of this package '
-                'take images as soon as somebody, RViz for one, takes what they make of them.)'
-            )
+            if not told and time.monotonic() - began > _SILENT_S:
+                told = True
+                self.get_logger().info(
+                    f'Waiting up to {patience:.0f} s for somebody to take images and odometry. depth_node does when '
+                    'it is ready, which takes longest at its first start, and somebody, RViz for one, takes its depth.'
+                )
+        if patience > 0 and not self._stop.is_set():
+            self.get_logger().warning('Nobody takes both images and odometry: playing all the same.')
 
 
 def main(args=None) -> None:

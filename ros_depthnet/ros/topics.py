@@ -30,6 +30,16 @@ MOVING = Topic(
     'sensor_msgs/msg/Image',
     'Probability, times 255, that what a pixel of `depth/image` shows moves by itself, mono8; if `find_moving` is set.',
 )
+CONTOURS = Topic(
+    'depth/contours',
+    'sensor_msgs/msg/Image',
+    'Lines where things end or surfaces bend: probability times 255, mono8, at the size of `depth/image`.',
+)
+ORIGIN = Topic(
+    'depth/origin',
+    'sensor_msgs/msg/Image',
+    'Where the depth of each pixel comes from, mono8: 0 unknown, 1 measured, 2 remembered, 3 from one image.',
+)
 DEPTH_CAMERA_POSE = Topic(
     'depth/camera_pose',
     'geometry_msgs/msg/PoseStamped',
@@ -107,7 +117,8 @@ _DEPTH_TOPICS = (DEPTH, DEPTH_CAMERA_INFO, DEVIATION, DEPTH_RGB, *DEPTH_POSES)
 _TO_LOOK_AT = (DEPTH_COLOURED, DEPTH_COLOURED_COMPRESSED, DEVIATION_COLOURED, DEVIATION_COLOURED_COMPRESSED, PATH)
 NODES = {
     'depth_node': NodeTopics(
-        (IMAGE, COMPRESSED, CAMERA_INFO, ODOM, *FROM_TF), (*_DEPTH_TOPICS, MOVING, *_TO_LOOK_AT, *TO_TF, DIAGNOSTICS)
+        (IMAGE, COMPRESSED, CAMERA_INFO, ODOM, *FROM_TF),
+        (*_DEPTH_TOPICS, ORIGIN, MOVING, CONTOURS, *_TO_LOOK_AT, *TO_TF, DIAGNOSTICS),
     ),
     'cloud_node': NodeTopics((*_DEPTH_TOPICS, ODOM, *FROM_TF), (POINTS, DIAGNOSTICS)),
     'obstacle_node': NodeTopics(

@@ -15,7 +15,7 @@ class Worker(Generic[Job]):
         self._work = work
         self._changed = threading.Condition()
         self._job: Job | None = None
-        self._stopped = False
+        self._stopped = self._busy = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -23,21 +23,33 @@ class Worker(Generic[Job]):
         """Make this the next job; return the one it replaces, for which there was no time."""
         with self._changed:
             replaced, self._job = self._job, job
-            self._changed.notify()
+            self._changed.notify_all()
         return replaced
 
-    def stop(self) -> None:
-        """Finish the job under way, forget the next, and end the thread."""
+    def settle(self) -> Job | None:
+        """Wait until the job under way is finished; return the next one, which is not worked on."""
+        with self._changed:
+            dropped, self._job = self._job, None
+            self._changed.wait_for(lambda: not self._busy)
+        return dropped
+
+    def stop(self) -> Job | None:
+        """Settle, and end the thread."""
+        dropped = self.settle()
         with self._changed:
             self._stopped = True
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join()
+        return dropped
 
     def _run(self) -> None:
         while True:
             with self._changed:
+                self._busy = False
+                self._changed.notify_all()
                 self._changed.wait_for(lambda: self._stopped or self._job is not None)
                 if self._stopped:
                     return
-                job, self._job = self._job, None
+                job, self._job, self._busy = self._job, None, True
             self._work(job)
+            del job  # it may be large, and the next may be long in coming

@@ -65,6 +65,16 @@ class Bench:
             assert time.monotonic() < deadline, 'waited in vain'
             self.executor.spin_once(timeout_sec=0.02)
 
+    def until_known(self, node):
+        """Spin until the graph tells of all topics that a node has, which it does a moment later."""
+        place = node.get_name(), node.get_namespace()
+        for told, own in (
+            (node.get_publisher_names_and_types_by_node, node.publishers),
+            (node.get_subscriber_names_and_types_by_node, node.subscriptions),
+        ):
+            wanted = {each.topic_name for each in own}
+            self.until(lambda told=told, wanted=wanted: wanted <= dict(told(*place)).keys())
+
     def spin(self, seconds):
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

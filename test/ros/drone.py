@@ -102,3 +102,7 @@ class Drone:
     def dropped(self, reason):
         """Wait until diagnostics count a drop for this reason; return the status."""
         return self.bench.status('depth_node', lambda status: value(status, f'dropped/{reason}'))
+
+    def refused(self, reason):
+        """Wait until diagnostics count messages other than images refused for this reason; return the status."""
+        return self.bench.status('depth_node', lambda status: value(status, f'refused/{reason}'))

@@ -9,10 +9,12 @@ into the table of docs/reliability.md.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -37,6 +39,7 @@ from nav_msgs.msg import Odometry  # noqa: E402
 from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.signals import SignalHandlerOptions  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 from wall import R_WORLD_CAM, camera, texture, wall_depth, wall_image  # noqa: E402
@@ -59,10 +62,9 @@ _T_BODY_CAM = mounting((0, 0, 0), FORWARD_RPY)
 _PAGE = Path(__file__).parents[2] / 'docs' / 'reliability.md'
 _BEGIN, _END = '<!-- faults: begin -->', '<!-- faults: end -->'
 _HEAD = (
-    '| fault | how | images | depth | wrong | dropped | unaccounted | said | depth back after |',
-    '| --- | --- | --- | --- | --- | --- | --- | --- | --- |',
+    '| fault | how | images | depth | wrong | dropped | unaccounted | messages refused | said | depth back after |',
+    '| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |',
 )
-_OF_MESSAGES = ('bad_pose', 'other_body')  # these reasons count odometry, the others images
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ class Fault:
     What goes wrong for some seconds.
 
     images, odometry: return what is sent instead of a message, `since` seconds after the beginning. info: the same
-    of camera_info. act: does something once, at the beginning. camera_hz: the rate meanwhile.
+    of camera_info. other_images, other_odometry: what another publisher sends beside. act: does something once, at
+    the beginning, during: again and again. camera_hz: the rate meanwhile. clock_s: by how much all clocks are set.
     """
 
     name: str
@@ -80,8 +83,12 @@ class Fault:
     odometry: Callable[[Odometry, float], Iterable[Odometry]] = lambda message, since: [message]
     info: Callable[[CameraInfo, float], Iterable[CameraInfo]] = lambda message, since: [message]
     act: Callable[[Flight], None] = lambda flight: None
+    other_images: Callable[[Image, float], Iterable[Image]] = lambda message, since: []
+    other_odometry: Callable[[Odometry, float], Iterable[Odometry]] = lambda message, since: []
+    during: Callable[[Flight, float], object] = lambda flight, since: None
     camera_hz: float = CAMERA_HZ
     seconds: float = 3.0
+    clock_s: float = 0.0
 
 
 @dataclass
@@ -92,25 +99,45 @@ class Outcome:
     sent: int = 0
     wrong: int = 0
     dropped: Counter = field(default_factory=Counter)
-    published: int = 0
+    refused: Counter = field(default_factory=Counter)
+    published: Counter = field(default_factory=Counter)
     said: list[str] = field(default_factory=list)
     recovery_s: float | None = None
 
     @property
     def unaccounted(self) -> int:
-        """Images sent that diagnostics count neither as published nor as dropped: what DDS has lost."""
-        images = sum(count for reason, count in self.dropped.items() if reason not in _OF_MESSAGES)
-        return self.sent - self.published - images
+        """Images sent to the node that its diagnostics count neither as published nor as dropped."""
+        return self.sent - self.published.total() - self.dropped.total()
 
     def row(self) -> str:
         """Return this as a row of the table."""
-        dropped = ', '.join(f'{count} {reason}' for reason, count in sorted(self.dropped.items())) or '-'
         said = self.said[0] if self.said else '-'
         recovery = 'never' if self.recovery_s is None else f'{self.recovery_s:.1f} s'
-        return (
-            f'| {self.fault.name} | {self.fault.how} | {self.sent} | {self.published} | {self.wrong} | {dropped} | '
-            f'{self.unaccounted} | {said.replace("|", "/")} | {recovery} |'
+        cells = (
+            self.fault.name,
+            self.fault.how,
+            self.sent,
+            self.published.total(),
+            self.wrong,
+            shown(self.dropped),
+            self.unaccounted,
+            shown(self.refused),
+            said.replace('|', '/'),
+            recovery,
         )
+        return f'| {" | ".join(map(str, cells))} |'
+
+
+def shown(counts: Counter) -> str:
+    return ', '.join(f'{count} {reason}' for reason, count in sorted(counts.items())) or '-'
+
+
+def is_right(depth_hw: np.ndarray, x: float) -> bool:
+    """Tell whether at least half of what is known of a depth map is within a quarter of the wall seen from x."""
+    true_hw = wall_depth(CAMERA.resized(*depth_hw.shape[::-1]), x)
+    known = np.isfinite(depth_hw)
+    off = np.abs(depth_hw[known] / true_hw[known] - 1) > RIGHT_WITHIN
+    return not known.any() or off.mean() < WRONG_SHARE
 
 
 def stamp(time_ns: int) -> Time:
@@ -126,6 +153,27 @@ def shifted(message, seconds: float):
     message = copy.copy(message)
     message.header = Header(stamp=stamp(nanoseconds(message) + round(seconds * 1e9)), frame_id=message.header.frame_id)
     return message
+
+
+@dataclass(frozen=True)
+class Track:
+    """A flight to and fro along the wall, from a time on."""
+
+    start_ns: int
+
+    def x(self, time_ns: int) -> tuple[float, float]:
+        """Return the place along the wall and the velocity, metres and metres per second."""
+        way = (time_ns - self.start_ns) / 1e9 * SPEED % (2 * SPAN_M)
+        return (way, SPEED) if way < SPAN_M else (2 * SPAN_M - way, -SPEED)
+
+    def odometry(self, time_ns: int, told_ns: int) -> Odometry:
+        """Return what odometry says of a time, stamped as told."""
+        x, velocity = self.x(time_ns)
+        T_world_body = motion.pose(R_WORLD_CAM, [x, 0, 0]) @ motion.inverse(_T_BODY_CAM)
+        message = Odometry(header=Header(stamp=stamp(told_ns), frame_id='odom'), child_frame_id='base_link')
+        message.pose.pose = from_pose(T_world_body)
+        message.twist.twist.linear.y = -velocity  # the drone looks at the wall and flies to its right
+        return message
 
 
 class Flight:
@@ -150,16 +198,18 @@ class Flight:
         self.node = rclpy.create_node('sensors', context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
-        self.images = self.node.create_publisher(Image, 'image_raw', 20)
-        self.odometry = self.node.create_publisher(Odometry, 'odom', 50)
+        self.images, self.other_images = (self.node.create_publisher(Image, 'image_raw', 20) for _ in range(2))
+        self.odometry, self.other_odometry = (self.node.create_publisher(Odometry, 'odom', 50) for _ in range(2))
         self.infos = self.node.create_publisher(CameraInfo, 'camera_info', 10)
         self.listen()
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
         self.depths: list[tuple[int, bool]] = []  # stamp, and whether it is right
         self.status: DiagnosticStatus | None = None
         self.said: list[str] = []
+        self.clean_up = contextlib.ExitStack()  # what faults have left behind
+        self._exact_ns: dict[int, int] = {}  # by the stamp of an image on a clock that was set
         self._texture = texture()
-        self._start_ns = time.time_ns()
+        self.track = Track(time.time_ns())
         self.bring_up()
 
     def listen(self) -> None:
@@ -168,31 +218,30 @@ class Flight:
     def listen_no_more(self) -> None:
         self.node.destroy_subscription(self._listener)
 
-    def bring_up(self) -> None:
-        self.process = NodeProcess('depth_node', '', self.parameters, self.folder)
+    def bring_up(self, folder: Path | None = None, **parameters: object) -> None:
+        self.process = NodeProcess('depth_node', '', {**self.parameters, **parameters}, folder or self.folder)
         with _Manager('') as manager:
             manager.bring_up(self.process)
 
-    def close(self) -> int:
+    def end(self) -> int:
         self.process.interrupt()
-        status = self.process.join()
+        return self.process.join()
+
+    def close(self) -> int:
+        status = self.end()
+        self.clean_up.close()
         self._executor.shutdown()
         self.node.destroy_node()
         self._context.try_shutdown()
         return status
 
-    def x(self, time_ns: int) -> tuple[float, float]:
-        """Return the place along the wall and the velocity, metres and metres per second."""
-        way = (time_ns - self._start_ns) / 1e9 * SPEED % (2 * SPAN_M)
-        return (way, SPEED) if way < SPAN_M else (2 * SPAN_M - way, -SPEED)
-
-    def spin(self, seconds: float) -> None:
+    def glide(self, seconds: float) -> None:
+        """Fly on without images."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self._executor.spin_once(timeout_sec=0.002)
+        self.fly(Fault('', '', images=lambda message, since: []), lambda: time.monotonic() > end)
 
     def fly(self, fault: Fault, until: Callable[[], bool]) -> int:
-        """Fly with a fault until something holds; return how many images were sent."""
+        """Fly with a fault until something holds; return how many images were sent to the node."""
         begin_ns = time.time_ns()
         due = dict.fromkeys(('image', 'odometry', 'info'), begin_ns)
         period = {'image': 1e9 / fault.camera_hz, 'odometry': 1e9 / ODOMETRY_HZ, 'info': 2e8}
@@ -200,56 +249,67 @@ class Flight:
         while not until():
             now_ns = time.time_ns()
             since = (now_ns - begin_ns) / 1e9
+            fault.during(self, since)
             for kind in due:
                 if due[kind] > now_ns:
                     continue
-                at_ns, due[kind] = now_ns, max(now_ns, due[kind] + round(period[kind]))
+                due[kind] = max(now_ns, due[kind] + round(period[kind]))
+                told_ns = now_ns + round(fault.clock_s * 1e9)
                 if kind == 'odometry':
-                    for message in fault.odometry(self._odometry(at_ns), since):
-                        self.odometry.publish(message)
+                    self._send_odometry(fault, since)
                 elif kind == 'info':
-                    header = Header(stamp=stamp(at_ns), frame_id='optical')
+                    header = Header(stamp=stamp(told_ns), frame_id='optical')
                     for message in fault.info(from_camera(CAMERA, header), since):
                         self.infos.publish(message)
                 else:
-                    rgb = wall_image(CAMERA, self.x(at_ns)[0], self._texture)
-                    for message in fault.images(from_rgb(rgb, Header(stamp=stamp(at_ns), frame_id='optical')), since):
-                        self.images.publish(message)
-                        sent += 1
+                    rgb = wall_image(CAMERA, self.track.x(now_ns)[0], self._texture)
+                    for publisher, spoilt in ((self.images, fault.images), (self.other_images, fault.other_images)):
+                        header = Header(stamp=stamp(told_ns), frame_id='optical')
+                        for message in spoilt(from_rgb(rgb, header), since):
+                            stamp_ns = nanoseconds(message)
+                            self._exact_ns[stamp_ns] = stamp_ns - told_ns + now_ns
+                            sent += publisher.get_subscription_count() > 0
+                            publisher.publish(message)
             self._executor.spin_once(timeout_sec=0.002)
+        self._send_odometry(fault, (time.time_ns() - begin_ns) / 1e9)  # for the last image
         return sent
 
-    def counts(self) -> tuple[int, Counter]:
-        """Return what the node's diagnostics count: published, and dropped by reason."""
-        values = {pair.key: pair.value for pair in self.status.values} if self.status else {}
-        dropped = Counter(
-            {key.removeprefix('dropped/'): int(value) for key, value in values.items() if key.startswith('dropped/')}
-        )
-        return int(values.get('published', 0)), dropped
+    def one_image(self) -> int:
+        """Send one good image: that those before it never came shows when it comes. Return how many were sent."""
+        end = time.monotonic() + 0.5 / CAMERA_HZ
+        return self.fly(Fault('', ''), lambda: time.monotonic() > end)
+
+    def counts(self) -> dict[str, Counter]:
+        """Return what the node's diagnostics count: published, dropped by reason, and messages refused by reason."""
+        counts = {kind: Counter() for kind in ('published', 'dropped', 'refused')}
+        for pair in self.status.values if self.status else ():
+            kind, _, reason = pair.key.partition('/')
+            if kind in counts:
+                counts[kind][reason] = int(pair.value)
+        return counts
 
     def settle(self) -> None:
-        """Wait until all that was sent is counted."""
-        self.spin(1.2)  # pose_timeout, and what is being computed
-        self.status = None
-        end = time.monotonic() + 5
-        while self.status is None and time.monotonic() < end:
-            self.spin(0.05)
+        """Send no images until all that were sent are counted, and counts stay as they are."""
+        self.glide(1.2)  # pose_timeout, and what is being computed
+        before, end = None, time.monotonic() + 12
+        while self.status is None or self.counts() != before:
+            before, self.status = self.counts(), None
+            while self.status is None and time.monotonic() < end:
+                self.glide(0.05)
+            if time.monotonic() > end:
+                break
 
-    def _odometry(self, time_ns: int) -> Odometry:
-        x, velocity = self.x(time_ns)
-        T_world_body = motion.pose(R_WORLD_CAM, [x, 0, 0]) @ motion.inverse(_T_BODY_CAM)
-        message = Odometry(header=Header(stamp=stamp(time_ns), frame_id='odom'), child_frame_id='base_link')
-        message.pose.pose = from_pose(T_world_body)
-        message.twist.twist.linear.y = -velocity  # the drone looks at the wall and flies to its right
-        return message
+    def _send_odometry(self, fault: Fault, since: float) -> None:
+        now_ns = time.time_ns()
+        for publisher, spoilt in ((self.odometry, fault.odometry), (self.other_odometry, fault.other_odometry)):
+            for message in spoilt(self.track.odometry(now_ns, now_ns + round(fault.clock_s * 1e9)), since):
+                publisher.publish(message)
 
     def _on_depth(self, message: Image) -> None:
         depth_hw = np.frombuffer(message.data, np.float32).reshape(message.height, message.width)
         stamp_ns = nanoseconds(message)
-        true_hw = wall_depth(CAMERA.resized(message.width, message.height), self.x(stamp_ns)[0])
-        known = np.isfinite(depth_hw)
-        off = np.abs(depth_hw[known] / true_hw[known] - 1) > RIGHT_WITHIN
-        self.depths.append((stamp_ns, not known.any() or off.mean() < WRONG_SHARE))
+        exact_ns = self._exact_ns.get(stamp_ns, stamp_ns)
+        self.depths.append((exact_ns, is_right(depth_hw, self.track.x(exact_ns)[0])))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -270,19 +330,20 @@ def judge(flight: Flight, fault: Fault) -> Outcome:
 
     flight.fly(healthy, silent)
     flight.settle()
-    published, dropped = flight.counts()
+    counted, process = flight.counts(), flight.process
     flight.said.clear()
     before = len(flight.depths)
     fault.act(flight)
+    if flight.process is not process:  # it counts anew
+        counted = {kind: Counter() for kind in counted}
     end = time.monotonic() + fault.seconds
     outcome.sent = flight.fly(fault, lambda: time.monotonic() > end)
-    flight.spin(1.0)
+    flight.glide(1.0)
     outcome.said = list(flight.said)  # before the silence of counting is complained of
+    outcome.sent += flight.one_image()
     flight.settle()
-    then_published, then_dropped = flight.counts()
-    if then_published < published or sum(then_dropped.values()) < sum(dropped.values()):  # it has begun anew
-        published, dropped = 0, Counter()
-    outcome.published, outcome.dropped = then_published - published, then_dropped - dropped
+    for kind, counts in flight.counts().items():
+        setattr(outcome, kind, counts - counted[kind])
     healed = time.monotonic()
     back_ns = time.time_ns()
 
@@ -322,11 +383,21 @@ def frozen():
     return images
 
 
-def two_sources(message, since):
-    other = copy.copy(message)
-    other.header = Header(stamp=stamp(nanoseconds(message) + 20_000_000), frame_id='optical')
-    other.data = message.data[::-1]
-    return [message, other]
+def of_another_camera(message, since):
+    message.data = message.data[::-1]
+    return [shifted(message, 0.02)]
+
+
+def looped(seconds: float):
+    first = []
+
+    def messages(message, since):
+        if since < seconds:
+            first.append(message)
+            return [message]
+        return [first.pop(0)] if first else []
+
+    return messages
 
 
 # Faults of the odometry.
@@ -400,10 +471,56 @@ def kill(flight: Flight) -> None:
     flight.bring_up()
 
 
+def on_simulated_time(flight: Flight) -> None:
+    flight.end()
+    flight.bring_up(use_sim_time=True)
+
+
+def clock_that_stands_still(seconds: float):
+    """Publish /clock, until so many seconds have gone."""
+    publisher = []
+
+    def during(flight, since):
+        if not publisher:
+            publisher.append(flight.node.create_publisher(Clock, '/clock', 1))
+        if since < seconds:
+            publisher[0].publish(Clock(clock=stamp(round((1000 + since) * 1e9))))
+
+    return during
+
+
+def with_a_full_disk(flight: Flight) -> None:
+    """Restart with log and parameters on a file system that has no byte left."""
+    full = flight.folder / 'full'
+    full.mkdir()
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', full], check=True)
+    flight.clean_up.callback(subprocess.run, ['umount', full], check=True)
+    flight.end()
+    before = os.environ.get('ROS_LOG_DIR')
+    os.environ['ROS_LOG_DIR'] = str(full / 'log')
+
+    try:
+        flight.bring_up(full)
+    finally:
+        del os.environ['ROS_LOG_DIR']
+        if before is not None:
+            os.environ['ROS_LOG_DIR'] = before
+    with contextlib.suppress(OSError), (full / 'rest').open('wb', buffering=0) as rest:
+        while rest.write(bytes(4096)):
+            pass
+    assert os.statvfs(full).f_bavail == 0
+
+
+def slow_listener(flight: Flight) -> None:
+    """Subscribe to depth, reliably, and never take a message."""
+    slow = rclpy.create_node('slow', context=flight.node.context)
+    flight.clean_up.callback(slow.destroy_node)
+    slow.create_subscription(Image, 'depth/image', lambda message: None, qos.reliable(1000))
+
+
 def broken_model(flight: Flight) -> None:
     """Restart with a model that is damaged, and put a good one in its place by lifecycle calls alone."""
-    flight.process.interrupt()
-    flight.process.join()
+    flight.end()
     model = Path(__file__).parents[2] / 'models' / 'parallaxnet_small.onnx'
     own = flight.folder / 'own.onnx'
     own.write_bytes(model.read_bytes()[:1000])
@@ -422,12 +539,15 @@ def broken_model(flight: Flight) -> None:
     flight.process = process
 
 
-def comes_and_goes(flight: Flight) -> None:
-    for _ in range(10):
-        flight.listen_no_more()
-        flight.spin(0.25)
-        flight.listen()
-        flight.spin(0.25)
+def comes_and_goes(period_s: float):
+    gone = [False]
+
+    def during(flight, since):
+        if gone[0] != (since / period_s % 1 < 0.5):
+            gone[0] = not gone[0]
+            (flight.listen_no_more if gone[0] else flight.listen)()
+
+    return during
 
 
 def faults() -> list[Fault]:
@@ -438,7 +558,8 @@ def faults() -> list[Fault]:
         Fault('images twice', 'each image sent twice', images=lambda message, since: [message, message]),
         Fault('images frozen', 'one image under new stamps', images=frozen()),
         Fault('images late', 'stamped 1 s early', images=lambda message, since: [shifted(message, -1.0)]),
-        Fault('two cameras on one topic', 'another image 20 ms after each', images=two_sources),
+        Fault('two cameras on one topic', 'another publisher, 20 ms after each image', other_images=of_another_camera),
+        Fault('two odometries on one topic', 'another publisher, 1 m aside', other_odometry=moved(lambda since: 1.0)),
         Fault('odometry late', 'stamped .3 s late', odometry=lambda message, since: [shifted(message, 0.3)]),
         Fault('odometry early', 'stamped .3 s early', odometry=lambda message, since: [shifted(message, -0.3)]),
         Fault('odometry slow', '50 Hz become 2 Hz', odometry=rarely(2)),
@@ -463,11 +584,15 @@ def faults() -> list[Fault]:
                 )
             ),
         ),
+        Fault('clock set back', 'all stamps 5 s earlier', clock_s=-5.0),
+        Fault('clock set forward', 'all stamps 1 h later', clock_s=3600.0),
+        Fault('looped bag', '2 s once more', images=looped(2.0), odometry=looped(2.0), seconds=4.0),
         Fault(
-            'clock set back',
-            'all stamps 5 s earlier',
-            images=lambda message, since: [shifted(message, -5.0)],
-            odometry=lambda message, since: [shifted(message, -5.0)],
+            'simulated time',
+            'use_sim_time, and /clock stands still after 2 s',
+            act=on_simulated_time,
+            during=clock_that_stands_still(2.0),
+            seconds=4.0,
         ),
         Fault('focal length doubled', 'in camera_info', info=focal(lambda since: 2.0)),
         Fault(
@@ -476,8 +601,10 @@ def faults() -> list[Fault]:
             info=focal(lambda since: 1 + 0.01 * (since // 0.2 % 2)),
         ),
         Fault('no focal length', 'K and P are 0', info=focal(lambda since: 0.0)),
-        Fault('listener comes and goes', '10 times in 5 s', act=comes_and_goes),
+        Fault('listener comes and goes', 'every second', during=comes_and_goes(1.0), seconds=6.0),
+        Fault('slow listener', 'another that takes nothing', act=slow_listener),
         Fault('killed', 'kill -9, started again', act=kill),
+        Fault('full disk', 'no room for its log', act=with_a_full_disk),
         Fault('broken model', 'refused; mended, and configured again by lifecycle calls', act=broken_model),
     ]
 

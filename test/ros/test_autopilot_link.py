@@ -139,13 +139,13 @@ def test_directions_for_the_autopilot_are_level_too(bench, source):
 
 def test_who_asks_for_no_autopilot_gets_none(bench, source):
     node = bench.start(ObstacleNode)
+    bench.until_known(node)
     given = dict(node.get_publisher_names_and_types_by_node('obstacle_node', '/'))
     assert not [topic for topic in given if topic.startswith(('/mavros', '/fmu'))]
 
 
-def test_px4_without_its_messages_is_refused_with_a_sentence():
-    if autopilot.Px4ObstacleDistance is not None:
-        pytest.skip('px4_msgs is installed here')
+def test_px4_without_its_messages_is_refused_with_a_sentence(monkeypatch):
+    monkeypatch.setattr(autopilot, 'Px4ObstacleDistance', None)
     with pytest.raises(ValueError, match=r'px4_msgs is not installed: build it .* autopilot to mavros'):
         ObstacleNode(parameter_overrides=[Parameter('autopilot', value='px4')])
 
@@ -153,6 +153,7 @@ def test_px4_without_its_messages_is_refused_with_a_sentence():
 def test_mavros_without_its_messages_still_gets_distances_and_the_log_says_what_it_does_not_get(bench, monkeypatch):
     monkeypatch.setattr(autopilot, 'CompanionProcessStatus', None)
     node = bench.start(ObstacleNode, autopilot='mavros')
+    bench.until_known(node)
     given = dict(node.get_publisher_names_and_types_by_node('obstacle_node', '/'))
     assert '/mavros/obstacle/send' in given and '/mavros/companion_process/status' not in given
 

@@ -5,7 +5,7 @@ import pytest
 from nav_msgs.msg import Odometry
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 
 pytest.importorskip('torch', reason='rendering needs the `train` extra')
 
@@ -59,6 +59,7 @@ def test_the_true_depth_is_in_it(bag, moments):
 
 def test_it_is_played(bench, bag):
     images, odometry = bench.collect(Image, 'image_raw', 100), bench.collect(Odometry, 'odom', 100)
+    bench.collect(CameraInfo, 'camera_info', 100)
     node = bench.start(ReplayNode, path=str(bag), rate=5.0)
     bench.until(lambda: node.exit_code is not None)
     bench.spin(0.1)

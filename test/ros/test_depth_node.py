@@ -8,15 +8,20 @@ import numpy as np
 import pytest
 from bench import value
 from diagnostic_msgs.msg import DiagnosticStatus
-from drone import DEPTH, FOCAL, GREEN, HEIGHT, PERIOD_NS, WIDTH, camera_info, image, odometry, stamp
+from drone import DEPTH, FOCAL, GREEN, HEIGHT, PERIOD_NS, STEP, WIDTH, camera_info, image, odometry, stamp
 from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import Path
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from tiny_models import displacement_is_parallax
+from tiny_models import blue_is_log_depth, displacement_is_parallax
 
+from ros_depthnet.core.contours import thinned
+from ros_depthnet.core.measurer import Origin
+from ros_depthnet.engines.card import ModelError
+from ros_depthnet.engines.contour_model import load_contour_model
 from ros_depthnet.evaluation.pictures import depth_picture
+from ros_depthnet.ros import depth_node
 from ros_depthnet.ros.depth_node import DepthNode
 
 
@@ -218,7 +223,7 @@ def test_time_that_runs_back_is_counted_and_survived(drone):
     drone.await_depth(2)
     drone.time_ns -= 10 * PERIOD_NS
     drone.await_depth(2)
-    drone.dropped('time_jump')
+    drone.refused('time_jump')
 
 
 def test_images_passed_over_before_time_ran_back_do_not_stand_in_the_way_of_later_ones(drone, monkeypatch):
@@ -267,7 +272,7 @@ def test_camera_info_without_k_is_refused(drone):
     drone.infos.publish(CameraInfo(width=WIDTH, height=HEIGHT))
     drone.bench.spin(0.2)
     drone.frames(3)
-    assert 'calibrate' in drone.dropped('bad_camera_info').message
+    assert 'calibrate' in drone.refused('bad_camera_info').message
     assert not drone.depths
     drone.infos.publish(camera_info())
     drone.await_depth()
@@ -278,7 +283,7 @@ def test_a_lens_that_nobody_knows_is_refused(drone):
     info = camera_info()
     info.d, info.distortion_model = [0.1], 'kaleidoscope'
     drone.infos.publish(info)
-    assert 'Rectify' in drone.dropped('bad_camera_info').message
+    assert 'Rectify' in drone.refused('bad_camera_info').message
 
 
 def truncated():
@@ -351,7 +356,7 @@ def test_a_pose_of_nan_is_refused_and_the_next_good_one_works(drone):
     drone.start()
     drone.await_depth()
     drone.odometry.publish(odometry(drone.time_ns + PERIOD_NS, np.nan))
-    assert 'NaN' in drone.dropped('bad_pose').message
+    assert 'NaN' in drone.refused('bad_pose').message
     drone.await_depth()
 
 
@@ -369,7 +374,7 @@ def test_an_image_without_pose_is_dropped_with_a_sentence(drone):
 def test_odometry_of_another_body_is_refused(drone):
     drone.start(body_frame='gimbal', pose_timeout=0.1)
     drone.frames(2)
-    assert "'base_link', not of 'gimbal'" in drone.dropped('other_body').message
+    assert "'base_link', not of 'gimbal'" in drone.refused('other_body').message
     assert not drone.depths
 
 
@@ -460,13 +465,68 @@ def test_the_way_is_told_in_the_frame_of_the_odometry(drone):
     assert ys == sorted(ys) and ys[-1] - ys[0] >= 1.0
 
 
+def test_contours_are_those_of_the_image_and_nobody_pays_who_does_not_listen(drone):
+    colours = drone.bench.collect(Image, 'depth/rgb')
+    node = drone.start()
+    drone.await_depth()
+    assert node._contour_model is None
+    lines = drone.bench.collect(Image, 'depth/contours')
+    drone.await_depth(3)
+    drone.bench.until(lambda: lines and any(colour.header == lines[-1].header for colour in colours))
+    colour = next(colour for colour in colours if colour.header == lines[-1].header)
+    rgb = np.frombuffer(colour.data, np.uint8).reshape(colour.height, colour.width, 3)
+    expected = np.rint(255 * thinned(load_contour_model(threads=1).contours(rgb)))
+    assert lines[-1].encoding == 'mono8'
+    assert np.abs(pixels(lines[-1], np.uint8) - expected).max() <= 1
+
+
+def test_while_hovering_depth_goes_on_and_says_where_it_is_from(drone, tmp_path):
+    origins = drone.bench.collect(Image, 'depth/origin')
+    drone.start(single_view=str(blue_is_log_depth(tmp_path)), memory_age=0.3, buffer_age=0.5, min_parallax=2.0)
+    drone.await_depth(2)
+    drone.bench.until(lambda: origins)
+    assert origins[0].encoding == 'mono8'
+    assert (pixels(origins[0], np.uint8) == Origin.MEASURED).mean() > 0.5
+    place = drone.flown
+    drone.says = lambda time_ns, y: odometry(time_ns, STEP * place)
+    drone.frames(10)
+    someone = np.frombuffer(image(drone.time_ns).data, np.uint8).reshape(HEIGHT, WIDTH, 3).copy()
+    someone[:, 2 * WIDTH // 3 :, 1] = 200
+    for _ in range(3):
+        drone.frame(
+            Image(
+                height=HEIGHT,
+                width=WIDTH,
+                encoding='rgb8',
+                step=3 * WIDTH,
+                data=array.array('B', someone.tobytes()),
+                header=image(0).header,
+            )
+        )
+        drone.bench.spin(0.15)
+        someone[:, :, 2] ^= 8  # an image that stays is frozen
+    drone.bench.until(lambda: origins[-1].header == drone.depths[-1].header)
+    origin, depth = pixels(origins[-1], np.uint8), pixels(drone.depths[-1])
+    assert stamped_ns(origins[-1]) > drone.time_ns - 5 * PERIOD_NS
+    assert set(np.unique(origin)) == {Origin.REMEMBERED, Origin.ONE_IMAGE}
+    assert np.isfinite(depth).all()
+
+
 def test_a_range_of_colours_that_is_upside_down_is_refused():
     with pytest.raises(ValueError, match='colour_range must have the nearer depth first'):
         DepthNode(parameter_overrides=[Parameter('colour_range', value=[20.0, 2.0])])
 
 
-def test_what_moves_is_told_and_has_no_depth(drone, tmp_path):
+class AsWeighed:
+    """In place of a network that knows rendered scenes, not a thing that falls past a wall of noise."""
+
+    def log_odds(self, clues):
+        return 4 * clues[-1]
+
+
+def test_what_moves_is_told_and_has_no_depth(drone, tmp_path, monkeypatch):
     """The model says how far the drone flew over red: 5.1 m, as far as the wall that shifts by 15 pixels a step."""
+    monkeypatch.setattr(depth_node, 'load_moving_model', lambda threads: AsWeighed())
     width, height, last, rng = 160, 120, 7, np.random.default_rng(0)
     drone.model, drone.says = displacement_is_parallax(tmp_path), lambda time_ns, y: odometry(time_ns, -y)
     masks = drone.bench.collect(Image, 'moving/mask')
@@ -509,3 +569,52 @@ def test_what_moves_is_told_and_has_no_depth(drone, tmp_path):
     assert np.mean(mask[76:104, 66:104] > 127) > 0.9
     np.testing.assert_array_equal(np.isnan(depth[mask > 127]), True)
     assert np.isfinite(depth[:112, 130:]).mean() > 0.9
+
+
+@pytest.mark.parametrize('every_image', [False, True])
+def test_every_image_gets_depth_if_asked_however_slow_the_model_is(drone, every_image):
+    node = drone.start(every_image=every_image)
+    drone.await_depth()
+    predict = node._model.predict
+
+    def slowly(ranges):
+        time.sleep(0.25)
+        return predict(ranges)
+
+    node._model.predict = slowly
+    drone.await_depth()  # that it is slow shows only once
+    seen = len(drone.depths)
+    for _ in range(8):
+        drone.frame()
+        drone.bench.spin(0.1)
+    depths = drone.depths[seen:]
+    if not every_image:
+        assert len(depths) <= 4
+        return
+    assert len(depths) >= 6
+    stamps = [stamped_ns(message) for message in depths]
+    assert stamps == sorted(set(stamps))
+
+
+def test_a_damaged_contournet_costs_the_contours_alone(drone, monkeypatch):
+    def damaged(threads):
+        raise ModelError('contournet.onnx is damaged.')
+
+    monkeypatch.setattr(depth_node, 'load_contour_model', damaged)
+    drone.bench.collect(Image, 'depth/contours')
+    drone.start()
+    drone.await_depth(3)
+    status = drone.bench.status('depth_node', lambda status: 'contournet.onnx is damaged.' in status.message)
+    assert value(status, 'dropped/internal_error') is None
+
+
+def test_a_damaged_movingnet_is_refused_before_the_flight(drone, monkeypatch):
+    def damaged(threads):
+        raise ModelError('movingnet.onnx is damaged.')
+
+    monkeypatch.setattr(depth_node, 'load_moving_model', damaged)
+    node = drone.start()
+    drone.await_depth()
+    (result,) = node.set_parameters([Parameter('find_moving', value=True)])
+    assert (result.successful, result.reason) == (False, 'movingnet.onnx is damaged.')
+    drone.await_depth()

@@ -8,7 +8,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from ros_depthnet.ros.depth_node import DepthNode
-from ros_depthnet.ros.graph import depth_nodes, find_sources, mismatches, parameters_of
+from ros_depthnet.ros.graph import Source, depth_nodes, find_sources, mismatches, parameters_of, rivals
 from ros_depthnet.ros.topics import CAMERA_INFO, IMAGE, ODOM
 
 
@@ -57,6 +57,14 @@ def test_what_depth_node_takes_is_what_is_meant_and_what_it_gives_is_no_input(be
     Drone(bench, model).start()
     names, said = find([*CAMERA, *POSES], taker='/depth_node')
     assert names == {'image_raw': '/image_raw', 'camera_info': '/camera_info', 'odom': '/odom'} and not said
+
+
+def test_two_that_publish_odometry_on_one_topic_are_named(bench):
+    for _ in range(2):
+        bench.publisher(Odometry, 'two/odom')
+    bench.until(lambda: bench.peer.count_publishers('two/odom') == 2)
+    (complaint,) = rivals(bench.peer, {ODOM: Source(ODOM, '/two/odom', ODOM.type)})
+    assert 'More than one publisher sends odometry on /two/odom (/peer)' in complaint.sentence
 
 
 def test_a_topic_that_nobody_publishes_is_named_with_those_that_would_do(find):

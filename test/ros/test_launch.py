@@ -1,7 +1,10 @@
 """The launch files, wherever launch is installed: what they start, and with which arguments."""
 
 import importlib.util
+import subprocess
+import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +88,12 @@ def test_every_executable_is_an_entry_point_of_the_package():
         script.name for script in entry_points(group='console_scripts') if script.value.startswith('ros_depthnet.')
     }
     assert scripts >= {*NODES, 'replay_node', 'all_nodes'}
+
+
+def test_launch_testing_finds_no_fault():
+    pytest.importorskip('launch_testing')
+    file = Path(__file__).with_name('launched.py')
+    run = subprocess.run(
+        [sys.executable, '-m', 'launch_testing.launch_test', str(file)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr

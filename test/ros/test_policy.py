@@ -33,12 +33,16 @@ def test_a_running_node_is_allowed_what_it_does(bench, model, name):
     bench.collect(*LISTENED[name])
     node = bench.start(NODES[name], **({'model': str(model)} if name == 'depth_node' else {}))
     bench.until(lambda: node.inputs)
+    bench.until_known(node)
     rules = allowed(policy([]), name)
     assert {topic for topic, _ in node.get_publisher_names_and_types_by_node(name, '/')} <= rules['topic', 'publish']
     assert {topic for topic, _ in node.get_subscriber_names_and_types_by_node(name, '/')} <= rules['topic', 'subscribe']
-    services = {service for service, _ in node.get_service_names_and_types_by_node(name, '/')}
-    assert rules['service', 'reply'] - services <= {f'/{name}/get_type_description'}
-    assert services <= rules['service', 'reply']
+
+    def services():
+        return {service for service, _ in node.get_service_names_and_types_by_node(name, '/')}
+
+    bench.until(lambda: rules['service', 'reply'] - services() <= {f'/{name}/get_type_description'})
+    assert services() <= rules['service', 'reply']
 
 
 def test_arguments_of_the_launch_file_move_names_and_namespace():

@@ -85,6 +85,8 @@ def test_vga_images_reach_a_best_effort_subscriber(bench, spawn, tmp_path):
     bench.until(lambda: process.poll() is not None, 30)
     # Without the shipped profile it is one in thirty; on a busy machine best effort loses some in any case.
     assert len(images) >= frames / 2
+    said = process.stderr.read()
+    assert said.index('Waiting up to 3 s for somebody') < said.index('Nobody takes both images and odometry')
 
 
 @pytest.mark.parametrize('variable', ['FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'])

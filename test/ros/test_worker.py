@@ -46,5 +46,20 @@ def test_a_worker_finishes_what_it_has_begun_and_nothing_after():
     begun.wait(5)
     worker.offer('second')
     threading.Timer(0.05, go_on.set).start()
-    worker.stop()
+    assert worker.stop() == 'second'
     assert done == ['first']
+
+
+def test_a_worker_that_has_settled_goes_on_with_what_is_offered_next():
+    done, finished = [], threading.Event()
+
+    def work(job):
+        done.append(job)
+        finished.set()
+
+    worker = Worker(work)
+    assert worker.settle() is None
+    worker.offer('first')
+    finished.wait(5)
+    assert worker.settle() is None and done == ['first']
+    worker.stop()

@@ -105,6 +105,7 @@ def test_the_demo_scores_every_depth_that_came_over_dds(flown):
     assert summary['scored_frames'] == summary['depth_messages']
     assert summary['coverage'] == 1
     assert all(np.isfinite(summary[score]) for score in ('abs_rel', 'mae_log', 'delta_125'))
+    assert 0 < summary['in_time_125'] < 1
 
 
 def test_the_demo_leaves_pictures_video_cloud_and_report(flown):

@@ -11,5 +11,5 @@ SAMPLES = Path(__file__).resolve().parents[3] / 'shared' / 'data'
 def samples() -> Path:
     """Return the folder of real and synthetic sample sequences, which are not part of this repository."""
     if not SAMPLES.is_dir():
-        pytest.skip(f'the sample sequences are not at {SAMPLES}')
+        pytest.skip(f'the sample sequences, which are no part of this repository, are not at {SAMPLES}')
     return SAMPLES

@@ -26,8 +26,10 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import onnx
 import torch
 import yaml
+from damage import altered, altered_network, damaged_png, damaged_zip, mutated, number, odd
 
 from ros_depthnet.cli.main import SUBCOMMANDS, _parser
 from ros_depthnet.core.cloud import CloudOptions
@@ -52,9 +54,7 @@ from ros_depthnet.learning.labels import _FIELDS, _read
 from ros_depthnet.learning.weights import take
 
 HANG_S = 20
-NUMBERS = (0, 1, -1, 2, 3, 7, 16, 255, 640, 2**31 - 1, 2**32 - 1, 0.5, -0.5, 1e-9, 1e9, 1e300, -1e300,
-           math.nan, math.inf, -math.inf)  # fmt: skip
-ODDITIES = (*NUMBERS, None, True, False, '', 'x', 'a' * 999, '\0', 'é', [], {}, [1], [[]], {'a': 1}, '../..', 10**400)
+_MEMORY = Path('/dev/shm')  # where files cost nothing
 
 
 @dataclass(frozen=True)
@@ -68,60 +68,10 @@ class Reader:
     prepare: Callable = lambda folder: None
 
 
-def mutated(rng, data: bytes) -> bytes:
-    """Return bytes of which a few are others, or missing, or twice."""
-    data = bytearray(data)
-    for _ in range(int(rng.integers(1, 6))):
-        if not data:
-            break
-        first = int(rng.integers(len(data)))
-        length = int(min(rng.geometric(0.2), len(data) - first))
-        kind = rng.integers(5)
-        if kind == 0:
-            data[first] ^= 1 << int(rng.integers(8))
-        elif kind == 1:
-            data[first : first + length] = rng.bytes(length)
-        elif kind == 2:
-            del data[first : first + length]
-        elif kind == 3:
-            data[first:first] = data[first : first + length]
-        else:
-            del data[first:]
-    return bytes(data)
-
-
-def altered(rng, tree):
-    """Return a tree of dicts and lists in which one place is something else, or gone."""
-    places = list(_places(tree))
-    if not places:
-        return _odd(rng)
-    where, key = places[rng.integers(len(places))]
-    if rng.random() < 0.2:
-        del where[key]
-    else:
-        where[key] = _odd(rng)
-    return tree
-
-
-def _places(tree):
-    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    for key, value in list(pairs):
-        yield tree, key
-        yield from _places(value)
-
-
-def _odd(rng):
-    return ODDITIES[rng.integers(len(ODDITIES))]
-
-
-def _number(rng) -> float:
-    return float(NUMBERS[rng.integers(len(NUMBERS))] if rng.random() < 0.5 else rng.normal(0, 10 ** rng.uniform(-2, 3)))
-
-
-def _message(rng, odd: float = 0.3, **usual) -> SimpleNamespace:
+def _message(rng, share: float = 0.3, **usual) -> SimpleNamespace:
     """Return a message whose whole numbers are now and then others that its fields can hold."""
     for name, value in usual.items():
-        if type(value) is int and rng.random() < odd:
+        if type(value) is int and rng.random() < share:
             usual[name] = int(rng.integers(0, 2 ** int(rng.integers(1, 32))))
     return SimpleNamespace(**usual)
 
@@ -145,7 +95,9 @@ def compressed(rng, made={}):  # noqa: B006  (made once)
         picture = np.random.default_rng(0).integers(0, 255, (24, 32, 3), np.uint8)
         for suffix in ('.png', '.jpg', '.webp', '.tiff', '.bmp'):
             made[suffix] = cv2.imencode(suffix, picture)[1].tobytes()
-    data = mutated(rng, made[sorted(made)[rng.integers(len(made))]])
+    suffix = sorted(made)[rng.integers(len(made))]
+    sealed = suffix == '.png' and rng.random() < 0.7
+    data = (damaged_png if sealed else mutated)(rng, made[suffix])
     ImageReader().rgb(SimpleNamespace(format='jpeg', data=np.frombuffer(data, np.uint8)))
 
 
@@ -155,10 +107,10 @@ def camera_info(rng):
     for name, values in fields_.items():
         if rng.random() < 0.5:
             values = values.copy()
-            values[rng.integers(len(values))] = _number(rng)
+            values[rng.integers(len(values))] = number(rng)
             fields_[name] = values
     if rng.random() < 0.3:
-        fields_['d'] = np.array([_number(rng) for _ in range(int(rng.integers(0, 16)))])
+        fields_['d'] = np.array([number(rng) for _ in range(int(rng.integers(0, 16)))])
     models = ('plumb_bob', 'equidistant', 'rational_polynomial', '', 'fisheye', 'x')
     roi = _message(rng, 0.1, x_offset=0, y_offset=0, width=0, height=0, do_rectify=False)
     small = {'width': 32, 'height': 24} if rng.random() < 0.1 else {'width': 320, 'height': 240}
@@ -171,7 +123,7 @@ def camera_info(rng):
 
 def pose(rng):
     def vector(names):
-        return SimpleNamespace(**{name: _number(rng) for name in names})
+        return SimpleNamespace(**{name: number(rng) for name in names})
 
     stamp = SimpleNamespace(sec=int(rng.integers(-(2**31), 2**31)), nanosec=int(rng.integers(0, 2**32)))
     place = SimpleNamespace(position=vector('xyz'), orientation=vector('xyzw'))
@@ -179,8 +131,8 @@ def pose(rng):
     message = SimpleNamespace(
         header=SimpleNamespace(stamp=stamp, frame_id='odom'), child_frame_id='b', twist=twist,
         timestamp=int(rng.integers(0, 2**63)), timestamp_sample=int(rng.integers(0, 2**63)),
-        pose_frame=int(rng.integers(0, 4)), q=[_number(rng) for _ in range(4)],
-        position=[_number(rng) for _ in range(3)], velocity=[_number(rng) for _ in range(3)],
+        pose_frame=int(rng.integers(0, 4)), q=[number(rng) for _ in range(4)],
+        position=[number(rng) for _ in range(3)], velocity=[number(rng) for _ in range(3)],
     )  # fmt: skip
     kinds = sorted(POSES)
     kind = kinds[rng.integers(len(kinds))]
@@ -191,7 +143,7 @@ def pose(rng):
 
 def transforms(rng):
     def vector(names):
-        return SimpleNamespace(**{name: _number(rng) for name in names})
+        return SimpleNamespace(**{name: number(rng) for name in names})
 
     frames = 'odom', 'base_link', 'optical', '', '/odom', 'a' * 999
     tree = TransformPoses(*rng.choice(frames, 2))
@@ -227,18 +179,20 @@ def _kept(prepare):
     return prepared
 
 
-def _spoilt(rng, *names: str) -> None:
-    """Spoil one of the files, and put the others back."""
+def _spoilt(rng, *names: str, sealed: Callable = mutated) -> None:
+    """Spoil one of the files, mostly behind its checksums where it is `sealed`, and put the others back."""
     chosen = names[rng.integers(len(names))]
+    damaged = sealed if rng.random() < 0.7 else mutated
     for name in names:
         content = _Files.content[name]
-        (_Files.folder / name).write_bytes(mutated(rng, content) if name == chosen else content)
+        (_Files.folder / name).write_bytes(damaged(rng, content) if name == chosen else content)
 
 
 def _make_sequence(folder):
     (folder / 'images').mkdir()
     cv2.imwrite(str(folder / 'images/0.png'), np.full((8, 8, 3), 9, np.uint8))
-    frame = {'image': 'images/0.png', 'stamp': 0.0, 'T_world_cam': np.eye(4).tolist()}
+    cv2.imwrite(str(folder / 'depth.png'), np.full((8, 8), 9, np.uint16))
+    frame = {'image': 'images/0.png', 'depth': 'depth.png', 'stamp': 0.0, 'T_world_cam': np.eye(4).tolist()}
     content = {
         'name': 's',
         'camera': {'width': 8, 'height': 8, 'fx': 8.0, 'fy': 8.0, 'cx': 3.5, 'cy': 3.5},
@@ -257,8 +211,8 @@ def sequence(rng):
         tree = altered(rng, json.loads(_Files.content['sequence.json']))
         (_Files.folder / 'sequence.json').write_text(json.dumps(tree))
     found = PosedSequence.load(_Files.folder)
-    for number in range(len(found.frames)):
-        found.frame(number)
+    for index in range(len(found.frames)):
+        found.frame(index)
 
 
 def _make_model(folder):
@@ -277,7 +231,8 @@ def card(rng):
 
 
 def network(rng):
-    data = mutated(rng, _Files.content['red_is_parallax.onnx'])
+    whole = _Files.content['red_is_parallax.onnx']
+    data = altered_network(rng, onnx.ModelProto.FromString(whole)) if rng.random() < 0.3 else mutated(rng, whole)
     (_Files.folder / 'red_is_parallax.onnx').write_bytes(data)
     written = yaml.safe_load(_Files.content['red_is_parallax.yaml'])
     written['sha256'] = hashlib.sha256(data).hexdigest()
@@ -320,7 +275,7 @@ def _make_mask(folder):
 
 
 def mask(rng):
-    _spoilt(rng, 'mask.png')
+    _spoilt(rng, 'mask.png', sealed=damaged_png)
     read_mask(_Files.folder / 'mask.png')
 
 
@@ -330,7 +285,7 @@ def _make_label(folder):
 
 
 def label(rng):
-    _spoilt(rng, 'label.npz')
+    _spoilt(rng, 'label.npz', sealed=damaged_zip)
     _read(_Files.folder / 'label.npz')
 
 
@@ -339,7 +294,7 @@ def _make_checkpoint(folder):
 
 
 def checkpoint(rng):
-    _spoilt(rng, 'network.pt')
+    _spoilt(rng, 'network.pt', sealed=damaged_zip)
     take(torch.nn.Linear(2, 2), _Files.folder / 'network.pt')
 
 
@@ -353,11 +308,11 @@ def options(rng):
     values = {}
     for field in chosen:
         default = getattr(kind(), field.name)
-        value = _number(rng)
+        value = number(rng)
         values[field.name] = (
             bool(rng.integers(2)) if isinstance(default, bool)
             else int(np.clip(value, -(2**31), 2**31)) if isinstance(default, int) and math.isfinite(value)
-            else str(_odd(rng)) if isinstance(default, str) else value
+            else str(odd(rng)) if isinstance(default, str) else value
         )  # fmt: skip
     kind(**values)
 
@@ -444,7 +399,7 @@ def fuzz(name: str, inputs: int, folder: Path, first: int = 0, seconds: float = 
 def _in_a_process(name: str, inputs: int, seconds: float, said) -> None:
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 2)  # image decoders complain there of each damaged picture
-    folder = Path(tempfile.mkdtemp())
+    folder = Path(tempfile.mkdtemp(dir=_MEMORY if _MEMORY.is_dir() else None))
     try:
         said.send(fuzz(name, inputs, folder, seconds=seconds))
     except Undocumented as finding:

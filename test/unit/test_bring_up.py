@@ -149,7 +149,7 @@ def test_what_means_nothing_is_refused_with_a_sentence(given, sentence):
     [
         ('odometry: /odom', 'sets odometry, which is neither an argument nor a parameter: odom is probably meant'),
         ('- image', 'must be lines of "name: value"'),
-        ('image: [', 'is no YAML'),
+        ('image: [', 'is not valid YAML'),
     ],
 )
 def test_a_preset_that_means_nothing_is_refused_with_a_sentence(tmp_path, text, sentence):

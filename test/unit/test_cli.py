@@ -111,7 +111,7 @@ def test_defaults_and_choices_of_a_rendered_flight_are_told(capsys):
     with pytest.raises(SystemExit):
         cli.main(['render', 'flight', '--help'])
     told = ' '.join(capsys.readouterr().out.split())
-    assert '{park,still_box,boxes,room,corridor,forest,street,terrain,interior}' in told
+    assert '{park,still_box,boxes,room,corridor,forest,street,terrain,interior,tube_smooth,' in told
     assert 'frames per second (10.0)' in told and 'pixels (0.0)' in told
 
 
@@ -227,6 +227,17 @@ def test_process_writes_depth_in_millimetres(flight, tmp_path):
     assert millimetres[20, 30] % 3000 == pytest.approx(0, abs=2)
     assert (out / 'cloud.ply').stat().st_size > 200
     assert not (out / '.moments').exists()
+
+
+def test_process_draws_contours_if_asked(flight, tmp_path):
+    out, model = tmp_path / 'out', str(red_is_parallax(tmp_path))
+    assert cli.main(['process', str(flight), '--out', str(out), '--model', model, '--contours']) == 0
+    depths, lines = (sorted((out / name).iterdir()) for name in ('depth', 'contours'))
+    assert [path.name for path in lines] == [path.name for path in depths]
+    drawn, depth = (cv2.imread(str(paths[0]), cv2.IMREAD_UNCHANGED) for paths in (lines, depths))
+    assert drawn.dtype == np.uint8 and drawn.shape == depth.shape
+    assert cli.main(['process', str(flight), '--out', str(out), '--model', model]) == 0
+    assert not (out / 'contours').exists()
 
 
 def test_process_takes_out_what_an_earlier_run_left(flight, tmp_path):

@@ -38,7 +38,9 @@ def flight(T_body_cam=T_BODY_CAM, camera=CAMERA, count=24):
         T_earlier_later = motion.inverse(earlier) @ later
         seen = CAMERA.project(points @ T_earlier_later[:3, :3].T + T_earlier_later[:3, 3])
         kept = np.isfinite(seen).all(1) & (seen > 0).all(1) & (seen < (320, 240)).all(1)
-        pairs.append(Pair.of(Matches(i * STEP_NS, (i + 2) * STEP_NS, seen[kept], pixels[kept], camera)))
+        pairs.append(
+            Pair.of(Matches(i * STEP_NS, (i + 2) * STEP_NS, seen[kept], pixels[kept], camera, np.arange(kept.sum())))
+        )
     return tuple(pairs), {i * STEP_NS: body_at(i * STEP_NS / 1e9) for i in range(count + 2)}
 
 

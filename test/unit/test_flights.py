@@ -113,3 +113,11 @@ def test_a_flight_ends_hovering_if_asked_to():
 
     np.testing.assert_array_equal(places(1.0)[:31], places(0.0)[:31])
     np.testing.assert_array_equal(places(1.0)[31:], np.tile(places(0.0)[30], (9, 1)))
+
+
+def test_a_flight_turns_on_the_spot_to_the_left_if_asked_to():
+    options = FlightOptions(seconds=4.0, rate=10.0, hover=2.0, turn=90.0, sway=0.0, weave=0.0)
+    _, R_scene_cam = scene_poses(options, np.array([2.0, 3.0, 4.0]))
+    np.testing.assert_allclose(R_scene_cam[0], np.eye(3), atol=1e-9)
+    np.testing.assert_allclose(R_scene_cam[1] @ [0, 0, 1], [-np.sqrt(0.5), 0, np.sqrt(0.5)], atol=1e-9)
+    np.testing.assert_allclose(R_scene_cam[2] @ [0, 0, 1], [-1, 0, 0], atol=1e-9)

@@ -9,8 +9,10 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from fuzz import READERS, Undocumented, fuzz, mutated
+from damage import mutated
+from fuzz import READERS, Undocumented, fuzz
 
+from ros_depthnet.cli.flight_options import file_parameters
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import BadImage
 from ros_depthnet.core.lens import Lens
@@ -19,6 +21,9 @@ from ros_depthnet.engines.model import load_model
 from ros_depthnet.flight.messages.camera_info import NoCamera, to_calibration
 from ros_depthnet.flight.messages.image import ImageReader
 from ros_depthnet.flight.posed_sequence import PosedSequence, SequenceError
+from ros_depthnet.learning.recipe import Recipe
+from ros_depthnet.ros.bring_up import read_preset
+from ros_depthnet.text_files import read_json, read_yaml
 
 SLOW = 'network', 'bag, MCAP', 'bag, sqlite3'
 
@@ -133,6 +138,25 @@ def test_a_network_whose_inputs_are_called_by_no_text_is_refused(tmp_path):
     card.write_text(json.dumps(yaml.safe_load(card.read_text()) | {'sha256': ''}))
     with pytest.raises(ModelError, match='no readable ONNX model'):
         load_model(path)
+
+
+def test_texts_nested_deeper_than_a_parser_goes_are_refused(tmp_path):
+    path = tmp_path / 'nested'
+    path.write_text('[' * 9999)
+    for read, kind in ((read_json, 'JSON'), (read_yaml, 'YAML')):
+        with pytest.raises(ValueError, match=f'nested is not valid {kind}: it is nested too deeply'):
+            read(path)
+
+
+def test_every_text_that_people_write_is_read_so_that_its_faults_are_a_sentence(tmp_path):
+    (tmp_path / 'sequence.json').write_text('[' * 9999)
+    with pytest.raises(SequenceError, match='nested too deeply'):
+        PosedSequence.load(tmp_path)
+    path = tmp_path / 'mine.yaml'
+    path.write_text('[' * 9999)
+    for read in (load_model, Recipe.load, file_parameters, read_preset):
+        with pytest.raises(ValueError, match=r'mine.yaml is not valid YAML: it is nested too deeply'):
+            read(path)
 
 
 def test_an_error_that_is_not_documented_is_a_finding(tmp_path, monkeypatch):

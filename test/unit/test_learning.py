@@ -354,7 +354,7 @@ def test_training_goes_on_from_an_exported_model(flights, tmp_path):
 def test_a_recipe_with_an_unknown_key_is_refused(tmp_path):
     path = tmp_path / 'recipe.yaml'
     path.write_text('stages: [{until: 1, crop: [64, 48], flights: 2}]\nlearning_rat: 0.1\n')
-    with pytest.raises(TypeError, match='learning_rat'):
+    with pytest.raises(ValueError, match='recipe.yaml is no recipe: .*learning_rat'):
         Recipe.load(path)
 
 

@@ -155,6 +155,7 @@ def seen(depth_hw, forward):
         0,
         depth_hw,
         depth_hw / 10,
+        np.zeros_like(depth_hw),
         np.zeros((48, 64, 3), np.uint8),
         Camera(64, 48, 60, 60, 31.5, 23.5),
         T_world_cam,

@@ -6,11 +6,12 @@ import plane_world as world
 import pytest
 from tiny_models import displacement_is_parallax
 
-from ros_depthnet.core import motion
+from ros_depthnet.core import motion, moving
 from ros_depthnet.core.frames import Frame, Views
 from ros_depthnet.core.fusion import DepthMap
-from ros_depthnet.core.moving import MOVES, Motion, companions, motion_evidence
+from ros_depthnet.core.moving import MOVES, Motion, companions, compare, motion_evidence
 from ros_depthnet.engines.model import load_model
+from ros_depthnet.flight.movers import Movers
 from ros_depthnet.flight.session import EstimatorOptions, Session
 
 THING = np.s_[60:90, 90:130]  # rows and columns of what moves, in the reference
@@ -38,6 +39,10 @@ def known(depth_hw, deviation):
     return DepthMap.fresh(depth_hw, np.full_like(depth_hw, deviation))
 
 
+def evidence(views, depth_map, before=None):
+    return motion_evidence(views, compare(views, depth_map), before)
+
+
 def inner(array_hw):
     rows, columns = THING
     return array_hw[rows.start + 5 : rows.stop - 5, columns.start + 5 : columns.stop - 5]
@@ -48,14 +53,14 @@ def test_nothing_moves_in_a_still_scene():
     frames = [world.frame(T, 0.1 * i) for i, T in enumerate(poses)]
     T_srcs_ref = np.stack([motion.inverse(poses[i]) @ poses[4] for i in (3, 0)])
     views = Views(frames[4], (frames[3], frames[0]), T_srcs_ref)
-    found = motion_evidence(views, known(world.depth(poses[4]), 0.05), None)
+    found = evidence(views, known(world.depth(poses[4]), 0.05))
     assert (found.probability_hw < MOVES).mean() > 0.99
 
 
 @pytest.mark.parametrize('step_px', [(2, 0), (0, 2), (-3, -2)])
 def test_what_moves_is_found_and_nothing_else(step_px):
     views, depth_hw = seen(step_px)
-    found = motion_evidence(views, known(depth_hw, 0.05), None)
+    found = evidence(views, known(depth_hw, 0.05))
     assert (inner(found.probability_hw) >= MOVES).mean() > 0.9
     away = np.ones(depth_hw.shape, bool)
     away[50:100, 70:150] = False
@@ -65,23 +70,60 @@ def test_what_moves_is_found_and_nothing_else(step_px):
 def test_what_depth_could_explain_is_no_surprise_where_depth_is_not_known():
     # Sideways flight: a thing that shifts along the flight looks like a nearer one.
     views, depth_hw = seen((-4, 0), flown=(1.0, 0.0, 0.0))  # the wall shifts by 2
-    sure, unsure = (
-        motion_evidence(views, known(depth_hw, deviation), None).probability_hw for deviation in (0.03, 1.0)
-    )
+    sure, unsure = (evidence(views, known(depth_hw, deviation)).probability_hw for deviation in (0.03, 1.0))
     assert np.median(inner(sure)) > 0.9 > 0.7 > np.median(inner(unsure))
 
 
 def test_evidence_is_carried_with_the_image():
     views, depth_hw = seen((0, 2))
-    alone = motion_evidence(views, known(depth_hw, 0.05), None)
+    alone = evidence(views, known(depth_hw, 0.05))
     rows, columns = THING
     before = np.zeros_like(alone.log_odds_hw)
     before[rows.start - 2 : rows.stop - 2, columns] = 3  # where the thing was in the newest source
-    again = motion_evidence(views, known(depth_hw, 0.05), Motion(before, alone.flow_hw2))
+    again = evidence(views, known(depth_hw, 0.05), Motion(before, alone.flow_hw2))
     gained = again.log_odds_hw - alone.log_odds_hw
     inside = inner(alone.log_odds_hw) < 5  # more is cut off
     np.testing.assert_allclose(inner(gained)[inside], 3 * np.exp(-0.1 / 0.2), atol=0.05)
     assert np.abs(gained[:40]).max() == 0
+
+
+def test_clues_are_numbers_of_a_size_that_a_network_likes():
+    views, depth_hw = seen((2, 0))
+    depth_map = known(depth_hw, 0.05).where(np.arange(depth_hw.shape[1]) > 20)  # some of it is unknown
+    comparison = compare(views, depth_map)
+    clues = moving.clues(views, depth_map, comparison, motion_evidence(views, comparison, None))
+    height, width = depth_hw.shape
+    assert clues.shape == (moving.CLUES, height // 2, width // 2) and clues.dtype == np.float32
+    assert np.isfinite(clues).all() and np.abs(clues).max() <= np.log1p(1000)
+    off, rigid = clues[8, 35:40, 50:60] * 4, clues[10, 35:40, 50:60] * 8
+    assert np.median(off + rigid) == pytest.approx(-2, abs=0.2)  # the flow on the thing
+
+
+class Oracle:
+    """A network that says that the left half moves."""
+
+    def log_odds(self, clues):
+        found = np.full(clues.shape[1:], -5, np.float32)
+        found[:, : found.shape[1] // 2] = 5
+        return found
+
+
+def test_a_network_has_the_last_word_and_is_loaded_when_there_is_something_to_judge():
+    loaded = []
+    movers = Movers(lambda: loaded.append(1) or Oracle())
+    views, depth_hw = seen((2, 0))
+    depth_map = known(depth_hw, 0.05)
+
+    def motions(reference, sources):
+        return {source: motion.inverse(source.T_world_cam) @ reference.T_world_cam for source in sources}
+
+    assert movers.look(views.sources[1], (), depth_map, motions) is None and loaded == []
+    for _ in range(2):
+        probability = movers.look(views.reference, views.sources[::-1], depth_map, motions)
+        movers.reset()
+    assert loaded == [1]
+    assert probability.shape == depth_hw.shape
+    assert (probability[:, :70] > 0.9).all() and (probability[:, 90:] < 0.1).all()
 
 
 def test_companions_are_a_tenth_and_four_tenths_of_a_second_back():

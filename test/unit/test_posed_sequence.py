@@ -153,7 +153,7 @@ def test_a_folder_without_an_index_is_refused(tmp_path):
 
 def test_a_damaged_index_is_refused(tmp_path):
     (written(tmp_path) / 'sequence.json').write_text('{"name": ')
-    with pytest.raises(SequenceError, match='cannot be read'):
+    with pytest.raises(SequenceError, match='is not valid JSON'):
         PosedSequence.load(tmp_path)
 
 

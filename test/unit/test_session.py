@@ -8,11 +8,11 @@ from tiny_models import red_is_parallax
 
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.frames import Frame, Views
+from ros_depthnet.core.frames import Frame, Prediction, Views
 from ros_depthnet.core.measurer import Estimate, EstimatorOptions, Measurer, geometric_deviation
 from ros_depthnet.core.reasons import Drop
 from ros_depthnet.engines.model import load_model
-from ros_depthnet.flight.session import Session
+from ros_depthnet.flight.session import Session, rehearse
 
 CAMERA = Camera(64, 48, 60.0, 60.0, 31.5, 23.5)  # the tiny model's size: pixels stay as they are
 
@@ -561,6 +561,25 @@ def test_images_that_stay_while_the_drone_moves_are_frozen(model):
     results = [judge.add(frame(i / 10, 0.2 * i)) for i in range(5)]
     assert results == [Drop.FIRST_FRAME] + 4 * [Drop.FROZEN]
     assert len(judge._buffer.frames) == 1
+
+
+@pytest.mark.parametrize('max_sources', [1, 2])
+def test_a_rehearsal_shows_the_model_every_number_of_sources(max_sources):
+    class Counting:
+        parallax_range = (1.0, 64.0)
+        counts = set()
+
+        def input_size(self, camera):
+            return camera.width, camera.height
+
+        def predict(self, ranges):
+            self.counts |= {len(views.sources) for views in ranges}
+            depth = np.full((CAMERA.height, CAMERA.width), 10, np.float32)
+            return [Prediction(depth, depth / 100) for _ in ranges]
+
+    model = Counting()
+    rehearse(model, EstimatorOptions(max_sources=max_sources), CAMERA)
+    assert model.counts == set(range(1, max_sources + 1))
 
 
 def test_a_rehearsal_leaves_nothing_to_be_compiled_in_flight():

@@ -132,3 +132,16 @@ def valid_is_parallax(folder):
     outputs = [_value('log_parallax', 'B', 'H', 'W'), _value('log_deviation', 'B', 'H', 'W')]
     constants = [_tensor('axes', [1, 2], np.int64), _tensor('one', 1), _tensor('nothing', 0)]
     return _save(folder, 'valid_is_parallax', nodes, inputs, outputs, constants, kind='parallaxnet')
+
+
+def blue_is_log_depth(folder):
+    """Write a singleview: blue (0..1) of the image is ln(depth), up to scale, its deviation .3."""
+    nodes = [
+        helper.make_node('Gather', ['image', 'blue'], ['log_depth'], axis=1),
+        helper.make_node('Mul', ['log_depth', 'nothing'], ['zero']),
+        helper.make_node('Add', ['zero', 'deviation'], ['log_deviation']),
+    ]
+    outputs = [_value('log_depth', 'B', 'H', 'W'), _value('log_deviation', 'B', 'H', 'W')]
+    constants = [_tensor('blue', 2, np.int64), _tensor('nothing', 0), _tensor('deviation', np.log(0.3))]
+    inputs = [_value('image', 'B', 3, 'H', 'W')]
+    return _save(folder, 'blue_is_log_depth', nodes, inputs, outputs, constants, kind='singleview')

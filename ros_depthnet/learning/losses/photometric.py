@@ -10,18 +10,18 @@ _LEAST_CONTRAST = 1e-2
 
 
 def _windowed(image):
-    """Return means over 3 x 3 pixels, Gaussian, edges repeated."""
-    kernel = torch.tensor([0.25, 0.5, 0.25], device=image.device)
-    kernel = torch.outer(kernel, kernel).expand(image.shape[1], 1, 3, 3)
-    return F.conv2d(F.pad(image, (1, 1, 1, 1), mode='replicate'), kernel, groups=image.shape[1])
+    """Return means over 3 x 3 pixels, weighed 1 2 1 along each axis, edges repeated."""
+    padded = F.pad(image, (1, 1, 1, 1), mode='replicate')
+    across = padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]
+    return (across[..., :-2, :] + 2 * across[..., 1:-1, :] + across[..., 2:, :]) / 16
 
 
 def ssim(one, other):
     """Return the structural similarity (B, C, H, W), -1..1, of images (B, C, H, W) in 0..1 (Wang 2004)."""
-    mean_one, mean_other = _windowed(one), _windowed(other)
-    variance_one = _windowed(one * one) - mean_one**2
-    variance_other = _windowed(other * other) - mean_other**2
-    covariance = _windowed(one * other) - mean_one * mean_other
+    products = torch.stack([one, other, one * one, other * other, one * other], 1)
+    mean_one, mean_other, *squares = _windowed(products.flatten(1, 2)).unflatten(1, products.shape[1:3]).unbind(1)
+    variance_one, variance_other = squares[0] - mean_one**2, squares[1] - mean_other**2
+    covariance = squares[2] - mean_one * mean_other
     return ((2 * mean_one * mean_other + _C1) * (2 * covariance + _C2)) / (
         (mean_one**2 + mean_other**2 + _C1) * (variance_one + variance_other + _C2)
     )

@@ -22,8 +22,7 @@ def reprojected(depth, T_src_ref, intrinsics):
     )
     rays = F.pad((torch.stack([x, y], -1) - centre) / focal, (0, 1), value=1.0)
     points_ref = rays * depth[..., None]
-    rotation, translation = T_src_ref[:, None, None, :3, :3], T_src_ref[:, None, None, :3, 3]
-    points_src = (rotation @ points_ref[..., None])[..., 0] + translation
+    points_src = (points_ref.flatten(1, 2) @ T_src_ref[:, :3, :3].mT + T_src_ref[:, None, :3, 3]).view_as(points_ref)
     depth_src = points_src[..., 2]
     return points_src[..., :2] / depth_src.clamp_min(_NEAREST)[..., None] * focal + centre, depth_src
 

@@ -64,13 +64,14 @@ def scene_poses(options: FlightOptions, stamps: np.ndarray) -> tuple[np.ndarray,
     """Return positions (N, 3) metres and R_scene_cam (N, 3, 3) along the path at `stamps` (N,) seconds."""
     flown = np.minimum(stamps, options.seconds - options.hover) if options.hover else stamps
     along = options.speed * flown
+    turned = options.turn * (stamps - flown) / options.hover if options.hover else np.zeros(len(stamps))
     turn = 2 * np.pi / options.weave_length
     positions = np.stack([options.weave * np.sin(turn * along), 0.15 * np.sin(0.7 * turn * along), along], 1)
     path = np.arctan(options.weave * turn * np.cos(turn * along))
     sway = np.radians(options.sway)
     rotations = [
         rotation(yaw, sway * np.sin(2.1 * t + 1), sway * np.sin(1.3 * t))
-        for yaw, t in zip(0.5 * path - np.radians(options.heading), stamps)
+        for yaw, t in zip(0.5 * path - np.radians(options.heading + turned), stamps)
     ]
     return positions, np.array(rotations)
 

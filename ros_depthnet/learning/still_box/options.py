@@ -18,6 +18,22 @@ class Preset(str, Enum):
     STREET = 'street'
     TERRAIN = 'terrain'
     INTERIOR = 'interior'
+    TUBE_SMOOTH = 'tube_smooth'
+    TUBE_FOLDS = 'tube_folds'
+    TUBE_BENDS = 'tube_bends'
+    TUBE_VESSELS = 'tube_vessels'
+    TUBE_WET = 'tube_wet'
+    TUBE_FLAT = 'tube_flat'
+
+
+LIT_BY_THE_CAMERA = (
+    Preset.TUBE_SMOOTH,
+    Preset.TUBE_FOLDS,
+    Preset.TUBE_BENDS,
+    Preset.TUBE_VESSELS,
+    Preset.TUBE_WET,
+)
+"""Tubes of growing difficulty: each has what the one before has, and one thing more."""
 
 
 PARK = 'park'
@@ -43,6 +59,7 @@ class FlightOptions:
     sway: float = _choice(0.6, 'how much the camera sways, degrees: what a gimbal leaves')
     heading: float = _choice(0.0, 'degrees from where the camera looks to where it flies: 180 is backwards')
     hover: float = _choice(0.0, 'seconds at the end in which it stays where it is')
+    turn: float = _choice(0.0, 'degrees by which it turns on the spot in those seconds, to the left')
     movers: int = _choice(0, 'things that move by themselves')
     width: int = _choice(384, 'pixels')
     height: int = _choice(288, 'pixels')

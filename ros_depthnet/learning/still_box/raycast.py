@@ -11,6 +11,8 @@ from enum import IntEnum
 
 import torch
 
+from ros_depthnet.learning.still_box.tube import Tube
+
 NEAR = 0.02
 
 # Terrain in its own space: frequencies along x and z, height, phase. Heights sum to 1; the periods have no
@@ -31,7 +33,8 @@ class Kind(IntEnum):
     """
     A solid in its own space, where it fills [-1, 1]^3.
 
-    A plane is y = 0 and a terrain y = relief(x, z), both without end and with their inside below.
+    A plane is y = 0 and a terrain y = relief(x, z), both without end and with their inside below. A tube is seen
+    from within: its inside is the wall.
     """
 
     BOX = 0
@@ -40,9 +43,10 @@ class Kind(IntEnum):
     CONE = 3
     PLANE = 4
     TERRAIN = 5
+    TUBE = 6
 
 
-UNBOUNDED = (Kind.PLANE, Kind.TERRAIN)
+UNBOUNDED = (Kind.PLANE, Kind.TERRAIN, Kind.TUBE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +55,8 @@ class Solids:
     N solids: `local_from_world` (N, 3, 3) and `centre` (N, 3) map a world point p to M (p - c).
 
     `size` (N, 3) are the half extents in metres, so that textures keep their scale on any solid. `velocity`
-    (N, 3), metres a second, moves the centres; `centre` is where they are at time 0.
+    (N, 3), metres a second, moves the centres; `centre` is where they are at time 0. `tube` is the shape of all
+    that are tubes.
     """
 
     kind: list[Kind]
@@ -59,9 +64,10 @@ class Solids:
     centre: torch.Tensor
     size: torch.Tensor
     velocity: torch.Tensor
+    tube: Tube | None = None
 
     @classmethod
-    def build(cls, kind, rotation_world_local, size, centre, velocity=None) -> Solids:
+    def build(cls, kind, rotation_world_local, size, centre, velocity=None, tube=None) -> Solids:
         """
         Place unit solids by rotation (N, 3, 3), half extents (N, 3) and centre (N, 3), in metres.
 
@@ -69,7 +75,7 @@ class Solids:
         """
         local_from_world = rotation_world_local.transpose(1, 2) / size[:, :, None]
         still = torch.zeros_like(centre)
-        return cls(list(kind), local_from_world, centre, size, still if velocity is None else velocity)
+        return cls(list(kind), local_from_world, centre, size, still if velocity is None else velocity, tube)
 
     def __add__(self, other: Solids) -> Solids:
         """Return these solids and then the others."""
@@ -79,7 +85,13 @@ class Solids:
             torch.cat([self.centre, other.centre]),
             torch.cat([self.size, other.size]),
             torch.cat([self.velocity, other.velocity]),
+            self.tube or other.tube,
         )
+
+    @property
+    def kinds(self) -> torch.Tensor:
+        """Return the kinds (N,) as numbers."""
+        return torch.tensor(self.kind, device=self.centre.device)
 
     def centres(self, times: torch.Tensor) -> torch.Tensor:
         """Return the centres (F, N, 3) at times (F,) in seconds."""
@@ -143,7 +155,7 @@ def _first(entry, exit_):
     return torch.where((entry <= exit_) & (t > NEAR), t, torch.inf)
 
 
-def _intersect(kind: Kind, o, d):
+def _intersect(kind: Kind, o, d, tube: Tube | None):
     """Return t where rays o + t d (tuples of x, y, z, in the solid's space) first cross the solid."""
     (ox, oy, oz), (dx, dy, dz) = o, d
     if kind == Kind.PLANE:
@@ -151,6 +163,8 @@ def _intersect(kind: Kind, o, d):
         return torch.where(t > NEAR, t, torch.inf)
     if kind == Kind.TERRAIN:
         return _intersect_terrain(o, d)
+    if kind == Kind.TUBE:
+        return tube.first_wall(o, d)
     if kind == Kind.ELLIPSOID:
         return _first(
             *_interval_quadratic(
@@ -297,7 +311,7 @@ def cast(solids: Solids, views: Viewpoints, rays_cam: torch.Tensor) -> Hits:
         d = torch.einsum('jhwc,fkc->kfjhw', window, local_cam)
         offset = views.origins - centres[:, index]
         o = (offset @ solids.local_from_world[index].T).T[..., None, None, None]
-        t = _intersect(solids.kind[index], tuple(o), tuple(d))
+        t = _intersect(solids.kind[index], tuple(o), tuple(d), solids.tube)
         best = t_best[:, :, top:bottom, left:right]
         nearer = t < best
         torch.where(nearer, t, best, out=best) if best.is_contiguous() else best.copy_(torch.where(nearer, t, best))
@@ -309,17 +323,19 @@ def inside(solids: Solids, positions: torch.Tensor, times: torch.Tensor, margin:
     """
     Tell for positions (F, 3) at times (F,) in which solids they are, (F, N); below is inside a ground.
 
-    What has a size is taken as its box, larger by `margin` metres.
+    What has a size is taken as its box, larger by `margin` metres; a tube's inside is its wall.
     """
     local = torch.einsum('nij,fnj->fni', solids.local_from_world, positions[:, None] - solids.centres(times))
     x, y, z = local.unbind(-1)
 
-    def of_kind(kind):
-        return torch.tensor([k == kind for k in solids.kind], device=positions.device)
-
     answer = (local.abs() < 1 + margin / solids.size).all(-1)
-    answer = torch.where(of_kind(Kind.PLANE), y > -margin / solids.size[:, 1], answer)
-    return torch.where(of_kind(Kind.TERRAIN), y > relief(x, z) - margin / solids.size[:, 1], answer)
+    answer = torch.where(solids.kinds == Kind.PLANE, y > -margin / solids.size[:, 1], answer)
+    answer = torch.where(solids.kinds == Kind.TERRAIN, y > relief(x, z) - margin / solids.size[:, 1], answer)
+    if solids.tube:
+        answer = torch.where(
+            solids.kinds == Kind.TUBE, solids.tube.clearance(x, y, z) < margin / solids.size[:, 1], answer
+        )
+    return answer
 
 
 @dataclass(frozen=True, eq=False)
@@ -335,7 +351,10 @@ def surface_at(solids: Solids, centres: torch.Tensor, solid: torch.Tensor, point
     """Return the surfaces of solids (P,), centred at `centres` (N, 3), at world points (P, 3) on them."""
     M = solids.local_from_world[solid]
     local = (M * (points - centres[solid])[:, None]).sum(-1)
-    normal_local = local_normals(torch.tensor(solids.kind, device=points.device)[solid], local)
+    kind = solids.kinds[solid]
+    normal_local = local_normals(kind, local)
+    if solids.tube:
+        normal_local = torch.where((kind == Kind.TUBE)[:, None], solids.tube.outward(local), normal_local)
     normal_world = torch.nn.functional.normalize((M * normal_local[:, :, None]).sum(1), dim=-1)
     return SurfacePoints(local, normal_local, normal_world)
 

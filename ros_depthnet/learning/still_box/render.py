@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 import torch
 
-from ros_depthnet.learning.still_box.raycast import Solids, Viewpoints, cast, surface_at
+from ros_depthnet.learning.still_box.raycast import Kind, Solids, Viewpoints, cast, surface_at
 from ros_depthnet.learning.still_box.scene import Scene
 from ros_depthnet.learning.still_box.textures import SIZE, TextureAtlas
 
 _SUBPIXELS = torch.tensor([[0.0, 0.0], [0.32, -0.11], [-0.14, 0.36], [-0.34, -0.22], [0.17, 0.41], [0.41, 0.24]])
+GAMMA = 2.2
+_SHARPNESS = 100  # of what a wet surface mirrors: Phong 1975's exponent
+_WAVE = 0.01  # of a tile, over which the slope of a wet film is measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +63,8 @@ def render(
             for origin, R, at, t, solid in zip(origins, rotation_world_cam, centres, hits.t, hits.solid)
         ]
     )
+    if scene.light.headlight:
+        images = images ** (1 / GAMMA)
     return Rendering(images.permute(0, 3, 1, 2), hits.t[:, 0], hits.solid[:, 0], views, scene.solids)
 
 
@@ -76,14 +81,51 @@ def _shade(scene, centres, atlas, origin, rays_world, t, solid, focal):
     normal = torch.where(facing[:, None] > 0, -normal, normal)
     size = solids.size[solid]
     period = surface.period[solid]
-    uv = _unfold(at.local * size, at.normal_local / size) / period[:, None]
+    uv = _unfold(at.local * size, at.normal_local / size)
+    if solids.tube:
+        is_tube = (solids.kinds == Kind.TUBE)[solid][:, None]
+        uv = torch.where(is_tube, solids.tube.unrolled(at.local) * size[:, :1], uv)
+    uv = uv / period[:, None]
     slant = facing.abs() / rays.norm(dim=-1)
     lod = torch.log2(t / focal / period * SIZE / slant.clamp_min(0.05).sqrt())
     texture = atlas.sample(surface.texture[solid], uv, lod)
     contrast = surface.contrast[solid][:, None]
     albedo = surface.tint[solid] * (1 + contrast * (texture / 0.55 - 1)) * 0.75
-    colours[met] = albedo * _brightness(scene.light, place, normal)[:, None]
+    headlight = scene.light.headlight
+    if headlight:
+        slopes = _slopes(atlas, headlight.film, uv, lod) / period[:, None] if headlight.gloss else None
+        colours[met] = _lit_by_the_camera(headlight, albedo, normal, rays * t[:, None], slopes)
+    else:
+        colours[met] = albedo * _brightness(scene.light, place, normal)[:, None]
     return colours.clamp_(0, 1)
+
+
+def _lit_by_the_camera(headlight, albedo, normal, ways, slopes):
+    """
+    Return colours (P, 3) of surfaces that the camera looks at along `ways` (P, 3) metres, lit from there.
+
+    `slopes` (P, 2) of the film round about and along, if they are wet.
+    """
+    if headlight.even:
+        return albedo
+    distance = ways.norm(dim=-1, keepdim=True)
+    to_camera = -ways / distance
+    facing = (normal * to_camera).sum(-1, keepdim=True)
+    colours = albedo * (headlight.scattered + (1 - headlight.scattered) * facing)
+    if slopes is not None:
+        across = torch.nn.functional.normalize(torch.linalg.cross(normal, to_camera), dim=-1)
+        tilt = headlight.waves * (slopes[:, :1] * across + slopes[:, 1:] * torch.linalg.cross(normal, across))
+        film = torch.nn.functional.normalize(normal + tilt, dim=-1)
+        colours = colours + headlight.gloss * (film * to_camera).sum(-1, keepdim=True).clamp_min(0) ** _SHARPNESS
+    return colours * (headlight.reach / distance) ** 2
+
+
+def _slopes(atlas, film, uv, lod):
+    """Return slopes (P, 2) of the film, a tile, at uv (P, 2)."""
+    texture = torch.full((len(uv),), film, device=uv.device)
+    steps = torch.tensor([[0.0, 0], [_WAVE, 0], [0, _WAVE]], device=uv.device)
+    here, right, down = (atlas.sample(texture, uv + step, lod)[:, 0] for step in steps)
+    return torch.stack([right - here, down - here], -1) / _WAVE
 
 
 def _brightness(light, place, normal):

@@ -7,13 +7,16 @@ The world's axes are x right, y down, z forward, in metres; a camera that is not
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 
 from ros_depthnet.learning.still_box.options import Preset
 from ros_depthnet.learning.still_box.raycast import Kind, Solids, relief
+from ros_depthnet.learning.still_box.textures import VESSELS
+from ros_depthnet.learning.still_box.tube import Tube
 
 Ground = Callable[[float, float], float]
 """Returns y of the ground at x and z, metres."""
@@ -34,12 +37,32 @@ class Surface:
         return Surface(*(torch.cat(pair) for pair in rows))
 
 
+@dataclass(frozen=True)
+class Headlight:
+    """
+    A lamp at the camera that is the only light, falling with the square of the distance.
+
+    A white surface that faces it is just white at `reach` metres. Walls throw the share `scattered` of it at each
+    other, from all sides. A wet surface mirrors `gloss` times what a white one scatters, where it faces the
+    camera; the texture `film` holds the waves on it, `waves` metres high. `even`: instead the same light
+    reaches everything, as in an integrating sphere, so that shading says nothing.
+    """
+
+    reach: float
+    scattered: float = 0.15
+    gloss: float = 0.0
+    film: int = 0
+    waves: float = 0.0
+    even: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Light:
     """
     One far lamp (unit vector towards it), what reaches every surface, and the sky behind everything.
 
     `lamps` (L, 3) metres hang in rooms instead of the far one: at `reach` metres each gives half its light.
+    `headlight` is instead of all of it, and the camera then develops images as its kind does, by a gamma of 2.2.
     """
 
     towards: torch.Tensor
@@ -50,6 +73,7 @@ class Light:
     cloud_contrast: float
     lamps: torch.Tensor | None = None
     reach: float = 1.0
+    headlight: Headlight | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,18 +126,23 @@ class SceneBuilder:
         self._solids: list[tuple] = []
         self._looks: list[tuple] = []
         self.lamps: list[np.ndarray] = []
+        self.tube: Tube | None = None
 
-    def add(self, kind: Kind, centre, size, R_world_local=None, period=None, textured=None, look=None) -> None:
+    def add(
+        self, kind: Kind, centre, size, R_world_local=None, period=None, textured=None, look=None, contrast=None
+    ) -> None:
         """
         Place one solid: half extents `size` and `centre` in metres; `period` metres per texture tile.
 
-        `look` is (texture index, tint (3,)) for solids that look alike.
+        `look` is (texture index, tint (3,)) for solids that look alike. Without a `contrast` one is drawn, faint
+        if the solid is not `textured`.
         """
         rng = self.rng
         size = np.maximum(size, 1e-3)
         if textured is None:
             textured = rng.random() < self.textured
-        contrast = rng.uniform(0.25, 1.0) if textured else rng.choice([0.0, 0.05, 0.1])
+        if contrast is None:
+            contrast = rng.uniform(0.25, 1.0) if textured else rng.choice([0.0, 0.05, 0.1])
         if period is None:
             period = float(np.median(size)) * np.exp(rng.uniform(np.log(0.5), np.log(6)))
         tint = np.clip(rng.uniform(0.35, 1.15) + rng.normal(0, 0.12, 3), 0.05, 1.3)
@@ -127,7 +156,7 @@ class SceneBuilder:
         texture, period, contrast, tint = zip(*self._looks)
         rows = (rotations, sizes, centres) if velocity is None else (rotations, sizes, centres, velocity)
         return (
-            Solids.build(kinds, *(_tensor(row, device) for row in rows)),
+            Solids.build(kinds, *(_tensor(row, device) for row in rows), tube=self.tube),
             Surface(
                 torch.tensor(texture, device=device),
                 *(_tensor(row, device) for row in (period, contrast, tint)),
@@ -514,6 +543,40 @@ def _rod(builder: SceneBuilder, a: np.ndarray, b: np.ndarray, radius: float) -> 
     builder.add(Kind.CYLINDER, (a + b) / 2, (radius, half, radius), R_world_local, textured=False)
 
 
+def _tube(builder: SceneBuilder, folds=False, bends=False, vessels=False) -> None:
+    """A tube about 1 m wide and as bare as is asked, the camera in it, looking along it give or take 25 degrees."""
+    rng = builder.rng
+    shape, radius = Tube.random(rng), rng.uniform(0.8, 1.25)
+    shape = shape if bends else shape.straight()
+    builder.tube = shape if folds else shape.smooth()
+    z = rng.uniform(1.5, 0.6 * shape.length)
+    x, y = (float(v) for v in builder.tube.centre_line(torch.tensor(z)))
+    ahead_x, ahead_y, _ = builder.tube.direction(z)
+    angle, aside = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.3)
+    eye = np.array([x + aside * np.cos(angle), y + aside * np.sin(angle), z])
+    yaw, pitch = np.arctan(ahead_x), -np.arctan(ahead_y / np.hypot(ahead_x, 1))
+    R_world_local = rotation(*rng.uniform(-0.44, 0.44, 2), rng.uniform(-np.pi, np.pi)) @ rotation(yaw, pitch).T
+    mucosa = np.array([0.95, 0.37, 0.24]) * np.exp(rng.normal(0, (0.05, 0.12, 0.15)))
+    look = builder.textures + int(rng.integers(VESSELS)), mucosa * rng.uniform(0.8, 1.1)
+    period, contrast = 2 * np.pi * radius / rng.integers(2, 5), rng.uniform(0.5, 1.0)
+    builder.add(
+        Kind.TUBE,
+        -radius * R_world_local @ eye,
+        np.full(3, radius),
+        R_world_local,
+        period=period,
+        look=look,
+        contrast=contrast if vessels else 0.0,
+    )
+
+
+def _headlight(preset: Preset, rng: np.random.Generator, textures: int) -> Headlight:
+    """Return the lamp of a tube, about as bright as automatic gain makes it, mirrored where the tube is wet."""
+    reach, gloss, waves = np.exp(rng.uniform(np.log(0.7), np.log(1.3))), rng.uniform(1, 4), rng.uniform(0.03, 0.08)
+    wet = {'gloss': gloss, 'film': textures + VESSELS, 'waves': waves} if preset == Preset.TUBE_WET else {}
+    return Headlight(reach, even=preset == Preset.TUBE_FLAT, **wet)
+
+
 _PRESETS = {
     Preset.STILL_BOX: _still_box,
     Preset.BOXES: _boxes,
@@ -523,6 +586,12 @@ _PRESETS = {
     Preset.STREET: _street,
     Preset.TERRAIN: _terrain,
     Preset.INTERIOR: _interior,
+    Preset.TUBE_SMOOTH: _tube,
+    Preset.TUBE_FOLDS: partial(_tube, folds=True),
+    Preset.TUBE_BENDS: partial(_tube, folds=True, bends=True),
+    **dict.fromkeys(
+        (Preset.TUBE_VESSELS, Preset.TUBE_WET, Preset.TUBE_FLAT), partial(_tube, folds=True, bends=True, vessels=True)
+    ),
 }
 
 
@@ -536,4 +605,7 @@ def random_scene(
     """
     builder = SceneBuilder(rng, textures, textured)
     _PRESETS[preset](builder)
-    return builder.build(device)
+    scene = builder.build(device)
+    if builder.tube:
+        return replace(scene, light=replace(scene.light, headlight=_headlight(preset, rng, textures)))
+    return scene

@@ -87,6 +87,13 @@ class Sequence:
     intrinsics: np.ndarray
     positions: np.ndarray
 
+    @property
+    def T_world_cam(self) -> np.ndarray:
+        """Return the poses (F, 4, 4), metres."""
+        T_world_cam = np.tile(np.eye(4), (len(self.positions), 1, 1))
+        T_world_cam[:, :3, 3] = self.positions
+        return T_world_cam
+
 
 def _direction(rng: np.random.Generator, forward: float, sideways: float) -> np.ndarray:
     draw = rng.random()

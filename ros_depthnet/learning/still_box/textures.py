@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 SIZE = 256
+VESSELS = 4
 _UNSUITABLE = (
     'rocks2',
     'tag',
@@ -54,6 +55,42 @@ def _pattern(rng: np.random.Generator) -> np.ndarray:
     return np.clip(np.where(mask[..., None], light, dark) + 0.5 * (_noise(rng) - 0.5), 0, 1).astype(np.float32)
 
 
+def _vessels(rng: np.random.Generator) -> np.ndarray:
+    """Return blood vessels that branch in a blotched mucosa, tiling, float32 (SIZE, SIZE, 3) in 0..1."""
+    rim = 16  # pixels that a stroke may stand out over the tile
+    canvas = np.zeros((SIZE + 2 * rim, SIZE + 2 * rim), np.uint8)
+    growing = [(*rng.uniform(0, SIZE, 2), rng.uniform(0, 2 * np.pi), rng.uniform(2.0, 3.2)) for _ in range(3)]
+    while growing:
+        x, y, heading, thick = growing.pop()
+        for turn in rng.normal(0, 0.22, int(rng.integers(12, 30))):
+            heading += turn
+            end = x + 6 * np.cos(heading), y + 6 * np.sin(heading)
+            ends = ((round(8 * (u + rim)), round(8 * (v + rim))) for u, v in ((x, y), end))
+            cv2.line(canvas, *ends, round(100 + 40 * thick), max(round(thick), 1), cv2.LINE_AA, shift=3)
+            x, y = end[0] % SIZE, end[1] % SIZE
+        if thick > 0.6:
+            growing += [(x, y, heading + turn, 0.66 * thick) for turn in rng.uniform(0.25, 0.8, 2) * (1, -1)]
+    for _ in range(2):  # what stands out over an edge comes in at the other one
+        canvas[rim : 2 * rim] = np.maximum(canvas[rim : 2 * rim], canvas[-rim:])
+        canvas[-2 * rim : -rim] = np.maximum(canvas[-2 * rim : -rim], canvas[:rim])
+        canvas = canvas.T.copy()
+    blood = _blurred(canvas[rim:-rim, rim:-rim] / 255, 0.8)
+    blotches = sum(_blurred(rng.normal(size=(SIZE, SIZE)), size) * size for size in (3, 12, 40))
+    tints = np.array((0.6, 1.0, 0.9)) * rng.uniform(0.35, 0.5)
+    return np.clip(0.6 + 0.05 * blotches[..., None] - blood[..., None] * tints, 0, 1).astype(np.float32)
+
+
+def _blurred(tile: np.ndarray, deviation: float) -> np.ndarray:
+    """Blur a tile (SIZE, SIZE) of what tiles by a Gaussian, pixels."""
+    return cv2.GaussianBlur(np.tile(tile, (3, 3)), (0, 0), deviation)[SIZE:-SIZE, SIZE:-SIZE]
+
+
+def _film(rng: np.random.Generator) -> np.ndarray:
+    """Return the heights of a wet film's small waves, tiling, float32 (SIZE, SIZE, 3) in 0..1."""
+    waves = _blurred(rng.normal(size=(SIZE, SIZE)), 6)
+    return np.repeat(np.clip(0.5 + 0.16 * waves / waves.std(), 0, 1)[..., None], 3, -1).astype(np.float32)
+
+
 def _photographs() -> list[Path]:
     import mvtbdata
     import sklearn.datasets
@@ -83,7 +120,8 @@ class TextureAtlas:
     A stack of tiling textures with their mip levels, sampled trilinearly.
 
     The first half of the indices holds noise and patterns, the rest photographs; the contents depend only on
-    the seed and on the installed photographs.
+    the seed and on the installed photographs. After these `count`, from which scenes choose, come VESSELS tiles
+    of mucosa and the film on it.
     """
 
     def __init__(self, procedural: int = 96, photo_tiles: int = 2, seed: int = 0, device: str | torch.device = 'cpu'):
@@ -94,6 +132,8 @@ class TextureAtlas:
             self.photographs[path.stem] = len(textures)
             textures += _photo_tiles(path, photo_tiles, rng)
         self.count = len(textures)
+        inner = np.random.default_rng((seed, 1))
+        textures += [_vessels(inner) for _ in range(VESSELS)] + [_film(inner)]
         self.levels = SIZE.bit_length() - 2
         level, texels, self._offsets, start = np.stack(textures), [], [], 0
         for _ in range(self.levels):

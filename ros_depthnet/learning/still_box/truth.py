@@ -1,6 +1,8 @@
-"""What follows exactly from a rendering besides depth: normals, optical flow, and what moves by itself."""
+"""What follows exactly from a rendering besides depth: normals, contours, optical flow, what moves by itself."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 
@@ -21,6 +23,32 @@ def normals_cam(rendering: Rendering, view: int) -> torch.Tensor:
     normals = torch.full((*solid.shape, 3), torch.nan, device=normal.device)
     normals[met] = torch.where(away, -normal, normal)
     return normals
+
+
+def contours(rendering: Rendering, view: int, jump: float = 0.05, crease: float = 20.0) -> torch.Tensor:
+    """
+    Tell for the pixels (H, W) of a view whether a contour passes between them and the next, right or below.
+
+    Depth jumps where each of the two points is off the plane of the other, by more than `jump` of its depth, or one is
+    sky: then the nearer pixel is on the contour. The surface has a crease where its normals differ by more than
+    `crease` degrees: then the first of the two is.
+    """
+    normals, rays_cam = normals_cam(rendering, view), _rays_cam(rendering)
+    depth = rendering.depth[view]
+    points = rays_cam * depth[..., None]
+    found = torch.zeros_like(depth, dtype=torch.bool)
+    for axis in (0, 1):
+        (point, next_point), (normal, next_normal), (z, next_z) = (
+            _neighbours(values, axis) for values in (points, normals, depth)
+        )
+        way = next_point - point
+        off_both = ((normal * way).sum(-1).abs() > jump * z) & ((next_normal * way).sum(-1).abs() > jump * next_z)
+        jumps = off_both | (z.isinf() != next_z.isinf())
+        turns = (normal * next_normal).sum(-1) < math.cos(math.radians(crease))
+        of_here, of_next = _neighbours(found, axis)
+        of_here |= jumps & (z <= next_z) | turns & ~jumps
+        of_next |= jumps & (z > next_z)
+    return found
 
 
 def optical_flow(rendering: Rendering, view: int, other: int) -> torch.Tensor:
@@ -53,3 +81,9 @@ def moving(rendering: Rendering, view: int) -> torch.Tensor:
 
 def _rays_cam(rendering: Rendering) -> torch.Tensor:
     return rendering.views.rays_cam(torch.zeros(1, 2, device=rendering.depth.device))[0]
+
+
+def _neighbours(values: torch.Tensor, axis: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return views of what stands at each pixel but the last of an axis, and at the next."""
+    size = values.shape[axis] - 1
+    return values.narrow(axis, 0, size), values.narrow(axis, 1, size)

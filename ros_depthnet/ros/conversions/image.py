@@ -37,6 +37,11 @@ def from_probability(probability_hw: np.ndarray, header: Header) -> Image:
     return _message(np.rint(255 * probability_hw).astype(np.uint8), header, 'mono8')
 
 
+def from_labels(labels_hw: np.ndarray, header: Header) -> Image:
+    """Return (H, W) uint8 as a mono8 image."""
+    return _message(labels_hw, header, 'mono8')
+
+
 def _message(pixels: np.ndarray, header: Header, encoding: str) -> Image:
     pixels = np.ascontiguousarray(pixels)
     message = Image(
