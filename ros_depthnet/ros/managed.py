@@ -81,6 +81,11 @@ class ManagedNode(LifecycleNode):
         self.deactivate()
         self.clean_up()
 
+    def destroy_node(self) -> None:
+        """Leave the graph at once: rclpy's state machine keeps a node in it until Python collects it."""
+        super().destroy_node()
+        self._state_machine = None
+
     @property
     def state(self) -> str:
         """The life cycle's state: unconfigured, inactive, active or finalized."""

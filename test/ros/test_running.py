@@ -11,6 +11,7 @@ from sensor_msgs.msg import Image
 from wall import wall_flight
 
 from ros_depthnet.ros import qos
+from ros_depthnet.ros.depth_node import DepthNode
 from ros_depthnet.ros.transport import enlarge_shared_memory
 
 
@@ -31,6 +32,18 @@ def spawn():
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+def test_a_node_that_ends_makes_room_for_another_of_its_name(bench, model):
+    first = bench.start(DepthNode, model=str(model))
+    first.close()
+    bench.executor.remove_node(first)
+    first.destroy_node()
+    assert 'depth_node' not in bench.peer.get_node_names()
+    bench.nodes.remove(first)
+    bench.start(DepthNode, model=str(model))
+    # While both were there, rmw would give the second's publishers to the first, and leave them without a name.
+    assert {info.node_name for info in bench.peer.get_publishers_info_by_topic('/depth/image')} == {'depth_node'}
 
 
 @pytest.mark.parametrize(
