@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 19)  # below those that `isolation.isolate` chooses from
+from ros_depthnet.ros.isolation import isolate
+
+isolate()
 os.environ['ROS_PYTHON_CHECK_FIELDS'] = '1'
 os.environ.setdefault('ROS_LOG_DIR', tempfile.gettempdir())
 
