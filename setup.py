@@ -76,6 +76,7 @@ setup(
         'test': [
             'pytest>=7',
             'pytest-xdist>=3.5',
+            'pytest-rerunfailures>=14',
             'ruff>=0.6',
             'mypy>=1.13',
             'types-PyYAML',

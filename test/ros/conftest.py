@@ -1,5 +1,7 @@
 """What the ROS tests share: rclpy running, and a drone whose depth is known."""
 
+from pathlib import Path
+
 import pytest
 import rclpy
 from bench import Bench
@@ -8,6 +10,13 @@ from rclpy.signals import SignalHandlerOptions
 from tiny_models import red_is_parallax
 
 from ros_depthnet.ros.transport import enlarge_shared_memory
+
+
+def pytest_collection_modifyitems(items):
+    """Try once more what fails here, as colcon's --retest-until-pass does: a loaded machine is late, code is wrong."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope='session', autouse=True)
