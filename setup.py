@@ -15,7 +15,7 @@ def share(folder):
 
 setup(
     name=NAME,
-    version='0.1.0',
+    version='1.0.0',
     description='Metric depth from motion for drones, on ROS 2',
     long_description=Path('README.md').read_text(encoding='utf-8') if Path('README.md').exists() else '',
     long_description_content_type='text/markdown',

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -52,6 +53,17 @@ def test_the_readme_is_short_and_starts_with_a_picture_and_three_commands():
     text = (ROOT / 'README.md').read_text(encoding='utf-8')
     assert len(text.split()) <= 900
     assert text.index('![') < text.index('make demo    ') < text.index('make test    ') < text.index('\nros2 launch ')
+
+
+def test_whoever_tells_the_version_tells_the_same():
+    newest = re.search(r'^(\d+\.\d+\.\d+) \(20\d\d-\d\d-\d\d\)$', (ROOT / 'CHANGELOG.rst').read_text(), re.MULTILINE)
+    told = {
+        'CHANGELOG.rst': newest[1],
+        'package.xml': ElementTree.parse(ROOT / 'package.xml').findtext('version'),
+        'setup.py': re.search(r"version='(.*?)'", (ROOT / 'setup.py').read_text())[1],
+        **{path.name: yaml.safe_load(path.read_text())['version'] for path in (ROOT / 'models').glob('*.yaml')},
+    }
+    assert len(set(told.values())) == 1, told
 
 
 def checked_make(words):
