@@ -1,9 +1,9 @@
 """
 One small fault at a time is put into a copy of the code: which of them do the tests not notice?
 
-`python test/mutation.py --number 40 --seed 0 core/obstacles.py core/autopilot.py` draws faults of these modules, runs
-the tests that import a module on each, and prints the survivors. Modules: below ros_depthnet/; none: all of core,
-engines and ros.
+`python test/mutation.py --sample 60 --seed 1 core` draws faults of a room or of some modules, such as
+`flight/watch.py`, runs the tests that import a module on each until one fails, and prints those that survive as
+a diff, and their share. Judged ones are kept in a folder: a run that was interrupted goes on there.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import hashlib
+import json
 import os
 import random
 import re
@@ -21,13 +23,16 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[1]
 _TREE = 'ros_depthnet', 'test', 'models', 'config', 'launch', 'rviz', 'docs', 'flights'
-_ROOMS = 'core', 'engines', 'ros'
-_LONGEST_S = 300.0  # of a module's tests without a fault
-_SLOWER, _SLACK_S = 3.0, 30.0
+_FILES = 'pyproject.toml', 'package.xml', 'setup.py', 'README.md'
+_ROOMS = 'core', 'flight', 'engines', 'ros'
+_MOST_TESTS = 6  # files for a module
+_LONGEST_S = 120.0  # of a module's tests without a fault
+_SLOWER, _SLACK_S = 2.0, 15.0  # a fault that makes them slower than that is noticed
 
 _OTHERWISE = {
     ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -35,125 +40,185 @@ _OTHERWISE = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
     ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.MatMult: ast.Add,
 }  # fmt: skip
+_TEXTS = ast.JoinedStr  # what is in them has no place of its own before Python 3.12
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A module with one fault: the line it is in, before and after, and the whole text."""
+    """A module, path relative to the repository, with one fault: the line it is in, and the whole text."""
 
     module: Path
     line: int
-    before: str
-    after: str
     text: str
+
+    @property
+    def diff(self) -> str:
+        """Return the line before and after."""
+        before, after = ((_ROOT / self.module).read_text(encoding='utf-8').splitlines(), self.text.splitlines())
+        end = self.line + max(0, len(before) - len(after))
+        removed = ' '.join(line.strip() for line in before[self.line - 1 : end])
+        return f'{self.module}:{self.line}\n  - {removed}\n  + {after[self.line - 1].strip()}'
 
 
 def mutants(module: Path) -> Iterator[Mutant]:
-    """Return every fault of a module, path relative to the repository, that this script can make; none of types."""
-    tree = ast.parse((_ROOT / module).read_text(encoding='utf-8'))
-    typing = {
+    """Return every fault of a module that this script can make; none of types, none of texts."""
+    source = (_ROOT / module).read_bytes()
+    starts = [0]
+    for line in source.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    tree = ast.parse(source)
+    left_alone = {
         id(part)
         for node in ast.walk(tree)
-        for hint in (getattr(node, 'annotation', None), getattr(node, 'returns', None))
-        if hint
-        for part in ast.walk(hint)
+        for whole in (getattr(node, 'annotation', None), getattr(node, 'returns', None), node)
+        if whole is not None and (whole is not node or isinstance(node, _TEXTS))
+        for part in ast.walk(whole)
     }
-    for number, node in enumerate(ast.walk(tree)):
-        for changed in _changed(node) if id(node) not in typing else ():
-            other = copy.deepcopy(tree)
-            place = next(each for index, each in enumerate(ast.walk(other)) if index == number)
-            before = ast.unparse(place)
-            place.__dict__.update(changed)
-            yield Mutant(module, node.lineno, before, ast.unparse(place), ast.unparse(other))
+    for node in ast.walk(tree):
+        for place, other in _changed(node) if id(node) not in left_alone else ():
+            start = starts[place.lineno - 1] + place.col_offset
+            end = starts[place.end_lineno - 1] + place.end_col_offset
+            written = ast.unparse(other) if isinstance(other, ast.Constant) else f'({ast.unparse(other)})'
+            text = source[:start] + written.encode() + source[end:]
+            yield Mutant(module, place.lineno, text.decode())
 
 
-def _changed(node: ast.AST) -> Iterator[dict]:
-    """Return the fields of a node that would be otherwise, once for each fault."""
+def _changed(node: ast.AST) -> Iterator[tuple[ast.AST, ast.AST]]:
+    """Return what can be otherwise in a node, and how, once for each fault."""
+
+    def with_(**fields) -> tuple[ast.AST, ast.AST]:
+        other = copy.copy(node)
+        other.__dict__.update(fields)
+        return node, other
+
     if isinstance(node, ast.Compare) and type(node.ops[0]) in _OTHERWISE:
-        yield {'ops': [_OTHERWISE[type(node.ops[0])](), *node.ops[1:]]}
+        yield with_(ops=[_OTHERWISE[type(node.ops[0])](), *node.ops[1:]])
     elif isinstance(node, ast.BoolOp | ast.BinOp) and type(node.op) in _OTHERWISE:
-        yield {'op': _OTHERWISE[type(node.op)]()}
+        yield with_(op=_OTHERWISE[type(node.op)]())
     elif isinstance(node, ast.If):
-        yield {'test': ast.Constant(False)}
+        yield node.test, ast.Constant(False)
     elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        yield {'value': node.value + 1}
+        yield with_(value=node.value + 1)
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
-        yield {'value': not node.value}
+        yield with_(value=not node.value)
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        yield {'value': ast.Constant(None)}
+        yield with_(value=ast.Constant(None))
 
 
-def tests_of(module: Path) -> list[str]:
-    """Return the test files that import a module, those of its name and the quick ones first."""
+def _imports(module: Path) -> re.Pattern:
     parent, name = re.escape('.'.join(module.parent.parts)), module.stem
-    imports = re.compile(rf'(from {parent}\.{name} import|import {parent}\.{name}\b|from {parent} import .*\b{name}\b)')
-    found = [
-        path.relative_to(_ROOT)
-        for path in (_ROOT / 'test').rglob('test_*.py')
-        if imports.search(path.read_text(encoding='utf-8'))
-    ]
-    found.sort(key=lambda path: (name not in path.stem, 'unit' not in path.parts, path))
-    return [str(path) for path in found]
+    return re.compile(rf'(from {parent}\.{name} import|import {parent}\.{name}\b|from {parent} import .*\b{name}\b)')
 
 
-def passes(module: Path, tree: Path, longest_s: float) -> bool:
-    """Tell whether the tests of a module pass in a copy of the repository, within so many seconds."""
-    try:
-        run = subprocess.run(
-            [sys.executable, '-m', 'pytest', '-q', '-x', '-p', 'no:cacheprovider', *tests_of(module)],
-            cwd=tree,
-            env={**os.environ, 'PYTHONPATH': str(tree)},
-            capture_output=True,
-            timeout=longest_s,
+@cache
+def tests_of(module: Path) -> tuple[str, ...]:
+    """
+    Return the test files of a module: of its name, and that import it; those that import least come first.
+
+    Where there are none, they are those of the modules that import it. Tests over DDS are of the room `ros` alone.
+    """
+    imports, found = _imports(module), {}
+    for path in (_ROOT / 'test').rglob('test_*.py'):
+        text, named = path.read_text(encoding='utf-8'), path.stem == f'test_{module.stem}'
+        if (named or imports.search(text)) and (path.parent.name == 'unit' or 'ros' in module.parts):
+            found[str(path.relative_to(_ROOT))] = (
+                not named,
+                path.parent.name != 'unit',
+                text.count('from ros_depthnet'),
+            )
+    if not found:
+        users = [path for path in (_ROOT / module.parts[0]).rglob('*.py') if imports.search(path.read_text('utf-8'))]
+        found = dict.fromkeys((test for user in users for test in tests_of(user.relative_to(_ROOT))), (0, 0, 0))
+    return tuple(sorted(found, key=lambda test: (found[test], test))[:_MOST_TESTS])
+
+
+class Workshop:
+    """A copy of the repository in a folder, where faults are judged and what was judged is kept."""
+
+    def __init__(self, folder: Path):
+        """Copy the repository into a folder; times of change stay, so what numba has compiled does."""
+        self._tree, self._kept = folder / 'tree', folder / 'judged.json'
+        for part in _TREE:
+            if (_ROOT / part).exists():
+                ignored = shutil.ignore_patterns('__pycache__')
+                shutil.copytree(_ROOT / part, self._tree / part, ignore=ignored, dirs_exist_ok=True)
+        for file in _FILES:
+            shutil.copy2(_ROOT / file, self._tree)
+        self._judged = json.loads(self._kept.read_text()) if self._kept.exists() else {}
+
+    def survives(self, mutant: Mutant) -> bool | None:
+        """Tell whether all tests of the module pass with the fault; None where they do not pass without it in time."""
+        tests = tests_of(mutant.module)
+        whole = _digest(
+            (_ROOT / mutant.module).read_text('utf-8'), *((_ROOT / test).read_text('utf-8') for test in tests)
         )
-    except subprocess.TimeoutExpired:
-        return False
-    return run.returncode == 0
+        healthy_s = self._remembered(whole, lambda: self._passes(tests, _LONGEST_S))
+        if not healthy_s:
+            del self._judged[whole]  # another time they may
+            return None
+        return self._remembered(_digest(whole, mutant.text), lambda: bool(self._spoilt(mutant, tests, healthy_s)))
+
+    def _remembered(self, key, judge):
+        if key not in self._judged:
+            self._judged[key] = judge()
+            self._kept.write_text(json.dumps(self._judged))
+        return self._judged[key]
+
+    def _spoilt(self, mutant: Mutant, tests: tuple[str, ...], healthy_s: float) -> float:
+        path = self._tree / mutant.module
+        whole, times = path.read_bytes(), path.stat()
+        path.write_text(mutant.text, encoding='utf-8')
+        try:
+            return self._passes(tests, _SLOWER * healthy_s + _SLACK_S)
+        finally:
+            path.write_bytes(whole)
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    def _passes(self, tests: tuple[str, ...], longest_s: float) -> float:
+        """Return how many seconds tests take that pass; 0 where one fails, or all take longer than they may."""
+        start = time.monotonic()
+        try:
+            run = subprocess.run(
+                [sys.executable, '-m', 'pytest', '-q', '-x', '-p', 'no:cacheprovider', '--reruns', '0', *tests],
+                cwd=self._tree,
+                env={**os.environ, 'PYTHONPATH': str(self._tree), 'PYTHONDONTWRITEBYTECODE': '1'},
+                capture_output=True,
+                timeout=longest_s,
+            )
+        except subprocess.TimeoutExpired:
+            return 0.0
+        return time.monotonic() - start if run.returncode == 0 else 0.0
 
 
-def survives(mutant: Mutant, tree: Path) -> bool | None:
-    """Tell whether all tests of the module pass with the fault; None where they do not pass without it."""
-    path = tree / mutant.module
-    whole = path.read_text(encoding='utf-8')
-    start = time.monotonic()
-    if not passes(mutant.module, tree, _LONGEST_S):
-        return None
-    patience_s = _SLOWER * (time.monotonic() - start) + _SLACK_S  # a mutant that takes longer is noticed
-    path.write_text(mutant.text, encoding='utf-8')
-    try:
-        return passes(mutant.module, tree, patience_s)
-    finally:
-        path.write_text(whole, encoding='utf-8')
+def _digest(*texts: str) -> str:
+    return hashlib.sha256('\0'.join(texts).encode()).hexdigest()
 
 
 def main() -> int:
     """Draw faults, print those that survive and their share; return 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
-    parser.add_argument('modules', nargs='*', type=Path, help='below ros_depthnet/')
-    parser.add_argument('--number', type=int, default=40)
+    parser.add_argument('places', nargs='*', default=_ROOMS, help='rooms, or modules below ros_depthnet/')
+    parser.add_argument('--sample', type=int, default=40)
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--folder', type=Path, default=Path(tempfile.gettempdir()) / 'ros_depthnet_mutants')
     options = parser.parse_args()
-    package = Path('ros_depthnet')
-    modules = [package / module for module in options.modules] or [
-        path.relative_to(_ROOT) for room in _ROOMS for path in sorted((_ROOT / package / room).rglob('*.py'))
+    package = _ROOT / 'ros_depthnet'
+    modules = [
+        path.relative_to(_ROOT)
+        for place in options.places
+        for path in (sorted((package / place).rglob('*.py')) if (package / place).is_dir() else [package / place])
     ]
     found = [mutant for module in modules if tests_of(module) for mutant in mutants(module)]
-    drawn = random.Random(options.seed).sample(found, min(options.number, len(found)))
+    drawn = random.Random(options.seed).sample(found, min(options.sample, len(found)))
+    workshop = Workshop(options.folder)
     lost, judged = 0, 0
-    with tempfile.TemporaryDirectory() as folder:
-        tree = Path(folder)
-        for part in _TREE:
-            if (_ROOT / part).exists():
-                shutil.copytree(_ROOT / part, tree / part, ignore=shutil.ignore_patterns('__pycache__'))
-        for file in ('pyproject.toml', 'package.xml', 'setup.py', 'README.md'):
-            shutil.copy(_ROOT / file, tree)
-        for mutant in drawn:
-            survived = survives(mutant, tree)
-            judged += survived is not None
-            if survived:
-                lost += 1
-                print(f'{mutant.module}:{mutant.line}: {mutant.before}  ->  {mutant.after}', flush=True)
-    print(f'{lost} of {judged} survive ({lost / max(1, judged):.0%}), drawn from {len(found)}.')
+    for mutant in sorted(drawn, key=lambda mutant: (mutant.module, mutant.line)):
+        survived = workshop.survives(mutant)
+        judged += survived is not None
+        if survived:
+            lost += 1
+            print(mutant.diff, flush=True)
+    print(f'{lost} of {judged} survive ({lost / max(1, judged):.0%}), {len(drawn)} drawn from {len(found)}.')
     return int(lost > 0)
 
 
