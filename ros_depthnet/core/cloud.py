@@ -90,6 +90,4 @@ def _voxel_means(points: np.ndarray, rgb: np.ndarray | None, size: float) -> tup
     def means(values: np.ndarray) -> np.ndarray:
         return np.stack([np.bincount(cell, column) for column in values.T], axis=-1) / counts[:, None]
 
-    if not len(points):
-        return points, rgb
     return means(points).astype(np.float32), None if rgb is None else np.rint(means(rgb)).astype(np.uint8)

@@ -9,6 +9,7 @@ from autopilots import BODY_FRD, Px4, ardupilot, mavros
 
 from ros_depthnet.core import motion
 from ros_depthnet.core.autopilot import (
+    INCREMENT_DEG,
     SECTORS,
     UNKNOWN_CM,
     ObstacleDistance,
@@ -42,7 +43,7 @@ def told(depth_hw, T_level_cam=T_LEVEL_CAM, max_distance=MAX, **options):
 def over_mavros(distance):
     """Return the MAVLink message of it; the scan is made by hand, as the node's is tested over DDS."""
     ranges, range_max = for_mavros(distance)
-    increment = np.float32(np.radians(5))
+    increment = np.float32(np.radians(INCREMENT_DEG))
     return mavros(
         SimpleNamespace(
             ranges=ranges, angle_increment=increment, angle_min=0.0, range_min=0.0, range_max=np.float32(range_max)
@@ -53,7 +54,7 @@ def over_mavros(distance):
 def directly(distance):
     return SimpleNamespace(
         distances=distance.distances_cm,
-        increment_f=np.float32(5),
+        increment_f=np.float32(INCREMENT_DEG),
         min_distance=0,
         max_distance=distance.max_cm,
         angle_offset=np.float32(0),
