@@ -96,6 +96,31 @@ def test_five_degrees_lurk():
     assert '5 degrees pitched down' in lurking(found, thorough=True).sentence
 
 
+@pytest.mark.parametrize('ratio', [1.1, 0.9])
+def test_a_tenth_of_the_focal_length_lurks_for_who_looks_thoroughly(ratio):
+    found = evidence(camera=Camera(320, 240, ratio * 200.0, ratio * 200.0, 159.5, 119.5))
+    assert f'fx were {1 / ratio:.1f}' in lurking(found, thorough=True).sentence
+    assert lurking(found, thorough=False) is None
+
+
+@pytest.mark.parametrize('seconds', [0.04, -0.04])
+def test_forty_milliseconds_lurk_for_everyone(seconds):
+    found = lurking(evidence(shift=seconds), thorough=False)
+    assert found.subtle and found.parameters['pose_delay'] == pytest.approx(seconds, abs=0.006)
+
+
+@pytest.mark.parametrize(
+    'slight',
+    [
+        {'shift': 0.01},
+        {'camera': Camera(320, 240, 206.0, 206.0, 159.5, 119.5)},
+        {'T_body_cam': mounting((0.1, 0, 0), (-np.pi / 2 - np.radians(2), 0, -np.pi / 2))},
+    ],
+)
+def test_what_is_too_small_to_be_told_of_is_not(slight):
+    assert lurking(evidence(**slight), thorough=True) is None
+
+
 def test_a_body_in_the_axes_of_px4_is_named():
     ned = motion.pose([[0, 1, 0], [1, 0, 0], [0, 0, -1]], np.zeros(3))
     frd = motion.pose(np.diag([1, -1, -1]), np.zeros(3))

@@ -127,12 +127,16 @@ def test_the_deviation_in_metres_stays_when_coming_closer():
     np.testing.assert_allclose(result.depth_hw * result.deviation_hw, np.hypot(0.4, noise), rtol=1e-4)
 
 
-def test_depth_edges_are_doubted_when_carried():
+@pytest.mark.parametrize('near', [np.s_[:, 32:], np.s_[:, :32], np.s_[24:], np.s_[:24]])
+def test_depth_edges_are_doubted_on_both_sides_when_carried(near):
     scene = wall(8)
-    scene.depth_hw[:, 32:] = 2
-    deviation = carried(scene, CAMERA, np.eye(4), 0).deviation_hw[24]
-    assert deviation[31] == pytest.approx(np.hypot(0.05, fusion.PIXEL_NOISE * np.log(4)), rel=1e-3)
-    assert deviation[20] == pytest.approx(0.05, rel=1e-3)
+    scene.depth_hw[near] = 2
+    deviation = carried(scene, CAMERA, np.eye(4), 0).deviation_hw
+    across = deviation[10] if scene.depth_hw[10, 0] != scene.depth_hw[10, -1] else deviation[:, 10]
+    middle = len(across) // 2
+    doubted = np.hypot(0.05, fusion.PIXEL_NOISE * np.log(4))
+    assert across[middle - 1 : middle + 1] == pytest.approx(doubted, rel=1e-3)
+    assert across[[5, -5]] == pytest.approx(0.05, rel=1e-3)
 
 
 def test_what_something_nearer_covers_in_the_other_view_is_hidden():

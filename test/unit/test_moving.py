@@ -7,6 +7,7 @@ import pytest
 from tiny_models import displacement_is_parallax
 
 from ros_depthnet.core import motion, moving
+from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Views
 from ros_depthnet.core.fusion import DepthMap
 from ros_depthnet.core.moving import MOVES, Motion, companions, compare, motion_evidence
@@ -55,6 +56,20 @@ def test_nothing_moves_in_a_still_scene():
     views = Views(frames[4], (frames[3], frames[0]), T_srcs_ref)
     found = evidence(views, known(world.depth(poses[4]), 0.05))
     assert (found.probability_hw < MOVES).mean() > 0.99
+
+
+def test_the_flow_of_a_still_scene_is_that_of_its_projected_points():
+    camera = Camera(40, 30, 50.0, 61.0, 18.5, 13.5)
+    T_src_ref = motion.pose(cv2.Rodrigues(np.array([0.05, -0.08, 0.11]))[0], (0.3, -0.2, 0.4))
+    depth = np.random.default_rng(0).uniform(2, 9, (30, 40))
+    v, u = np.indices(depth.shape)
+    points_ref = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones_like(depth)], -1)
+    points_src = (points_ref * depth[..., None]) @ T_src_ref[:3, :3].T + T_src_ref[:3, 3]
+    expected = camera.project(points_src.reshape(-1, 3)).reshape(30, 40, 2) - np.stack([u, v], -1)
+    flow_hw2 = np.empty((30, 40, 2), np.float32)
+    intrinsics = np.array([camera.fx, camera.fy, camera.cx, camera.cy], np.float32)
+    moving._rigid_flow((1 / depth).astype(np.float32), T_src_ref.astype(np.float32), intrinsics, flow_hw2)
+    np.testing.assert_allclose(flow_hw2, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize('step_px', [(2, 0), (0, 2), (-3, -2)])
