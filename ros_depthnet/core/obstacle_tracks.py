@@ -5,6 +5,7 @@ One Kalman filter per box, constant velocity, each axis on its own. What is seen
 it as the camera flies by, so its velocity along an axis is never surer than half its length there per second.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -30,6 +31,7 @@ class Obstacle:
     A box that is followed: `number` stays its own for as long as it is.
 
     velocity, deviation: (3,) metres per second and one standard deviation along the axes of the box's frame.
+    centre_deviation: (3,) metres, likewise of the box's centre.
     closest_s, closest_m: in how many seconds it will be nearest to the drone, if both go on as they do, and how
     near its centre is then, metres; 0 s where it goes away.
     """
@@ -38,6 +40,7 @@ class Obstacle:
     box: Box
     velocity: np.ndarray
     deviation: np.ndarray
+    centre_deviation: np.ndarray
     closest_s: float
     closest_m: float
 
@@ -50,6 +53,17 @@ class Obstacle:
     def moving(self) -> bool:
         """Whether it surely moves by itself."""
         return self.speed > _SLOWEST and float(np.linalg.norm(self.velocity / self.deviation)) > _SURE
+
+    @property
+    def speed_deviation(self) -> float:
+        """One standard deviation of the speed, metres per second: of velocity, along itself."""
+        return float(np.linalg.norm(self.velocity * self.deviation)) / max(self.speed, 1e-9)
+
+    @property
+    def probability_moving(self) -> float:
+        """The probability that it is faster than what stands."""
+        sure = (self.speed - _SLOWEST) / max(self.speed_deviation, 1e-9)
+        return (1 + math.erf(sure / math.sqrt(2))) / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,4 +161,5 @@ def _obstacle(track: _Track, box: Box, drone: np.ndarray, flying: np.ndarray) ->
     way, approach = box.centre - drone, velocity - flying
     closing = float(approach @ approach)
     seconds = max(0.0, -float(way @ approach) / closing) if closing > 0 else 0.0
-    return Obstacle(track.number, box, velocity, deviation, seconds, float(np.linalg.norm(way + seconds * approach)))
+    nearest = float(np.linalg.norm(way + seconds * approach))
+    return Obstacle(track.number, box, velocity, deviation, np.sqrt(_variance(box)), seconds, nearest)

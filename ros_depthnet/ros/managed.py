@@ -190,9 +190,9 @@ class ProcessingNode(ManagedNode):
     def forget(self) -> None:
         """Empty the buffers; the inputs are no longer connected, and the worker has stopped."""
 
-    def advertise(self, topic: Topic, message_type: type) -> Output:
+    def advertise(self, topic: Topic, message_type: type, profile: QoSProfile = qos.OUTPUT) -> Output:
         """Return a new output; it counts as demand when somebody listens."""
-        self._outputs.append(Output(self, topic, message_type))
+        self._outputs.append(Output(self, topic, message_type, profile))
         return self._outputs[-1]
 
     def link_to(self, link: DepthLink) -> None:

@@ -1,10 +1,13 @@
 """The node that turns depth, from depth_node or anybody else, into obstacles and distances per direction."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
+from builtin_interfaces.msg import Time
+from nav_msgs.msg import Odometry
 from sensor_msgs.msg import LaserScan
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
@@ -13,11 +16,12 @@ from ros_depthnet.core.autopilot import obstacle_distance_cm
 from ros_depthnet.core.cloud import CloudOptions, make_cloud, trusted_depth
 from ros_depthnet.core.motion import inverse
 from ros_depthnet.core.mounting import levelled
-from ros_depthnet.core.obstacle_tracks import ObstacleTracks
+from ros_depthnet.core.obstacle_tracks import Obstacle, ObstacleTracks
 from ros_depthnet.core.obstacles import ObstacleOptions, cluster_obstacles, sector_distances
 from ros_depthnet.flight.messages.stamp import to_ns
-from ros_depthnet.ros import topics
+from ros_depthnet.ros import qos, topics
 from ros_depthnet.ros.autopilot import AutopilotLink, check_autopilot
+from ros_depthnet.ros.conversions.detections import to_detections, to_odometry
 from ros_depthnet.ros.conversions.markers import from_obstacles, shown_by
 from ros_depthnet.ros.conversions.scan import from_sectors
 from ros_depthnet.ros.depth_consumer import DepthConsumer
@@ -26,6 +30,12 @@ from ros_depthnet.ros.parameters import options_from
 from ros_depthnet.ros.running import run
 from ros_depthnet.ros.transform_output import TransformOutput, check_transform_output
 
+try:
+    from vision_msgs import msg as vision_msgs
+except ImportError:
+    vision_msgs = None
+
+_EACH = qos.reliable(100)  # a message for each of as many obstacles as there may be
 _BODY_FRAME = 'base_link'  # REP-105's name, where neither odometry nor the parameter tells another
 
 
@@ -40,6 +50,8 @@ class ObstacleNode(DepthConsumer):
     def configure(self) -> None:
         """Advertise."""
         self._obstacles = self.advertise(topics.OBSTACLES, MarkerArray)
+        self._detections = vision_msgs and self.advertise(topics.DETECTIONS, vision_msgs.Detection3DArray)
+        self._odometry = self.advertise(topics.OBSTACLE_ODOMETRY, Odometry, _EACH)
         self._distances = self.advertise(topics.OBSTACLE_DISTANCE, LaserScan)
         self._autopilot = AutopilotLink(self)
         self._tracks = ObstacleTracks()
@@ -78,8 +90,8 @@ class ObstacleNode(DepthConsumer):
         places = self._places(frame)
         if places and frame.pose:
             self._transforms.place(places.level_frame, places.out_frame, places.T_out_level, frame.header.stamp)
-        if places and self._obstacles.wanted:
-            self._publish_obstacles(frame, places)
+        if places and any(output and output.wanted for output in (self._obstacles, self._detections, self._odometry)):
+            self._publish_obstacles(self._obstacles_in(frame, places), frame.header.stamp, places.out_frame)
         if places and (self._distances.wanted or self._autopilot.wanted):
             self._publish_distances(frame, places)
 
@@ -97,7 +109,7 @@ class ObstacleNode(DepthConsumer):
         T_cam_body = inverse(T_body_cam)
         return _Places(np.eye(4), T_cam_body, T_cam_body, frame.header.frame_id, body_frame)
 
-    def _publish_obstacles(self, frame: DepthFrame, places: '_Places') -> None:
+    def _obstacles_in(self, frame: DepthFrame, places: '_Places') -> list[Obstacle]:
         options, settings = options_from(self.settings, ObstacleOptions), self.settings
         trusted = CloudOptions(
             settings.stride, max_distance=options.max_distance, max_relative_deviation=settings.max_relative_deviation
@@ -106,11 +118,19 @@ class ObstacleNode(DepthConsumer):
         boxes = cluster_obstacles(cloud.points, places.T_out_body[:3, 3], places.T_out_level[:3, 2], options)
         if not frame.pose:
             self._tracks.reset()  # as seen by a moving camera everything moves
-        obstacles = self._tracks.update(to_ns(frame.header.stamp), boxes, places.T_out_body[:3, 3])
-        header = Header(stamp=frame.header.stamp, frame_id=places.out_frame)
-        message = from_obstacles(obstacles, header, self._shown)
-        self._obstacles.publish(message)
-        self._shown = shown_by(message.markers)
+        return self._tracks.update(to_ns(frame.header.stamp), boxes, places.T_out_body[:3, 3])
+
+    def _publish_obstacles(self, obstacles: Sequence[Obstacle], stamp: Time, out_frame: str) -> None:
+        header = Header(stamp=stamp, frame_id=out_frame)
+        if self._obstacles.wanted:
+            message = from_obstacles(obstacles, header, self._shown)
+            self._obstacles.publish(message)
+            self._shown = shown_by(message.markers)
+        if self._detections and self._detections.wanted:
+            self._detections.publish(to_detections(obstacles, header, vision_msgs))
+        if self._odometry.wanted:
+            for obstacle in obstacles:
+                self._odometry.publish(to_odometry(obstacle, header))
 
     def _publish_distances(self, frame: DepthFrame, places: '_Places') -> None:
         options, settings = options_from(self.settings, ObstacleOptions), self.settings

@@ -71,6 +71,16 @@ OBSTACLES = Topic(
     'visualization_msgs/msg/MarkerArray',
     'A box and its distance for each obstacle, nearest first, with an id that stays; an arrow for what moves.',
 )
+DETECTIONS = Topic(
+    'obstacles/detections',
+    'vision_msgs/msg/Detection3DArray',
+    'The same obstacles for planners: id, box, and the probability that it moves; if `vision_msgs` is installed.',
+)
+OBSTACLE_ODOMETRY = Topic(
+    'obstacles/odometry',
+    'nav_msgs/msg/Odometry',
+    'Place and velocity of each, with covariances: a message an obstacle, `child_frame_id` is `obstacle_` and its id.',
+)
 OBSTACLE_DISTANCE = Topic(
     'obstacle_distance',
     'sensor_msgs/msg/LaserScan',
@@ -123,7 +133,7 @@ NODES = {
     'cloud_node': NodeTopics((*_DEPTH_TOPICS, ODOM, *FROM_TF), (POINTS, DIAGNOSTICS)),
     'obstacle_node': NodeTopics(
         (*_DEPTH_TOPICS[:3], *DEPTH_POSES, ODOM, *FROM_TF),
-        (OBSTACLES, OBSTACLE_DISTANCE, *TO_AUTOPILOT, TF_TOLD, DIAGNOSTICS),
+        (OBSTACLES, DETECTIONS, OBSTACLE_ODOMETRY, OBSTACLE_DISTANCE, *TO_AUTOPILOT, TF_TOLD, DIAGNOSTICS),
     ),
     'replay_node': NodeTopics((), (IMAGE, COMPRESSED, CAMERA_INFO, ODOM, CLOCK, DIAGNOSTICS)),
 }

@@ -2,11 +2,13 @@
 
 import array
 import struct
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from nav_msgs.msg import Odometry
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointField
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
@@ -20,7 +22,7 @@ from ros_depthnet.flight.messages import camera_info as camera_infos
 from ros_depthnet.flight.messages import image as images
 from ros_depthnet.flight.messages import pose as poses
 from ros_depthnet.flight.messages.stamp import to_ns
-from ros_depthnet.ros.conversions import camera_info, cloud, image, markers, pose, scan, time
+from ros_depthnet.ros.conversions import camera_info, cloud, detections, image, markers, pose, scan, time
 
 HEADER = Header(frame_id='optical')
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
@@ -229,7 +231,7 @@ def test_a_cloud_survives_the_way_there_and_back(shape):
 
 def obstacle(number, distance=1.0, velocity=(0.0, 0.0, 0.0)):
     box = Box(np.array([distance, 0, 0]), np.array([1.0, 0.0, 2.0]), distance, 40)
-    return Obstacle(number, box, np.array(velocity), np.full(3, 0.1), 0.5, 2.0)
+    return Obstacle(number, box, np.array(velocity), np.full(3, 0.1), np.array([0.2, 0.05, 0.3]), 0.5, 2.0)
 
 
 def test_obstacles_are_boxes_with_their_distances_and_the_gone_are_deleted():
@@ -261,6 +263,55 @@ def test_what_moves_has_an_arrow_to_where_it_will_be_in_a_second_and_says_how():
     start, end = ((point.x, point.y, point.z) for point in arrow.points)
     assert (start, end) == ((1.0, 0.0, 0.0), (1.0, 3.0, 0.0))
     assert sent[3].text == '1.0 m, 3.0 +- 0.1 m/s, 2.0 m in 0.5 s'
+
+
+# The fields of vision_msgs 4.1.1, of which there is no wheel.
+VISION_MESSAGES = {
+    'Detection3DArray': 'std_msgs/Header header\nDetection3D[] detections',
+    'Detection3D': 'std_msgs/Header header\nObjectHypothesisWithPose[] results\nBoundingBox3D bbox\nstring id',
+    'BoundingBox3D': 'geometry_msgs/Pose center\ngeometry_msgs/Vector3 size',
+    'ObjectHypothesisWithPose': 'ObjectHypothesis hypothesis\ngeometry_msgs/PoseWithCovariance pose',
+    'ObjectHypothesis': 'string class_id\nfloat64 score',
+}
+
+
+def test_detections_are_as_their_definition_wants():
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    names = {name: f'vision_msgs/msg/{name}' for name in VISION_MESSAGES}
+    store.register(
+        {k: v for name, text in VISION_MESSAGES.items() for k, v in get_types_from_msg(text, names[name]).items()}
+    )
+    messages = SimpleNamespace(**{name: store.types[full] for name, full in names.items()})
+    moves, stands = obstacle(12, 4.0, velocity=(0.0, 3.0, 0.0)), obstacle(7, 6.0)
+    sent = detections.to_detections([moves, stands], HEADER, messages)
+    again = store.deserialize_cdr(store.serialize_cdr(sent, sent.__msgtype__), sent.__msgtype__)
+    assert [each.id for each in again.detections] == ['12', '7']
+    for each, distance in zip(again.detections, (4.0, 6.0), strict=True):
+        assert each.header.frame_id == again.header.frame_id == HEADER.frame_id
+        assert each.header.stamp.sec == again.header.stamp.sec == HEADER.stamp.sec
+        centre, size = each.bbox.center, each.bbox.size
+        assert (centre.position.x, centre.position.y, centre.orientation.w) == (distance, 0, 1)
+        assert (size.x, size.y, size.z) == (1, 0, 2)
+        for result in each.results:
+            assert result.pose.pose.position.x == distance
+            variances = np.diag(result.pose.covariance.reshape(6, 6))
+            np.testing.assert_allclose(variances, [0.04, 0.0025, 0.09, 0, 0, 0])
+    told = [
+        [(result.hypothesis.class_id, result.hypothesis.score) for result in each.results] for each in again.detections
+    ]
+    assert [each[0][0] for each in told] == ['moving', 'standing']
+    assert told[0][0][1] > 0.999 and told[1][0][1] > 0.99
+    assert all(sum(score for _, score in each) == pytest.approx(1) for each in told)
+
+
+def test_odometry_of_an_obstacle_has_place_and_velocity_with_their_covariances():
+    sent = detections.to_odometry(obstacle(12, 4.0, velocity=(0.0, 3.0, -1.0)), HEADER)
+    assert (sent.header, sent.child_frame_id) == (HEADER, 'obstacle_12')
+    linear = sent.twist.twist.linear
+    assert (sent.pose.pose.position.x, linear.x, linear.y, linear.z) == (4.0, 0.0, 3.0, -1.0)
+    place, velocity = (np.reshape(each.covariance, (6, 6)) for each in (sent.pose, sent.twist))
+    np.testing.assert_allclose(place, np.diag([0.04, 0.0025, 0.09, 0, 0, 0]))
+    np.testing.assert_allclose(velocity, np.diag([0.01, 0.01, 0.01, 0, 0, 0]))
 
 
 def test_a_beam_looks_through_the_middle_of_each_sector():

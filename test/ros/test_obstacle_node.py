@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from depth_source import HEIGHT, WIDTH, DepthSource, depth_image
 from geometry_msgs.msg import Quaternion
+from nav_msgs.msg import Odometry
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import LaserScan
 from visualization_msgs.msg import Marker, MarkerArray
@@ -65,15 +66,18 @@ def test_obstacles_that_are_gone_are_deleted(bench, source):
     assert not cubes(gone)
 
 
-def test_what_crosses_is_said_to_and_what_stands_is_not(bench, source):
-    """A pole at 4 m moves to the right by 0.3 m every 0.1 s, another at 6 m stands."""
-    obstacles = bench.collect(MarkerArray, 'obstacles', 10)
+def cross(bench, source):
+    """Fly past a pole at 4 m that moves to the right by 0.3 m every 0.1 s, and one at 6 m that stands."""
     bench.start(ObstacleNode, stride=1, min_height=-9.0, max_height=9.0, max_size=9.0)
     source.await_listener()
     for step in range(9):
-        depth_hw = poles({2: 6.0, 12 + round(4.5 * step): 4.0})
-        source.publish(depth_hw=depth_hw)
+        source.publish(depth_hw=poles({2: 6.0, 12 + round(4.5 * step): 4.0}))
         bench.spin(0.15)
+
+
+def test_what_crosses_is_said_to_and_what_stands_is_not(bench, source):
+    obstacles = bench.collect(MarkerArray, 'obstacles', 10)
+    cross(bench, source)
     bench.until(lambda: obstacles)
     boxes = cubes(obstacles[-1])
     (arrow,) = (marker for marker in obstacles[-1].markers if marker.ns == 'velocities')
@@ -83,6 +87,32 @@ def test_what_crosses_is_said_to_and_what_stands_is_not(bench, source):
     assert abs(end.x - start.x) < 0.5
     numbers = [[box.id for box in cubes(message)] for message in obstacles if len(cubes(message)) == 2]
     assert len(numbers) > 5 and all(pair == numbers[0] for pair in numbers)
+
+
+def test_each_obstacle_has_odometry_under_the_number_of_its_box(bench, source):
+    told = bench.collect(Odometry, 'obstacles/odometry', 100)
+    obstacles = bench.collect(MarkerArray, 'obstacles', 10)
+    cross(bench, source)
+    bench.until(lambda: told and obstacles and told[-1].header.stamp == obstacles[-1].markers[0].header.stamp)
+    last = {each.child_frame_id: each for each in told if each.header.stamp == told[-1].header.stamp}
+    moving, standing = (last[f'obstacle_{box.id}'] for box in cubes(obstacles[-1]))
+    assert moving.header.frame_id == 'odom' and len(last) == 2
+    assert moving.twist.twist.linear.y == pytest.approx(-3.0, abs=0.5)
+    assert abs(standing.twist.twist.linear.y) < 0.3
+    assert standing.pose.pose.position.x == pytest.approx(6.0, abs=0.01)
+
+
+def test_detections_are_published_where_their_messages_are_installed(bench, source):
+    messages = pytest.importorskip(
+        'vision_msgs.msg', reason='vision_msgs is not on PyPI: this runs where it is installed'
+    )
+    told = bench.collect(messages.Detection3DArray, 'obstacles/detections', 10)
+    cross(bench, source)
+    bench.until(lambda: told and len(told[-1].detections) == 2)
+    moving, standing = told[-1].detections
+    assert [each.results[0].hypothesis.class_id for each in (moving, standing)] == ['moving', 'standing']
+    assert standing.bbox.center.position.x == pytest.approx(6.0, abs=0.01)
+    assert told[-1].header.frame_id == 'odom' and moving.id != standing.id
 
 
 def test_distances_per_direction_are_those_of_the_poles(bench, source):

@@ -55,6 +55,21 @@ def test_what_crosses_at_3_metres_a_second_is_announced_in_half_a_second():
     assert frames[5][0].moving
 
 
+def test_how_likely_something_moves_is_the_share_of_draws_that_do():
+    """Of velocities drawn about the estimate along itself."""
+    last = followed([line((6, -3, 0), (0.1, 0.5, 0))], 6)[-1][0]
+    rng = np.random.default_rng(0)
+    drawn = last.speed + rng.normal(0, np.linalg.norm(last.velocity / last.speed * last.deviation), 200_000)
+    assert last.probability_moving == pytest.approx((drawn > 0.3).mean(), abs=0.005)
+    assert 0.55 < last.probability_moving < 0.95
+
+
+def test_the_boxs_centre_is_as_sure_as_its_size_and_distance_allow():
+    (first,) = ObstacleTracks().update(0, [box((6, 0, 0))], STILL)
+    noise = 0.05**2 + (0.1 * np.array((0.5, 0.5, 1))) ** 2 + (0.02 * 6) ** 2
+    np.testing.assert_allclose(first.centre_deviation, np.sqrt(noise))
+
+
 def test_what_stands_does_not_move_though_it_is_measured_with_noise():
     for seed in range(5):
         rng, tracks = np.random.default_rng(seed), ObstacleTracks()

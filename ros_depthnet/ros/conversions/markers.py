@@ -71,10 +71,8 @@ def _said(obstacle: Obstacle) -> str:
     distance = f'{obstacle.box.distance:.1f} m'
     if not obstacle.moving:
         return distance
-    along = obstacle.velocity / obstacle.speed
-    deviation = float(np.linalg.norm(along * obstacle.deviation))
     return (
-        f'{distance}, {obstacle.speed:.1f} +- {deviation:.1f} m/s, '
+        f'{distance}, {obstacle.speed:.1f} +- {obstacle.speed_deviation:.1f} m/s, '
         f'{obstacle.closest_m:.1f} m in {obstacle.closest_s:.1f} s'
     )
 
