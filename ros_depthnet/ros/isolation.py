@@ -3,6 +3,7 @@
 import fcntl
 import os
 import tempfile
+from pathlib import Path
 
 _DOMAINS = range(20, 100)  # above what people choose by hand, below where Linux's ephemeral ports begin
 _claims: list[int] = []  # open files, whose locks last as long as this process
@@ -24,7 +25,7 @@ def _claimed() -> int:
     first = os.getpid() % len(_DOMAINS)
     for domain in (*_DOMAINS[first:], *_DOMAINS[:first]):
         try:
-            claim = os.open(os.path.join(tempfile.gettempdir(), f'ros_domain_{domain}.lock'), os.O_CREAT | os.O_RDWR)
+            claim = os.open(Path(tempfile.gettempdir(), f'ros_domain_{domain}.lock'), os.O_CREAT | os.O_RDWR, 0o600)
         except OSError:  # another user's
             continue
         try:
