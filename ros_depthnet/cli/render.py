@@ -106,7 +106,7 @@ def _flight(arguments) -> None:
             for index, moment in enumerate(flight(options, shared_atlas(), sensor=sensor)):
                 show(f'frame {index + 1} of {number}')
                 known = index in with_truth
-                moving_hw = moment.moving_hw if known and options.movers else None
+                moving_hw = moment.moving_hw if known and options.something_moves else None
                 yield NewFrame(moment.frame, moment.depth_hw if known else None, moving_hw)
 
     (_write_bag if arguments.bag else _write_sequence)(arguments, options, frames())

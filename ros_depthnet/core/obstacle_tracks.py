@@ -1,8 +1,9 @@
 """
 Obstacles over time: which box is the one of before, whether it moves and how, and when it comes nearest.
 
-One Kalman filter per box, constant velocity, each axis on its own. What is seen of a long thing may slide along
-it as the camera flies by, so its velocity along an axis is never surer than half its length there per second.
+One Kalman filter per face of a box, constant velocity. What moves takes both faces of an axis along; where more comes
+into view, or less, one face moves and the other stands. What is seen of a long thing may slide along it as the camera
+flies by, so its velocity along an axis is never surer than half its length there per second.
 """
 
 import math
@@ -68,7 +69,7 @@ class Obstacle:
 
 @dataclass(frozen=True, eq=False)
 class _Track:
-    """States (3, 2), position and velocity by axis, and their covariances (3, 2, 2), at a stamp."""
+    """States (2, 3, 2), place and velocity of both faces by axis, and covariances of each (3, 2, 2), at a stamp."""
 
     number: int
     states: np.ndarray
@@ -90,14 +91,20 @@ class _Track:
     def seen(self, box: Box) -> '_Track':
         noise = _variance(box)
         gain = self.covariances[:, :, 0] / (self.covariances[:, 0, 0] + noise)[:, None]
-        states = self.states + gain * (box.centre - self.states[:, 0])[:, None]
+        states = self.states + gain * (box.faces - self.states[..., 0])[..., None]
         covariances = self.covariances - gain[:, :, None] * self.covariances[:, None, 0]
         return replace(self, states=states, covariances=covariances, seen_ns=self.stamp_ns)
 
     def off(self, box: Box) -> float:
         """Return how far a box is from where this should be, standard deviations."""
         variance = self.covariances[:, 0, 0] + _variance(box)
-        return float(np.sqrt(np.mean(np.square(box.centre - self.states[:, 0]) / variance)))
+        return float(np.sqrt(np.mean(np.square(box.faces - self.states[..., 0]) / variance)))
+
+    @property
+    def velocity(self) -> np.ndarray:
+        """That of the slower face, (3,); none where they move apart."""
+        low, high = self.states[..., 1]
+        return np.where(low * high > 0, np.where(np.abs(low) < np.abs(high), low, high), 0.0)
 
 
 class ObstacleTracks:
@@ -147,7 +154,7 @@ class ObstacleTracks:
         self._next += 1
         covariances = np.zeros((3, 2, 2))
         covariances[:, 0, 0], covariances[:, 1, 1] = _variance(box), _FIRST_SPEED**2
-        return _Track(self._next - 1, np.stack([box.centre, np.zeros(3)], 1), covariances, stamp_ns, stamp_ns)
+        return _Track(self._next - 1, np.stack([box.faces, np.zeros((2, 3))], 2), covariances, stamp_ns, stamp_ns)
 
 
 def _variance(box: Box) -> np.ndarray:
@@ -156,7 +163,7 @@ def _variance(box: Box) -> np.ndarray:
 
 
 def _obstacle(track: _Track, box: Box, drone: np.ndarray, flying: np.ndarray) -> Obstacle:
-    velocity = track.states[:, 1]
+    velocity = track.velocity
     deviation = np.sqrt(track.covariances[:, 1, 1] + np.square(_SLIDING * box.size))
     way, approach = box.centre - drone, velocity - flying
     closing = float(approach @ approach)

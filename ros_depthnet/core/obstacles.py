@@ -54,6 +54,11 @@ class Box:
     distance: float
     points: int
 
+    @property
+    def faces(self) -> np.ndarray:
+        """Where its faces are along each axis, (2, 3): the low ones and the high ones."""
+        return self.centre + np.outer((-0.5, 0.5), self.size)
+
 
 def cluster_obstacles(points: np.ndarray, origin: np.ndarray, up: np.ndarray, options: ObstacleOptions) -> list[Box]:
     """

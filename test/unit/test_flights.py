@@ -7,6 +7,9 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='the learning room needs the `train` extra')
 
+from ros_depthnet.core.cloud import CloudOptions, make_cloud  # noqa: E402
+from ros_depthnet.core.obstacle_tracks import ObstacleTracks  # noqa: E402
+from ros_depthnet.core.obstacles import ObstacleOptions, cluster_obstacles  # noqa: E402
 from ros_depthnet.learning.still_box.flights import flight, frame_stamps, odom_poses, scene_poses  # noqa: E402
 from ros_depthnet.learning.still_box.options import IDEAL, FlightOptions, SensorOptions  # noqa: E402
 from ros_depthnet.learning.still_box.sensor import Sensor  # noqa: E402
@@ -78,6 +81,27 @@ def test_what_moves_is_marked_and_nothing_else_changes(atlas):
         rest = ~moment.moving_hw
         assert np.array_equal(moment.depth_hw[rest], still.depth_hw[rest])
         assert (moment.depth_hw[moment.moving_hw] < still.depth_hw[moment.moving_hw]).all()
+
+
+def test_what_crosses_at_3_metres_a_second_is_announced_half_a_second_after_it_came_into_view(atlas):
+    """By exact depth; it is in view from one percent of the image on."""
+    options = FlightOptions(
+        'street', seed=3, seconds=2.4, crossing=3.0, width=96, height=72, field_of_view=60, samples=1
+    )
+    tracks, first_ns = ObstacleTracks(), None
+    for moment in flight(options, atlas):
+        frame = moment.frame
+        place = frame.T_world_cam[:3, 3]
+        cloud = make_cloud(moment.depth_hw, None, None, frame.camera, frame.T_world_cam, CloudOptions(stride=1))
+        boxes = cluster_obstacles(cloud.points, place, np.array([0.0, 0, 1]), ObstacleOptions())
+        obstacles = tracks.update(frame.stamp_ns, boxes, place)
+        if first_ns is None and moment.moving_hw.mean() >= 0.01:
+            first_ns = frame.stamp_ns
+        if any(obstacle.moving for obstacle in obstacles):
+            break
+    assert first_ns is not None and frame.stamp_ns - first_ns <= 0.5e9
+    (announced,) = (obstacle for obstacle in obstacles if obstacle.moving)
+    np.testing.assert_allclose(announced.velocity[:2], (0, -3), atol=0.8)  # from the left to the right
 
 
 def test_frames_are_posed_on_the_smooth_path(atlas):

@@ -85,6 +85,23 @@ def test_a_long_wall_of_which_ever_another_piece_is_seen_does_not_move():
     assert not any(obstacles[0].moving for obstacles in frames)
 
 
+def test_a_thing_of_which_more_comes_into_view_does_not_move():
+    """A post in front of which a wall draws back: one side of it stands, the other goes on."""
+    tracks = ObstacleTracks()
+    for i in range(15):
+        shown = 0.2 + 0.15 * i
+        (obstacle,) = tracks.update(i * STEP_NS, [box((6, shown / 2, 0), (0.2, shown, 1.0))], STILL)
+        assert obstacle.velocity[1] < 0.1 and not obstacle.moving
+
+
+def test_what_is_of_another_size_is_another_thing():
+    tracks = ObstacleTracks()
+    for i in range(5):
+        tracks.update(i * STEP_NS, [box((6, 0, 0), (0.4, 0.4, 1.5))], STILL)
+    wall, post = tracks.update(5 * STEP_NS, [box((6, 0, 0), (3, 3, 1.5)), box((6.1, 0.1, 0), (0.4, 0.4, 1.5))], STILL)
+    assert (post.number, wall.number) == (0, 1)
+
+
 def test_closest_approach_is_that_of_two_straight_lines():
     drone = line((0, 0, 0), (2, 0, 0))
     thing = line((10, -6, 0), (0, 2, 0))

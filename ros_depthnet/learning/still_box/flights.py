@@ -13,7 +13,7 @@ from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.learning.still_box.options import IDEAL, PARK, FlightOptions, Preset, SensorOptions
 from ros_depthnet.learning.still_box.park import park
-from ros_depthnet.learning.still_box.raycast import inside
+from ros_depthnet.learning.still_box.raycast import Kind, inside
 from ros_depthnet.learning.still_box.render import render
 from ros_depthnet.learning.still_box.scene import (
     ANY_SOLID,
@@ -32,6 +32,8 @@ R_ODOM_SCENE = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 
 
 _TRIES = 50
+_PERSON = 0.25, 0.85, 0.25  # half extents, metres
+_AHEAD = 5.0  # metres, at which it crosses
 _CLEARANCE = 0.05  # metres between the path and everything
 
 
@@ -106,7 +108,7 @@ def _scene(options: FlightOptions, atlas: TextureAtlas, device) -> Scene:
 
 def _with_movers(scene: Scene, options: FlightOptions, atlas, stamps, positions, rotations) -> Scene:
     """Return the scene with solids that cross the view at constant velocity, through whatever is there."""
-    if not options.movers:
+    if not options.something_moves:
         return scene
     rng = np.random.default_rng((options.seed, 2))
     builder, velocities = SceneBuilder(rng, atlas.count, textured=0.7), []
@@ -114,6 +116,12 @@ def _with_movers(scene: Scene, options: FlightOptions, atlas, stamps, positions,
         size = np.exp(rng.uniform(np.log(0.15), np.log(0.6), 3))
         start, velocity = _way_past(rng, stamps, positions, rotations, 1.0 + size.max())
         builder.add(rng.choice(ANY_SOLID), start, size, random_rotation(rng))
+        velocities.append(velocity)
+    if options.crossing:
+        half_way = len(stamps) // 2
+        velocity = options.crossing * rotations[half_way][:, 0] * (1, 0, 1)
+        place = positions[half_way] + rotations[half_way] @ (0, 0, _AHEAD)
+        builder.add(Kind.ELLIPSOID, place - velocity * stamps[half_way], _PERSON, textured=True)
         velocities.append(velocity)
     solids, surface = builder.placed(scene.light.towards.device, velocities)
     return Scene(scene.solids + solids, scene.surface + surface, scene.light)

@@ -61,10 +61,19 @@ class FlightOptions:
     hover: float = _choice(0.0, 'seconds at the end in which it stays where it is')
     turn: float = _choice(0.0, 'degrees by which it turns on the spot in those seconds, to the left')
     movers: int = _choice(0, 'things that move by themselves')
+    crossing: float = _choice(
+        0.0,
+        'metres per second at which a thing as large as a person crosses 5 m ahead, half way, from the left; 0: none',
+    )
     width: int = _choice(384, 'pixels')
     height: int = _choice(288, 'pixels')
     field_of_view: float = _choice(80.0, 'degrees across')
     samples: int = _choice(6, 'rays a pixel, 1 to 6')
+
+    @property
+    def something_moves(self) -> bool:
+        """Whether there are things that move by themselves."""
+        return self.movers > 0 or self.crossing > 0
 
 
 @dataclass(frozen=True)
