@@ -4,6 +4,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -12,7 +13,8 @@ from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import Measurer
-from ros_depthnet.engines.model import Model, load_model
+from ros_depthnet.engines.metric_model import Model
+from ros_depthnet.engines.model import load_model
 from ros_depthnet.evaluation.methods import dis, sgbm, sweep
 from ros_depthnet.evaluation.turns import Contender, taken_in_turns
 from ros_depthnet.flight.session import Session
@@ -113,9 +115,8 @@ def _entries(model_name: str, width: int, threads: int, sources: Iterable[int]) 
     yield _Entry('sgbm', size, threads, 0, lambda: sgbm(*pair))
     yield _Entry('sweep', size, threads, 0, lambda: sweep(*pair))
     for count in sources:
-        yield _Entry(
-            model.card.name, size, threads, count, lambda chosen=earlier[:count]: estimator.estimate(reference, chosen)
-        )
+        estimate = partial(estimator.estimate, reference, earlier[:count])
+        yield _Entry(model.card.name, size, threads, count, estimate)
     yield _Entry(f'{model.card.name} in flight', size, threads, 0, in_flight(model, larger))
 
 

@@ -23,7 +23,8 @@ class CloudMap:
         self._clouds = 0
         self._pending: list[tuple[np.ndarray, np.ndarray]] = []
         self._waiting = 0
-        self._keys, self._sums = np.empty(0, np.int64), np.empty((0, 7))
+        self._keys: np.ndarray = np.empty(0, np.int64)
+        self._sums: np.ndarray = np.empty((0, 7))
 
     def add(self, points: np.ndarray, rgb: np.ndarray) -> None:
         """Add a cloud: points (N, 3) metres and colours (N, 3) uint8; points not finite are left out."""

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,8 @@ from ros_depthnet.core.measurer import Estimate, EstimatorOptions, Measurer
 from ros_depthnet.core.moving import MOVES
 from ros_depthnet.core.reasons import Drop
 from ros_depthnet.engines.card import DEPTH_KINDS, ModelCard
-from ros_depthnet.engines.model import Model, load_model
+from ros_depthnet.engines.metric_model import Model
+from ros_depthnet.engines.model import load_model
 from ros_depthnet.engines.moving_model import load_moving_model
 from ros_depthnet.evaluation.methods import CLASSICAL, Method, NotApplicable, constant, depth_noise
 from ros_depthnet.evaluation.metrics import (
@@ -173,13 +175,13 @@ class Variant:
     """Estimator options other than the shipped ones, and how to call them in a table ('' for none)."""
 
     label: str = ''
-    changes: Mapping[str, object] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str) -> 'Variant':
         """Read `name=value,...`; raise ValueError with a sentence for what is no option."""
         defaults = vars(EstimatorOptions())
-        changes = {}
+        changes: dict[str, Any] = {}
         for part in text.split(','):
             name, _, value = part.partition('=')
             if name not in defaults:
@@ -311,8 +313,8 @@ def _streams(
         frame = sequence.frame(i)
         truth_hw = None if entry.depth_path is None else sequence.depth(i)
         moving_hw = sequence.moving(i)
-        scored = [(flight.tally, flight.add(f'frame {i}', frame, truth_hw, moving_hw)) for flight in flights.values()]
-        scored = [(tally, errors) for tally, errors in scored if errors]
+        added = ((flight.tally, flight.add(f'frame {i}', frame, truth_hw, moving_hw)) for flight in flights.values())
+        scored = [(tally, errors) for tally, errors in added if errors]
         if len(scored) > 1:
             known = np.logical_and.reduce([np.isfinite(errors.depth) for _, errors in scored])
             for tally, errors in scored:
@@ -526,7 +528,7 @@ class _Tally:
         pixels, nan = np.array(counts), float('nan')
         covered = pixels * [scores.coverage for scores in all_scores]
 
-        def mean(values: list[float], weights: np.ndarray) -> float:
+        def mean(values: Sequence[float], weights: np.ndarray) -> float:
             known = np.isfinite(values) & (weights > 0)
             return float(np.average(np.array(values)[known], weights=weights[known])) if known.any() else nan
 

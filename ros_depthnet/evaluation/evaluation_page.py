@@ -46,7 +46,7 @@ def write_evaluation_page(folder: Path, results: Sequence[Result], skipped: Sequ
 def _pictures(folder: Path, results: Sequence[Result]) -> list[str]:
     """Save one strip per example that every method was asked about, and return the figures."""
     figures = []
-    by_label = {}
+    by_label: dict = {}
     for result in results:
         for example in result.examples:
             by_label.setdefault(example.label, []).append((result.row, example))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -51,7 +52,7 @@ def dis(reference: Frame, source: Frame) -> DepthAndDeviation:
     matcher = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = matcher.calc(pair.reference, pair.source, None)
     camera, (t_x, t_y, t_z) = pair.camera, pair.displacement
-    moved = camera.rays_hw3()[..., :2] + flow / np.float32([camera.fx, camera.fy])
+    moved = camera.rays_hw3()[..., :2] + flow / np.array([camera.fx, camera.fy], np.float32)
     a = flow.astype(np.float64) / [camera.fx, camera.fy]
     b = np.stack([t_x - moved[..., 0] * t_z, t_y - moved[..., 1] * t_z], -1)
     with np.errstate(divide='ignore', invalid='ignore'):
@@ -110,15 +111,13 @@ def epipolar(reference: Frame, source: Frame) -> DepthAndDeviation:
     found, half a pixel and a pixel to either side; absolute differences over 7x7 pixels decide.
     """
     pair = _grey_pair(reference, source)
-    baseline, parallax = float(np.linalg.norm(pair.displacement)), None
+    baseline = float(np.linalg.norm(pair.displacement))
+    parallax = np.empty((0, 0), np.float32)
     for halvings in reversed(range(_LEVELS)):
         size = tuple(max(16, length >> halvings) for length in pair.reference.shape[::-1])
-        level = _Pair(
-            *(cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (pair.reference, pair.source)),
-            pair.displacement,
-            pair.camera.resized(*size),
-        )
-        if parallax is None:
+        shrink = partial(cv2.resize, dsize=size, interpolation=cv2.INTER_AREA)
+        level = _Pair(shrink(pair.reference), shrink(pair.source), pair.displacement, pair.camera.resized(*size))
+        if not parallax.size:
             tried = [np.full(size[::-1], each, np.float32) for each in np.arange(0.25, size[0] / 3)]
         else:
             grown = cv2.resize(parallax, size) * np.float32(size[0] / parallax.shape[1])
@@ -135,12 +134,11 @@ def epipolar(reference: Frame, source: Frame) -> DepthAndDeviation:
 
 def _best_of(pair: _Pair, tried: Iterable[np.ndarray]) -> np.ndarray:
     """Return, by pixel, the parallax (H, W) of those tried at which the source looks most alike."""
-    best, least = None, None
-    for parallax in tried:
-        parallax = np.maximum(parallax, np.float32(_LEAST_PARALLAX))
+    candidates = (np.maximum(parallax, np.float32(_LEAST_PARALLAX)) for parallax in tried)
+    best = next(candidates)
+    least = _mismatch(pair, best)
+    for parallax in candidates:
         mismatch = _mismatch(pair, parallax)
-        if best is None:
-            best, least = parallax, mismatch
         better = mismatch < least
         best, least = np.where(better, parallax, best), np.where(better, mismatch, least)
     return best
@@ -287,11 +285,12 @@ def _rotation_onto_x(direction: np.ndarray) -> np.ndarray:
 def _fitted(homography: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]]:
     """Return the homography shifted so that the whole warped image is seen, and the size that takes."""
     width, height = size
-    corners = np.float64([[[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]]])
+    corners = np.array([[[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]]], np.float64)
     warped = cv2.perspectiveTransform(corners, homography)[0]
     low, high = warped.min(0), warped.max(0)
+    width, height = (int(np.ceil(extent)) + 1 for extent in high - low)
     shift = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1]])
-    return shift @ homography, tuple(int(np.ceil(extent)) + 1 for extent in high - low)
+    return shift @ homography, (width, height)
 
 
 def _pixels(camera: Camera) -> np.ndarray:

@@ -89,10 +89,11 @@ class MovingScores:
     ) -> 'MovingScores':
         """Compare with the truth (H, W) what was called moving, of any size; errors: of scored pixels that move."""
         hits = called = there = nan = float('nan')
-        if all(each is not None for each in found):
+        given = [each for each in found if each is not None]
+        if len(given) == len(truths):
             sized = [
                 cv2.resize(each.astype(np.float32), truth.shape[::-1]) >= 0.5
-                for each, truth in zip(found, truths, strict=True)
+                for each, truth in zip(given, truths, strict=True)
             ]
             hits, called, there = (
                 sum(int(each.sum()) for each in masks)

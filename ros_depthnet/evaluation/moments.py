@@ -83,7 +83,7 @@ class Moments(Sequence[Moment]):
     def __len__(self) -> int:
         return len(self.stamps_ns)
 
-    def __getitem__(self, index: int) -> Moment:
+    def __getitem__(self, index: int) -> Moment:  # type: ignore[override]  # nobody takes slices
         stamp_ns = self.stamps_ns[index]
         image = cv2.cvtColor(cv2.imread(str(self._folder / f'{stamp_ns}.image.jpg')), cv2.COLOR_BGR2RGB)
         camera = self._cameras[stamp_ns].resized(image.shape[1], image.shape[0])

@@ -55,7 +55,9 @@ def process_flight(
     """
     for part in (*FOLDERS, *([CONTOURS] if contour_model else [])):
         (out / part).mkdir(parents=True, exist_ok=True)
-    cloud, stamps_ns, dropped, seconds, epoch = CloudMap(), [], Counter(), 0.0, 0
+    cloud, seconds, epoch = CloudMap(), 0.0, 0
+    stamps_ns: list[int] = []
+    dropped: Counter[str] = Counter()
     findings: dict[str, Finding] = {}
     for recorded in frames:
         frame = recorded.frame
@@ -95,6 +97,7 @@ def _keep(moments: Moments, cloud: CloudMap, frame: Frame, estimate: Estimate) -
     seen = make_cloud(
         estimate.depth_hw, estimate.deviation_hw, estimate.image, estimate.camera, T_world_cam, CloudOptions()
     )
+    assert seen.rgb is not None  # as the image is given
     cloud.add(seen.points, seen.rgb)
     # The world of a recording need not be level; the camera's own up is near enough for a picture.
     boxes = cluster_obstacles(seen.points, T_world_cam[:3, 3], -T_world_cam[:3, 1], ObstacleOptions())

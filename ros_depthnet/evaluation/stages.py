@@ -9,7 +9,8 @@ import numpy as np
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.measurer import Estimate
 from ros_depthnet.engines.costs import Work, matrix_rate, work_of
-from ros_depthnet.engines.model import Engine, Model, load_model
+from ros_depthnet.engines.metric_model import Engine, Model
+from ros_depthnet.engines.model import load_model
 from ros_depthnet.evaluation.bench import past_a_wall
 from ros_depthnet.evaluation.methods import dis
 from ros_depthnet.evaluation.turns import Contender, taken_in_turns
@@ -68,16 +69,16 @@ def stages(
         row for flight, of_dis in zip(flights, taken[::2], strict=True) for row in flight.rows(float(np.median(of_dis)))
     ]
     last = flights[-1]
-    whole, network = (np.median(last.spent[stage]) for stage in (WHOLE, NETWORK))
-    work, rate = work_of(last.model.card.file, last.engine.inputs), matrix_rate(threads)
+    whole, network = (float(np.median(last.spent[stage])) for stage in (WHOLE, NETWORK))
+    work, rate = work_of(last.model.card.file, last.engine.given), matrix_rate(threads)
     width, height = last.model.input_size(last.images)
     return times, NetworkCost(
         f'{width}x{height}',
         work,
-        round(float(network), 2),
+        round(network, 2),
         round(rate),
         round(work.multiply_adds / (network / 1e3 * rate), 3),
-        round(float(whole / network), 2),
+        round(whole / network, 2),
     )
 
 
@@ -86,13 +87,14 @@ class _TimedEngine:
 
     def __init__(self, engine: Engine):
         self._engine, self.provider, self.precision = engine, engine.provider, engine.precision
-        self.inputs: dict[str, np.ndarray] = {}
+        self.inputs, self.outputs = engine.inputs, engine.outputs
+        self.given: dict[str, np.ndarray] = {}
         self.ms = 0.0
 
     def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         started = time.perf_counter()
         outputs = self._engine.run(inputs)
-        self.inputs, self.ms = inputs, 1e3 * (time.perf_counter() - started)
+        self.given, self.ms = inputs, 1e3 * (time.perf_counter() - started)
         return outputs
 
 
