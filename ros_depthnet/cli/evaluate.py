@@ -71,10 +71,14 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.pose_noise:
         noise = PoseNoise.parse(arguments.pose_noise)
         sequences = [noise.degraded(sequence) for sequence in sequences]
-    results, skipped = [], []
+    results: list[judge.Result] = []
+    skipped: list[judge.Skipped] = []
     with Progress() as progress:
         for outcome in judge.evaluate(sequences, methods, protocols, progress, variants, arguments.precision):
-            (results if isinstance(outcome, judge.Result) else skipped).append(outcome)
+            if isinstance(outcome, judge.Result):
+                results.append(outcome)
+            else:
+                skipped.append(outcome)
     print(table([result.row for result in results]))
     if arguments.bands:
         print('\n' + trust_table(results))

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 from ros_depthnet.text_files import read_yaml
 
@@ -70,7 +71,7 @@ def intake_options(arguments: argparse.Namespace):
     return IntakeOptions(**given_options(arguments))
 
 
-def given_options(arguments: argparse.Namespace) -> dict[str, object]:
+def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return those fields of IntakeOptions that a file and the command line tell."""
     from ros_depthnet.flight.intake import IntakeOptions
 

@@ -43,9 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
         return _BROKEN_PIPE
     except ModuleNotFoundError as missing:
-        if debug or (missing.name or '').partition('.')[0] not in _EXTRAS:
+        extra = _EXTRAS.get((missing.name or '').partition('.')[0])
+        if debug or not extra:
             raise
-        extra = _EXTRAS[missing.name.partition('.')[0]]
         print(
             f"depthnet: the Python package {missing.name} is missing: pip install 'ros_depthnet[{extra}]'"
             f'{" or source your ROS 2 distribution" if extra == "ros" else ""}.',

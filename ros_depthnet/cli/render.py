@@ -127,8 +127,8 @@ def _write_sequence(arguments, options, frames) -> None:
     write_posed_sequence(
         arguments.out,
         (
-            dataclasses.replace(new, frame=dataclasses.replace(new.frame, T_world_cam=at.T_world_cam))
-            for new, at in zip(frames, track)
+            dataclasses.replace(new, frame=dataclasses.replace(new.frame, T_world_cam=T_odom_cam))
+            for new, T_odom_cam in zip(frames, track)
         ),
         [(i, i - apart) for i in _with_truth(arguments, options) if i >= apart],
         name=arguments.out.name,
@@ -149,35 +149,24 @@ def _write_bag(arguments, options, frames) -> None:
 
     stamps = np.arange(frame_stamps(options)[-1] * arguments.odom_rate + 2) / arguments.odom_rate
     track = _odometry(options, stamps, arguments.pose_noise)
-    odometry = [Odometer(at.stamp_ns, at.T_world_cam) for at in track]
+    odometry = [Odometer(stamp_ns, T_odom_cam) for stamp_ns, T_odom_cam in zip(_nanoseconds(stamps), track)]
     moments = ((new.frame, new.depth_hw) for new in frames)
     write_bag(arguments.out, flight_events(moments, odometry))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Pose:
-    stamp_ns: int
-    T_world_cam: object
+def _nanoseconds(stamps) -> list[int]:
+    return [round(t * 1e9) for t in stamps]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Track:
-    """Poses in the form in which PoseNoise takes them."""
-
-    name: str
-    frames: tuple[_Pose, ...]
-
-
-def _odometry(options, stamps, noise: str | None) -> tuple[_Pose, ...]:
+def _odometry(options, stamps, noise: str | None) -> list:
     """Return T_odom_cam at stamps (N,) in seconds, as far off as `noise` says."""
     from ros_depthnet.evaluation.pose_noise import PoseNoise
     from ros_depthnet.learning.still_box.flights import odom_poses
 
-    poses = [_Pose(round(t * 1e9), T) for t, T in zip(stamps, odom_poses(options, stamps))]
-    track = _Track(options.scene, tuple(poses))
+    poses = list(odom_poses(options, stamps))
     if noise:
-        track = dataclasses.replace(PoseNoise.parse(noise), seed=options.seed).degraded(track)
-    return track.frames
+        return dataclasses.replace(PoseNoise.parse(noise), seed=options.seed).of_poses(_nanoseconds(stamps), poses)
+    return poses
 
 
 def _size(text: str) -> tuple[int, int]:

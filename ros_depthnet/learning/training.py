@@ -19,10 +19,13 @@ from torch.nn.parallel import DistributedDataParallel
 from ros_depthnet.engines.card import ModelCard
 from ros_depthnet.learning.curves import draw_curves
 from ros_depthnet.learning.dataset import RenderedFlights
+from ros_depthnet.learning.moving_clues import CluedFlights
 from ros_depthnet.learning.recipe import Recipe
 from ros_depthnet.learning.recorded import RecordedFlights
 from ros_depthnet.learning.task import Stage
 from ros_depthnet.learning.weights import EXPORTED, restore, take
+
+Flights = RenderedFlights | RecordedFlights | CluedFlights
 
 
 class _BatchesByStep(torch.utils.data.Dataset):
@@ -32,7 +35,7 @@ class _BatchesByStep(torch.utils.data.Dataset):
     Of several processes, each takes every so-manieth sample of it.
     """
 
-    def __init__(self, recipe: Recipe, sets: Sequence[RenderedFlights | RecordedFlights]):
+    def __init__(self, recipe: Recipe, sets: Sequence[Flights]):
         self.recipe = recipe
         self.flights = {stage.sets: _together(sets, stage.sets) for stage in recipe.stages}
 
@@ -44,7 +47,7 @@ class _BatchesByStep(torch.utils.data.Dataset):
         return {name: rows[_rank() :: _processes()] for name, rows in batch.items()}
 
 
-def _together(sets: Sequence[RenderedFlights | RecordedFlights], numbers: tuple[int, ...]):
+def _together(sets: Sequence[Flights], numbers: tuple[int, ...]):
     return torch.utils.data.ConcatDataset([sets[number] for number in numbers])
 
 
@@ -94,8 +97,8 @@ def keep_freed_memory() -> None:
 
 def train(
     recipe: Recipe,
-    sets: Sequence[RenderedFlights | RecordedFlights],
-    validation: RenderedFlights,
+    sets: Sequence[Flights],
+    validation: RenderedFlights | CluedFlights,
     folder: Path,
     device='cpu',
     loaders: int = 1,
@@ -219,7 +222,7 @@ def _prepare(network: torch.nn.Module, stage: Stage) -> None:
                 module.eval()
 
 
-def _check_sets(recipe: Recipe, sets: Sequence[RenderedFlights | RecordedFlights]) -> None:
+def _check_sets(recipe: Recipe, sets: Sequence[Flights]) -> None:
     if any(isinstance(flights, RecordedFlights) for flights in sets) and recipe.task.needs_depth:
         raise ValueError(
             f'The recipe {recipe.name} learns from depth, which recorded flights lack: take one that learns from '

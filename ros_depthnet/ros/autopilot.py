@@ -1,9 +1,11 @@
 """The connection to an autopilot: its own messages, where they are installed, and how fresh they are."""
 
 import time
+from functools import partial
 from types import SimpleNamespace
 
 from builtin_interfaces.msg import Time
+from rclpy.timer import Timer
 from sensor_msgs.msg import LaserScan
 from std_msgs.msg import Header
 
@@ -12,7 +14,8 @@ from ros_depthnet.flight.messages.stamp import NANOSECONDS, to_ns
 from ros_depthnet.ros import topics
 from ros_depthnet.ros.conversions.autopilot import to_companion_status, to_mavros_scan, to_px4
 from ros_depthnet.ros.diagnostics import Complaint
-from ros_depthnet.ros.managed import ProcessingNode
+from ros_depthnet.ros.endpoints import Output
+from ros_depthnet.ros.processing_node import ProcessingNode
 
 try:
     from px4_msgs.msg import ObstacleDistance as Px4ObstacleDistance
@@ -45,9 +48,12 @@ class AutopilotLink:
 
     def __init__(self, node: ProcessingNode):
         """Advertise."""
-        self._node, self._timer = node, None
+        self._node = node
+        self._timer: Timer | None = None
         self._last_told: float | None = None
-        self._scan = self._px4 = self._status = None
+        self._scan: Output | None = None
+        self._px4: Output | None = None
+        self._status: Output | None = None
         if node.settings.autopilot == 'px4':
             self._px4 = node.advertise(topics.PX4_OBSTACLE_DISTANCE, Px4ObstacleDistance)
         elif node.settings.autopilot == 'mavros':
@@ -88,7 +94,9 @@ class AutopilotLink:
         """Begin with the heartbeat."""
         self._last_told = None
         if self._status:
-            self._timer = self._node.create_timer(_HEARTBEAT, self._beat, clock=self._node.steady_clock)
+            self._timer = self._node.create_timer(
+                _HEARTBEAT, partial(self._beat, self._status), clock=self._node.steady_clock
+            )
 
     def stop(self) -> None:
         """End the heartbeat: who has been stopped is not alive."""
@@ -104,7 +112,7 @@ class AutopilotLink:
         else:
             self._status = self._node.advertise(topics.COMPANION_STATUS, CompanionProcessStatus)
 
-    def _beat(self) -> None:
+    def _beat(self, status: Output) -> None:
         age_s = None if self._last_told is None else time.monotonic() - self._last_told
         now = self._node.get_clock().now().to_msg()
-        self._status.publish(to_companion_status(companion_state(age_s), now, CompanionProcessStatus))
+        status.publish(to_companion_status(companion_state(age_s), now, CompanionProcessStatus))

@@ -18,10 +18,10 @@ from ros_depthnet.flight.messages.stamp import to_ns
 from ros_depthnet.flight.poses import CameraPose, CameraPoses, Located, PoseOptions
 from ros_depthnet.ros import qos, topics
 from ros_depthnet.ros.depth_link import DepthFrame, DepthLink
-from ros_depthnet.ros.managed import ProcessingNode, milliseconds_since
 from ros_depthnet.ros.mounting import Mounting, check_mounting
 from ros_depthnet.ros.parameters import options_from
 from ros_depthnet.ros.pose_input import check_pose_source
+from ros_depthnet.ros.processing_node import ProcessingNode, milliseconds_since
 from ros_depthnet.ros.synchroniser import Synchroniser
 
 _PERIOD = 0.05  # seconds between looks at which depth has waited too long
@@ -65,6 +65,7 @@ class DepthConsumer(ProcessingNode):
     def __init__(self, name: str, link: DepthLink | None, **node_options):
         """Declare the parameters; depth comes by the link, where there is one, and else by topics."""
         self._link = link
+        self._poses: CameraPoses[_Job] | None = None
         super().__init__(name, **node_options)
 
     def use(self, frame: DepthFrame) -> None:
@@ -78,7 +79,8 @@ class DepthConsumer(ProcessingNode):
     def connect(self) -> None:
         """Subscribe to depth and, for output in the odometry's frame, poses."""
         options = options_from(self.settings, PoseOptions)
-        self._mounting, self._timer = Mounting(self, options), None
+        self._mounting = Mounting(self, options)
+        self.on_disconnect(self._mounting.close)
         if self._link:
             self.inputs.append(self._link.subscribe(self._on_frame))
             return
@@ -99,17 +101,14 @@ class DepthConsumer(ProcessingNode):
                 profile,
                 optional=topic in optional,
             )
-        self._poses = CameraPoses(options, self._mounting) if in_odom else None
+        self._poses = None
         if in_odom:
-            self.subscribe_poses(self._on_pose, self._poses.begin_anew, optional=True)
-            self._timer = self.create_timer(_PERIOD, self._expire, clock=self.steady_clock)
-
-    def forget(self) -> None:
-        """Stop listening to tf and forget incomplete sets."""
-        self._mounting.close()
-        if self._timer is not None:
-            self.destroy_timer(self._timer)
-            self._timer = None
+            poses = CameraPoses[_Job](options, self._mounting)
+            self._poses = poses
+            self.subscribe_poses(
+                lambda message, kind: self._settle(poses.take(message, kind)), poses.begin_anew, optional=True
+            )
+            self.every(_PERIOD, lambda: self._settle(poses.expire(time.monotonic())))
 
     def process(self, job: _Job) -> None:
         """Convert one set of messages and use it."""
@@ -125,7 +124,7 @@ class DepthConsumer(ProcessingNode):
 
     def settings_changed(self) -> None:
         """Wait for poses as long as is said now."""
-        if getattr(self, '_poses', None):
+        if self._poses:
             self._poses.use(options_from(self.settings, PoseOptions))
 
     def _on_frame(self, frame: DepthFrame) -> None:
@@ -154,12 +153,6 @@ class DepthConsumer(ProcessingNode):
             self._settle(self._poses.request(stamp_ns, messages[topics.DEPTH].header.frame_id, job, now))
         else:
             self._work(job)
-
-    def _on_pose(self, message, kind: str) -> None:
-        self._settle(self._poses.take(message, kind))
-
-    def _expire(self) -> None:
-        self._settle(self._poses.expire(time.monotonic()))
 
     def _settle(self, outcomes: list[Located[_Job] | Refusal]) -> None:
         for outcome in outcomes:

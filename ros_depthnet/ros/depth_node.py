@@ -4,6 +4,7 @@ import functools
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -38,11 +39,11 @@ from ros_depthnet.ros.conversions.image import from_depth, from_labels, from_pro
 from ros_depthnet.ros.conversions.pose import from_odometry, from_pose
 from ros_depthnet.ros.depth_link import DepthFrame, DepthLink
 from ros_depthnet.ros.diagnostics import Complaint
-from ros_depthnet.ros.managed import ProcessingNode, milliseconds_since
 from ros_depthnet.ros.mounting import Mounting, check_mounting
 from ros_depthnet.ros.parameters import options_from
 from ros_depthnet.ros.picture_output import PictureOutput
 from ros_depthnet.ros.pose_input import check_pose_source
+from ros_depthnet.ros.processing_node import ProcessingNode, milliseconds_since
 from ros_depthnet.ros.running import run
 from ros_depthnet.ros.transform_output import TransformOutput, check_transform_output
 
@@ -57,9 +58,6 @@ class DepthNode(ProcessingNode):
         """Declare the parameters; depth also goes into the link, where there is one."""
         self._link = link
         self._camera_info: CameraInfo | None = None
-        self._mounting: Mounting | None = None
-        self._transforms: TransformOutput | None = None
-        self._timer = None
         self._contour_model: ContourModel | None = None
         super().__init__('depth_node', **node_options)
 
@@ -115,32 +113,27 @@ class DepthNode(ProcessingNode):
     def connect(self) -> None:
         """Subscribe to camera and odometry."""
         options = options_from(self.settings, IntakeOptions)
-        self._mounting = Mounting(self, options)
+        mounting = Mounting(self, options)
+        self.on_disconnect(mounting.close)
         self._transforms = TransformOutput(self)
+        self.on_disconnect(self._transforms.close)
         self._passed_over: deque[Arrival] = deque(maxlen=self.settings.buffer_size)
         self._epoch = 0
         self._way: deque[PoseStamped] = deque(maxlen=_PATH_LENGTH)
         compressed = self.settings.image_transport == 'compressed'
         images, kind = (topics.COMPRESSED, CompressedImage) if compressed else (topics.IMAGE, Image)
-        self._intake = Intake(options, self._mounting, self.resolve_topic_name(images.name))
+        self._intake = Intake(options, mounting, self.resolve_topic_name(images.name))
+        self.on_disconnect(lambda: self._settle(self._intake.give_up(Drop.NO_LISTENER)))
         self.subscribe_camera(images, kind, self._on_image, self._intake.another_camera)
         if self._camera_info is not None:
             self._settle(self._intake.camera_info(self._camera_info))
         self.subscribe(topics.CAMERA_INFO, CameraInfo, self._on_camera_info, qos.SMALL_MESSAGES, once=True)
         self.also_latched(topics.CAMERA_INFO, CameraInfo, self._on_camera_info)
         self.subscribe_poses(self._on_pose, self._intake.another_odometry)
-        self._timer = self.create_timer(_PERIOD, self._expire, clock=self.steady_clock)
+        self.every(_PERIOD, lambda: self._settle(self._intake.expire(time.monotonic())))
 
     def forget(self) -> None:
         """Forget the flight so far."""
-        if self._mounting is not None:
-            self._mounting.close()
-        if self._transforms is not None:
-            self._transforms.close()
-        if self._timer is not None:
-            self.destroy_timer(self._timer)
-            self._timer = None
-            self._settle(self._intake.give_up(Drop.NO_LISTENER))
         self._session.reset()
 
     def check(self, settings: SimpleNamespace) -> None:
@@ -216,10 +209,7 @@ class DepthNode(ProcessingNode):
     def _on_pose(self, message, kind: str) -> None:
         self._settle(self._intake.pose(message, kind))
 
-    def _expire(self) -> None:
-        self._settle(self._intake.expire(time.monotonic()))
-
-    def _settle(self, outcomes: list[Arrival | Refusal]) -> None:
+    def _settle(self, outcomes: Sequence[Arrival | Refusal]) -> None:
         for outcome in outcomes:
             if isinstance(outcome, Refusal):
                 self.health.refused(outcome)

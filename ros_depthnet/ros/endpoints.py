@@ -7,7 +7,7 @@ from copy import copy
 from typing import Any
 
 from rclpy.impl.implementation_singleton import rclpy_implementation
-from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecyclePublisher
 from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile
 from rclpy.subscription import Subscription
 
@@ -15,6 +15,7 @@ from ros_depthnet.core.reasons import Drop, Refusal
 from ros_depthnet.core.recent import Recent
 from ros_depthnet.ros import qos
 from ros_depthnet.ros.diagnostics import Complaint
+from ros_depthnet.ros.managed import ManagedNode
 from ros_depthnet.ros.publishers import Heard, Publishers, WithInfo, publisher_names
 from ros_depthnet.ros.topics import NODES, Topic
 
@@ -36,7 +37,7 @@ class Input:
 
     def __init__(
         self,
-        node: LifecycleNode,
+        node: ManagedNode,
         topic: Topic,
         message_type: type,
         callback: Callable,
@@ -47,20 +48,21 @@ class Input:
         """Subscribe; an optional input is not missed while nobody publishes it, nor one that came `once`."""
         self._node, self._callback = node, callback
         self._topic, self._profile = topic, profile
-        self._subscription = None
         self.optional, self._once = optional, once
         self._arrived = False
         self.topic: str = node.resolve_topic_name(topic.name)
         self._arrivals = Recent()
         self._last = time.monotonic()
         self._mismatch = ''
-        self.subscribe(message_type)
+        self._subscription = self._subscribed(message_type)
 
-    def subscribe(self, message_type: type) -> None:
-        """Subscribe, in place of any subscription so far."""
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-        self._subscription = self._node.create_subscription(
+    def subscribe_anew(self, message_type: type) -> None:
+        """Subscribe to messages of another type, in place of those so far."""
+        self._node.destroy_subscription(self._subscription)
+        self._subscription = self._subscribed(message_type)
+
+    def _subscribed(self, message_type: type) -> Subscription:
+        return self._node.create_subscription(
             message_type,
             self._topic.name,
             self._callback_of_subscription(),
@@ -194,7 +196,7 @@ class LatchedInput:
     Publishers that keep nothing are served by the first subscription, and would warn of this one.
     """
 
-    def __init__(self, node: LifecycleNode, topic: Topic, message_type: type, callback: Callable):
+    def __init__(self, node: ManagedNode, topic: Topic, message_type: type, callback: Callable):
         """Subscribe, now or when a publisher that keeps messages appears."""
         self._node, self._topic, self._message_type, self._callback = node, topic, message_type, callback
         self._subscription: Subscription | None = None
@@ -224,10 +226,10 @@ class LatchedInput:
 class Output:
     """A publisher with overridable QoS that knows whether anybody listens."""
 
-    def __init__(self, node: LifecycleNode, topic: Topic, message_type: type, profile: QoSProfile = qos.OUTPUT):
+    def __init__(self, node: ManagedNode, topic: Topic, message_type: type, profile: QoSProfile = qos.OUTPUT):
         """Advertise."""
         self._node = node
-        self._publisher = node.create_lifecycle_publisher(
+        self._publisher: LifecyclePublisher = node.create_lifecycle_publisher(
             message_type, topic.name, copy(profile), qos_overriding_options=qos.overridable()
         )
 

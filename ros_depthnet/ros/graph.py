@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rcl_interfaces.srv import GetParameters
+from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.parameter import parameter_value_to_python
 from rclpy.qos import QoSCompatibility, qos_check_compatible
@@ -76,9 +78,9 @@ def all_named(node: Node) -> bool:
     )
 
 
-def parameters_of(node: Node, other: str, names: Iterable[str], spin: Spin) -> dict[str, object]:
+def parameters_of(node: Node, other: str, names: Iterable[str], spin: Spin) -> dict[str, Any]:
     """Return another node's parameters, those that it has; none where it does not answer."""
-    client = node.create_client(GetParameters, f'{other}/get_parameters')
+    client: Client = node.create_client(GetParameters, f'{other}/get_parameters')
     try:
         if not spin(client.service_is_ready, _ANSWER_LIMIT):
             return {}
@@ -86,7 +88,7 @@ def parameters_of(node: Node, other: str, names: Iterable[str], spin: Spin) -> d
         answers = {name: client.call_async(GetParameters.Request(names=[name])) for name in names}
         if not spin(lambda: all(answer.done() for answer in answers.values()), _ANSWER_LIMIT):
             return {}
-        values = {name: answer.result().values for name, answer in answers.items()}
+        values = {name: told.values for name, answer in answers.items() if (told := answer.result())}
         told = {name: parameter_value_to_python(found[0]) for name, found in values.items() if found}
         return {name: value for name, value in told.items() if value is not None}
     finally:
@@ -141,8 +143,8 @@ def mismatches(node: Node, topics: Iterable[str]) -> list[Complaint]:
         subscriptions: dict[tuple[str, bytes], list] = {}
         for info in node.get_subscriptions_info_by_topic(topic):
             if info.node_name in (*NODES, node.get_name(), *_NAMELESS):
-                listener = info.node_name, bytes(info.endpoint_gid[:_PARTICIPANT])
-                subscriptions.setdefault(listener, []).append(info.qos_profile)
+                node_of_it = info.node_name, bytes(info.endpoint_gid[:_PARTICIPANT])
+                subscriptions.setdefault(node_of_it, []).append(info.qos_profile)
         for publisher in node.get_publishers_info_by_topic(topic):
             for (name, _), profiles in subscriptions.items():
                 listener = 'a subscriber that has no name' if name in _NAMELESS else name

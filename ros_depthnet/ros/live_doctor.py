@@ -5,7 +5,8 @@ import dataclasses
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -41,7 +42,7 @@ from ros_depthnet.flight.transforms import (
 from ros_depthnet.ros import qos
 from ros_depthnet.ros.endpoints import UNHEARD
 from ros_depthnet.ros.graph import Source, all_named, depth_nodes, find_sources, mismatches, parameters_of, rivals
-from ros_depthnet.ros.pose_input import message_class, not_installed
+from ros_depthnet.ros.pose_input import is_installed, message_class, not_installed
 from ros_depthnet.ros.topics import CAMERA_INFO, CLOCK, DIAGNOSTICS, IMAGE, ODOM, TF, TF_STATIC, Topic
 from ros_depthnet.ros.transport import enlarge_shared_memory
 from ros_depthnet.ros.worker import Worker
@@ -65,7 +66,7 @@ class Question:
     that is not clear. seconds: how long to listen to images; on, until a contradiction has shown why.
     """
 
-    options: Mapping[str, object] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     topics: Mapping[Topic, str] = dataclasses.field(default_factory=dict)
     namespace: str = ''
     seconds: float = 20.0
@@ -113,9 +114,9 @@ class _Heard:
         return (len(self) - 1) / (self._arrivals[-1] - self._arrivals[0]) if len(self) > 2 else None
 
     @property
-    def age_s(self) -> float | None:
-        """How long ago the messages were stamped when they came, in the middle."""
-        return statistics.median(self._ages_s) if self._ages_s else None
+    def age_s(self) -> float:
+        """How long ago the messages, of which some came, were stamped when they did, in the middle."""
+        return statistics.median(self._ages_s)
 
     def __str__(self) -> str:
         parts = [self.source.kind, f'{len(self)} messages']
@@ -130,7 +131,8 @@ class _Visit:
 
     def __init__(self, node: Node, executor: SingleThreadedExecutor, question: Question, say: Callable[[str], None]):
         self._node, self._executor, self._question, self._say = node, executor, question, say
-        self._tree, self._static = TransformTree(), []
+        self._tree = TransformTree()
+        self._static: list[Any] = []
         self._statuses: dict[str, DiagnosticStatus] = {}
         self._info = None
         self._survey, self._undecided = Survey(), False
@@ -140,10 +142,9 @@ class _Visit:
 
     def examine(self) -> Examination:
         self._node.create_subscription(DiagnosticArray, DIAGNOSTICS.name, self._on_diagnostics, 10)
-        tf = message_class(TF.type)
-        if tf:
+        if is_installed(TF.type):
             self._node.create_subscription(
-                tf, TF_STATIC.name, self._on_static, qos.ALL_LATCHED, event_callbacks=UNHEARD
+                message_class(TF.type), TF_STATIC.name, self._on_static, qos.ALL_LATCHED, event_callbacks=UNHEARD
             )
         self._say('Looking at the graph ...')
         sources = self._discover()
@@ -185,13 +186,8 @@ class _Visit:
                 )
             )
             return {}
-        told = self._told()
-        self._options = IntakeOptions(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in {**told, **question.options}.items()
-            }
-        )
+        told = {name: tuple(value) if isinstance(value, list) else value for name, value in self._told().items()}
+        self._options = IntakeOptions(**{**told, **question.options})
         sources, complaints = find_sources(
             self._node,
             question.topics,
@@ -202,7 +198,7 @@ class _Visit:
         self._complaints += complaints
         return sources
 
-    def _told(self) -> dict[str, object]:
+    def _told(self) -> dict[str, Any]:
         """Return how a running depth node is set."""
         if not self._takers:
             self._facts['depth_node'] = 'does not run'
@@ -263,7 +259,7 @@ class _Visit:
 
     def _follow(self, source: Source) -> None:
         """Subscribe to poses, whatever their type, and read them once more for their stamps."""
-        if message_class(source.kind) is None:
+        if not is_installed(source.kind):
             self._complaints.append(Complaint(not_installed(source.name, source.kind)))
             return
         transforms = TransformPoses(self._options.world_frame, self._options.body_frame)
@@ -307,7 +303,7 @@ class _Visit:
         heard.frame, heard.size = message.header.frame_id, len(message.data)
         self._settle(self._intake.image(message, time.monotonic()))
 
-    def _settle(self, outcomes: list[Arrival | Refusal]) -> None:
+    def _settle(self, outcomes: Sequence[Arrival | Refusal]) -> None:
         for outcome in outcomes:
             if isinstance(outcome, Refusal):
                 self._survey.refuse(outcome)

@@ -38,8 +38,11 @@ def show_live(viewer: 'Viewer', namespace: str, seconds: float | None, progress:
 
     def on_set(stamp_ns: int, messages: dict) -> None:
         nonlocal shown
-        frame = frame_of(messages, published_pose(messages))
-        viewer.show(stamp_ns, frame.camera, frame.pose.T_odom_cam, frame.rgb, frame.depth_hw, frame.deviation_hw)
+        pose = published_pose(messages)
+        if pose is None:
+            return
+        frame = frame_of(messages, pose)
+        viewer.show(stamp_ns, frame.camera, pose.T_odom_cam, frame.rgb, frame.depth_hw, frame.deviation_hw)
         shown += 1
         progress(f'{shown} depth maps')
 

@@ -44,7 +44,6 @@ class ObstacleNode(DepthConsumer):
 
     def __init__(self, link: DepthLink | None = None, **node_options):
         """Declare the parameters; depth comes by the link, where there is one."""
-        self._autopilot: AutopilotLink | None = None
         super().__init__('obstacle_node', link, **node_options)
 
     def configure(self) -> None:
@@ -64,19 +63,15 @@ class ObstacleNode(DepthConsumer):
 
     def deactivate(self) -> None:
         """Stop working."""
-        if self._autopilot:
+        if hasattr(self, '_autopilot'):
             self._autopilot.stop()
         super().deactivate()
 
     def connect(self) -> None:
         """Subscribe, and advertise to tf."""
         self._transforms = TransformOutput(self)
+        self.on_disconnect(self._transforms.close)
         super().connect()
-
-    def forget(self) -> None:
-        """Forget incomplete sets, and leave tf alone."""
-        self._transforms.close()
-        super().forget()
 
     def check(self, settings: SimpleNamespace) -> None:
         """Refuse options that contradict each other."""

@@ -36,7 +36,7 @@ class Parameter:
     def checked(self, value):
         """Return the value as the default's type; raise ValueError with a sentence where it does not fit."""
         wanted = type(self.default)
-        if wanted is list:
+        if isinstance(self.default, list):
             elements = list(value) if isinstance(value, list | tuple) or hasattr(value, 'tolist') else None
             if elements is None or len(elements) != len(self.default):
                 raise ValueError(f'{self.name} must be a list of {len(self.default)} numbers, not {value!r}.')

@@ -7,7 +7,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from ros_depthnet.ros.conversions.image import from_rgb, to_jpeg
-from ros_depthnet.ros.managed import ProcessingNode
+from ros_depthnet.ros.processing_node import ProcessingNode
 from ros_depthnet.ros.topics import Topic
 
 

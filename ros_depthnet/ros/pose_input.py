@@ -4,14 +4,13 @@ import importlib
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 
-from rclpy.lifecycle import LifecycleNode
-
 from ros_depthnet.core.reasons import Drop, MessageRefusal, Refusal
 from ros_depthnet.flight.messages.pose import READERS
 from ros_depthnet.flight.transforms import STATIC_TRANSFORMS, TRANSFORMS
 from ros_depthnet.ros import qos, topics
 from ros_depthnet.ros.diagnostics import Complaint
 from ros_depthnet.ros.endpoints import FlightInput, Input
+from ros_depthnet.ros.managed import ManagedNode
 
 _LOOK = 0.5  # seconds between looks at which type is on the air
 _WHICH = {'px4_msgs': ", from the branch of your PX4's release,"}  # where versions of a package differ
@@ -19,18 +18,23 @@ _WHICH = {'px4_msgs': ", from the branch of your PX4's release,"}  # where versi
 TakePose = Callable[[object, str], None]
 
 
-def message_class(kind: str) -> type | None:
-    """Return the class of a type of message such as nav_msgs/msg/Odometry; None where it is not installed."""
+def message_class(kind: str) -> type:
+    """Return the class of a type of message such as nav_msgs/msg/Odometry; raises ImportError or AttributeError."""
     package, _, name = kind.split('/')
+    return getattr(importlib.import_module(f'{package}.msg'), name)
+
+
+def is_installed(kind: str) -> bool:
+    """Tell whether a type of message is installed here."""
     try:
-        return getattr(importlib.import_module(f'{package}.msg'), name, None)
-    except ImportError:
-        return None
+        return bool(message_class(kind))
+    except (ImportError, AttributeError):
+        return False
 
 
 def check_pose_source(settings: SimpleNamespace) -> None:
     """Raise ValueError with a sentence when poses shall come from tf, whose messages are not installed."""
-    if settings.world_frame and message_class(TRANSFORMS) is None:
+    if settings.world_frame and not is_installed(TRANSFORMS):
         raise ValueError(
             'world_frame is set, so poses come from tf, but tf2_msgs is not installed: install it, or '
             'publish odometry on odom and leave world_frame empty.'
@@ -38,7 +42,7 @@ def check_pose_source(settings: SimpleNamespace) -> None:
 
 
 def pose_inputs(
-    node: LifecycleNode, world_frame: str, take: TakePose, another: Callable[[], None], optional: bool
+    node: ManagedNode, world_frame: str, take: TakePose, another: Callable[[], None], optional: bool
 ) -> list[Input]:
     """
     Return the subscriptions by which `take` gets messages that tell poses, and their kind.
@@ -66,7 +70,7 @@ def pose_inputs(
 class PoseInput(FlightInput):
     """The topic `odom`, subscribed to with the type that its publisher has; nav_msgs/Odometry until there is one."""
 
-    def __init__(self, node: LifecycleNode, take: TakePose, another: Callable[[], None], optional: bool):
+    def __init__(self, node: ManagedNode, take: TakePose, another: Callable[[], None], optional: bool):
         """Subscribe."""
         self._take = take
         # Looked for first, as within one process a topic has one type.
@@ -103,10 +107,10 @@ class PoseInput(FlightInput):
         kind, self._oddity = self._found(self._node, self._kind)
         if kind != self._kind:
             self._kind = kind
-            self.subscribe(message_class(kind))
+            self.subscribe_anew(message_class(kind))
 
     @staticmethod
-    def _found(node: LifecycleNode, present: str) -> tuple[str, str]:
+    def _found(node: ManagedNode, present: str) -> tuple[str, str]:
         topic = node.resolve_topic_name(topics.ODOM.name)
         on_air = {info.topic_type for info in node.get_publishers_info_by_topic(topic)}
         kind, oddity = choose_kind(topic, on_air, present)
@@ -124,7 +128,7 @@ def choose_kind(topic: str, on_air: set[str], present: str) -> tuple[str, str]:
             f'{topic} carries {", ".join(sorted(on_air))}, which tells no pose: remap odom to a topic of '
             f'type {" or ".join(READERS)}, or take poses from tf by setting world_frame.'
         )
-    installed = [kind for kind in kinds if message_class(kind)]
+    installed = [kind for kind in kinds if is_installed(kind)]
     return (installed[0], '') if installed else (present, not_installed(topic, kinds[0]))
 
 

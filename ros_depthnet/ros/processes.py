@@ -14,6 +14,7 @@ import rclpy
 import yaml
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.client import Client
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 
@@ -123,14 +124,16 @@ class Flight:
             self._parameters['replay_node']['path'] = str(Path(recording).resolve())
         self._namespace = '/' + namespace.strip('/')
         self._given_folder = folder
+        self._temporary: tempfile.TemporaryDirectory | None = None
         self.processes: dict[str, NodeProcess] = {}
 
     def __enter__(self) -> 'Flight':
         """Start all nodes, the replay last; raises ProcessError when one does not get ready."""
-        self._temporary = None
         if self._given_folder is None:
             self._temporary = tempfile.TemporaryDirectory(prefix='ros_depthnet_')
-        folder = Path(self._given_folder or self._temporary.name)
+            folder = Path(self._temporary.name)
+        else:
+            folder = Path(self._given_folder)
         folder.mkdir(parents=True, exist_ok=True)
         enlarge_shared_memory()
         try:
@@ -189,8 +192,8 @@ class _Manager:
     def bring_up(self, process: NodeProcess) -> None:
         """Configure and activate a node."""
         name = f'{self._namespace.rstrip("/")}/{process.name}'
-        change = self._node.create_client(ChangeState, f'{name}/change_state')
-        state = self._node.create_client(GetState, f'{name}/get_state')
+        change: Client = self._node.create_client(ChangeState, f'{name}/change_state')
+        state: Client = self._node.create_client(GetState, f'{name}/get_state')
         clients = (change, state)
         if not self._spin(process, lambda: all(c.service_is_ready() for c in clients), _START_LIMIT):
             raise ProcessError(f'{process.name} did not appear within {_START_LIMIT:.0f} s: {process.last_words}')
@@ -205,12 +208,14 @@ class _Manager:
                     )
                 # A node in a transition does not answer; one that is where it was has not heard the request.
                 asked = state.call_async(GetState.Request())
-                if self._spin(process, asked.done, 1.0):
-                    if asked.result().current_state.id == after:
+                self._spin(process, asked.done, 1.0)
+                if present := asked.result():
+                    if present.current_state.id == after:
                         break
-                    if asked.result().current_state.id == before:
+                    if present.current_state.id == before:
                         answer = change.call_async(request)
-            if answer.done() and not answer.result().success:
+            changed = answer.result()
+            if changed and not changed.success:
                 raise ProcessError(f'{process.name} cannot be {word}: {process.last_words}')
         for client in clients:
             self._node.destroy_client(client)

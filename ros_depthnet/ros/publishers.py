@@ -37,7 +37,9 @@ class Publishers:
     def hear(self, publisher: Hashable, number: int | None, now: float) -> Heard:
         """Take note of a message: its number among the publisher's, and when it came, seconds of a steady clock."""
         _, before = self._heard.pop(publisher, (now, None))
-        lost = 0 if None in (publisher, number, before) else max(0, number - before - 1)
+        lost = 0
+        if publisher is not None and number is not None and before is not None:
+            lost = max(0, number - before - 1)
         rivalled = any(now - last < _RIVAL_S for last, _ in self._heard.values())
         self._heard[publisher] = now, number if before is None or number is None else max(number, before)
         if len(self._heard) > _REMEMBERED:

@@ -16,12 +16,12 @@ from ros_depthnet.ros.managed import ManagedNode
 from ros_depthnet.ros.transport import enlarge_shared_memory
 
 
-def run(create_node: Callable[[], ManagedNode], args: Sequence[str] | None = None) -> int:
+def run(create_node: Callable[[], ManagedNode], args: list[str] | None = None) -> int:
     """Run a node; see `run_all`."""
     return run_all(lambda: [create_node()], args)
 
 
-def run_all(create_nodes: Callable[[], Sequence[ManagedNode]], args: Sequence[str] | None = None) -> int:
+def run_all(create_nodes: Callable[[], Sequence[ManagedNode]], args: list[str] | None = None) -> int:
     """
     Run nodes until a signal or until one sets its `exit_code`; return the exit status, 0 after a signal.
 
@@ -31,7 +31,8 @@ def run_all(create_nodes: Callable[[], Sequence[ManagedNode]], args: Sequence[st
     _on_signals(lambda *_: stop.set())
     enlarge_shared_memory()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    executor, nodes = Executor(), []
+    executor = Executor()
+    nodes: Sequence[ManagedNode] = []
     logger = logging.getLogger('ros_depthnet')
     logger.setLevel(logging.INFO)
     try:

@@ -34,23 +34,27 @@ class Synchroniser:
         if len(held) > _CAPACITY:
             oldest = next(iter(held))
             if topic == self._leader:
-                self._incomplete([other for other in self._required() if self._nearest(other, oldest) is None])
+                together = self._nearest(oldest)
+                self._incomplete([other for other in self._required() if other not in together])
             del held[oldest]
         leaders = list(self._held.get(self._leader, ()))
         # The newest first by order of arrival, not by stamp: a clock may have been set back.
         for leader_ns in reversed(leaders):
-            stamps = {other: self._nearest(other, leader_ns) for other in self._required()}
-            if None not in stamps.values():
+            stamps = self._nearest(leader_ns)
+            if stamps.keys() >= set(self._required()):
                 self._hand_over(leader_ns, stamps)
                 return
 
-    def _nearest(self, topic: Hashable, leader_ns: int) -> int | None:
-        near = [stamp_ns for stamp_ns in self._held.get(topic, ()) if abs(stamp_ns - leader_ns) <= _NEAR_NS]
-        return min(near, key=lambda stamp_ns: abs(stamp_ns - leader_ns), default=None)
+    def _nearest(self, leader_ns: int) -> dict[Hashable, int]:
+        """Return, by topic, the stamps of the messages that belong to a leading one."""
+        nearest = {
+            topic: min(held, key=lambda stamp_ns: abs(stamp_ns - leader_ns))
+            for topic, held in self._held.items()
+            if held
+        }
+        return {topic: stamp_ns for topic, stamp_ns in nearest.items() if abs(stamp_ns - leader_ns) <= _NEAR_NS}
 
     def _hand_over(self, leader_ns: int, stamps: dict[Hashable, int]) -> None:
-        optional = {topic: self._nearest(topic, leader_ns) for topic in self._held if topic not in stamps}
-        stamps = {**stamps, **{topic: stamp_ns for topic, stamp_ns in optional.items() if stamp_ns is not None}}
         messages = {topic: self._held[topic][stamp_ns] for topic, stamp_ns in stamps.items()}
         for topic, stamp_ns in stamps.items():
             held = self._held[topic]

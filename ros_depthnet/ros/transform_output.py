@@ -6,20 +6,22 @@ from types import SimpleNamespace
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Transform, TransformStamped, Vector3
-from rclpy.lifecycle import LifecycleNode
+from rclpy.publisher import Publisher
+from rclpy.subscription import Subscription
 from std_msgs.msg import Header
 
 from ros_depthnet.flight.transforms import TRANSFORMS
 from ros_depthnet.ros import qos, topics
 from ros_depthnet.ros.conversions.pose import from_pose
-from ros_depthnet.ros.pose_input import message_class
+from ros_depthnet.ros.managed import ManagedNode
+from ros_depthnet.ros.pose_input import is_installed, message_class
 
 _PATIENCE = 2.0  # seconds to hear which frames others place
 
 
 def check_transform_output(settings: SimpleNamespace) -> None:
     """Raise ValueError with a sentence when tf shall be told something without its messages."""
-    if settings.broadcast_tf and message_class(TRANSFORMS) is None:
+    if settings.broadcast_tf and not is_installed(TRANSFORMS):
         raise ValueError('broadcast_tf is set, but tf2_msgs is not installed: install it, or leave tf to others.')
 
 
@@ -31,18 +33,20 @@ class TransformOutput:
     place one make it jump.
     """
 
-    def __init__(self, node: LifecycleNode):
+    def __init__(self, node: ManagedNode):
         """Advertise, and begin to listen."""
-        self._node, self._others, self._fixed = node, set(), set()
-        self._endpoints = []
+        self._node = node
+        self._others: set[str] = set()
+        self._fixed: set[str] = set()
+        self._listening: list[Subscription] = []
         if not node.settings.broadcast_tf:
             return
         kind = message_class(TRANSFORMS)
         self._message = kind
         self._until = time.monotonic() + _PATIENCE
-        self._moving = node.create_publisher(kind, topics.TF.name, qos.reliable(100))
-        self._static = node.create_publisher(kind, topics.TF_STATIC.name, qos.LATCHED)
-        self._endpoints = [
+        self._moving: Publisher = node.create_publisher(kind, topics.TF.name, qos.reliable(100))
+        self._static: Publisher = node.create_publisher(kind, topics.TF_STATIC.name, qos.LATCHED)
+        self._listening = [
             node.create_subscription(kind, topics.TF.name, self._on_others, qos.reliable(100)),
             node.create_subscription(kind, topics.TF_STATIC.name, self._on_others, qos.ALL_LATCHED),
         ]
@@ -60,15 +64,15 @@ class TransformOutput:
 
     def close(self) -> None:
         """Stop telling and listening."""
-        if self._endpoints:
-            for subscription in self._endpoints:
+        if self._listening:
+            for subscription in self._listening:
                 self._node.destroy_subscription(subscription)
             self._node.destroy_publisher(self._moving)
             self._node.destroy_publisher(self._static)
-            self._endpoints = []
+            self._listening = []
 
     def _is_ours(self, child: str) -> bool:
-        return bool(self._endpoints) and time.monotonic() > self._until and child not in self._others
+        return bool(self._listening) and time.monotonic() > self._until and child not in self._others
 
     def _on_others(self, message) -> None:
         if time.monotonic() <= self._until:  # later, what is heard may be what was told

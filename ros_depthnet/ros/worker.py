@@ -48,7 +48,7 @@ class Worker(Generic[Job]):
                 self._busy = False
                 self._changed.notify_all()
                 self._changed.wait_for(lambda: self._stopped or self._job is not None)
-                if self._stopped:
+                if self._stopped or self._job is None:
                     return
                 job, self._job, self._busy = self._job, None, True
             self._work(job)

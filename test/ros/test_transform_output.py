@@ -19,7 +19,7 @@ LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 @pytest.mark.parametrize('node_class', [DepthNode, ObstacleNode])
 def test_without_its_messages_it_is_refused_with_a_sentence(bench, monkeypatch, node_class):
-    monkeypatch.setattr(transform_output, 'message_class', lambda kind: None)
+    monkeypatch.setattr(transform_output, 'is_installed', lambda kind: False)
     with pytest.raises(ValueError, match='tf2_msgs is not installed'):
         bench.start(node_class, start=False, broadcast_tf=True)
 

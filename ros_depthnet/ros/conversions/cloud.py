@@ -52,7 +52,7 @@ def to_points(message: PointCloud2) -> tuple[np.ndarray, np.ndarray | None]:
             'itemsize': message.point_step,
         }
     )
-    cloud = np.ndarray(
+    cloud: np.ndarray = np.ndarray(
         (message.height, message.width), dtype, message.data, strides=(message.row_step, message.point_step)
     )
     points = np.stack([cloud[name] for name in 'xyz'], axis=-1).astype(np.float32)

@@ -59,5 +59,5 @@ def _message(pixels: np.ndarray, header: Header, encoding: str) -> Image:
 def octets(values: np.ndarray) -> array:
     """Return an array's memory as the one type that a `uint8[]` field takes without checking each."""
     data = array('B')
-    data.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8))
+    data.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
     return data
