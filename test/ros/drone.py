@@ -49,13 +49,13 @@ def odometry(time_ns, y):
 
 
 class Drone:
-    """A depth_node, and what it listens to; its pose is told by `says(time_ns, y)`, on `odom` unless said otherwise."""
+    """A depth_node, and what it listens to, by these topics; its pose is told by `says(time_ns, y)`."""
 
-    def __init__(self, bench, model, says=odometry, topic='odom'):
+    def __init__(self, bench, model, says=odometry, odom='odom', image_raw='image_raw', camera_info='camera_info'):
         self.bench, self.model, self.says = bench, model, says
-        self.images = bench.publisher(Image, 'image_raw')
-        self.infos = bench.publisher(CameraInfo, 'camera_info')
-        self.odometry = bench.publisher(type(says(START_NS, 0)), topic)
+        self.images = bench.publisher(Image, image_raw)
+        self.infos = bench.publisher(CameraInfo, camera_info)
+        self.odometry = bench.publisher(type(says(START_NS, 0)), odom)
         self.depths = bench.collect(Image, 'depth/image')
         self.time_ns = START_NS
         self.flown = 0

@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from pages import ROOT, commands
 
 from ros_depthnet.cli import main as cli
 from ros_depthnet.core.reasons import Drop
@@ -29,22 +29,9 @@ from ros_depthnet.ros.parameters import TABLES
 from ros_depthnet.ros.peers import arguments_of
 from ros_depthnet.ros.topics import NODES
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(path for path in (ROOT / 'docs').rglob('*.md') if path.parent.name != 'lab')
 OF_THE_ROOT = sorted(ROOT.glob('*.md'))
-BLOCK = re.compile(r'^( *)```sh\n(.*?)^\1```', re.MULTILINE | re.DOTALL)
 TOPICS = {topic.name for node in NODES.values() for topic in (*node.publishes, *node.subscribes)}
-
-
-def commands(page):
-    """Return the commands of a page's shell blocks, as words."""
-    for _, block in BLOCK.findall(page.read_text(encoding='utf-8')):
-        for line in block.replace('\\\n', ' ').splitlines():
-            words = shlex.split(line, comments=True)
-            if words:
-                yield words
-
-
 OTHERS = 'colcon', 'source', 'export', 'rosdep'
 PRINTED = [(page.name, words) for page in (*OF_THE_ROOT, *PAGES) for words in commands(page) if words[0] not in OTHERS]
 

@@ -1,4 +1,5 @@
 """A few inputs for every reader; `make fuzz` gives each two hundred thousand."""
+# ruff: noqa: E402
 
 import json
 import time
@@ -9,6 +10,9 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+
+pytest.importorskip('torch', reason='one of the readers is of the learning room: it needs the `train` extra')
+
 from damage import mutated
 from fuzz import READERS, Undocumented, fuzz
 
