@@ -7,7 +7,7 @@ from sensor_msgs.msg import CameraInfo, Image, LaserScan, PointCloud2
 from test_parameters import NODES
 
 from ros_depthnet.ros import topics
-from ros_depthnet.ros.pose_input import message_class
+from ros_depthnet.ros.pose_input import is_installed
 
 LISTENED = {
     'depth_node': (Image, 'depth/image'),
@@ -34,7 +34,7 @@ def test_a_node_takes_and_gives_what_the_table_says(bench, model, name):
     assert given == {
         named(topic.name): topic.type
         for topic in table.publishes
-        if topic not in (*topics.TO_AUTOPILOT, *topics.TO_TF) and message_class(topic.type)
+        if topic not in (*topics.TO_AUTOPILOT, *topics.TO_TF) and is_installed(topic.type)
     }
     taken = dict(node.get_subscriber_names_and_types_by_node(name, '/'))
     taken = {topic: types[0] for topic, types in taken.items() if not topic.endswith(OF_ROS)}
