@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ros_depthnet.text_files import read_yaml
-
 
 def add_flight_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say how a flight's messages are to be understood."""
@@ -106,15 +104,6 @@ def file_parameters(path: Path | None) -> dict:
     """Return the parameters of depth_node in a YAML file, as ROS has them; raises ValueError."""
     if path is None:
         return {}
-    from ros_depthnet.ros.parameters import DEPTH_NODE
+    from ros_depthnet.ros.parameters import parameters_of
 
-    content = read_yaml(path)
-    try:
-        found = {}
-        for node, sections in (content or {}).items():
-            if node in ('/**', 'depth_node', '/depth_node'):
-                found.update(sections['ros__parameters'])
-    except (AttributeError, TypeError, KeyError) as error:
-        raise ValueError(f'{path} is no parameter file of ROS nodes (node: ros__parameters: name: value).') from error
-    table = {parameter.name: parameter for parameter in DEPTH_NODE}
-    return {name: table[name].checked(value) for name, value in found.items() if name in table}
+    return parameters_of(path, 'depth_node')

@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = '--debug' in argv[:1]
     try:
-        arguments = _parser(argv).parse_args(argv)
+        arguments, unknown = _parser(argv).parse_known_args(argv)
+        if unknown:
+            arguments.refuse(f'unrecognized arguments: {" ".join(unknown)}')
         return arguments.run(arguments) or 0
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -74,7 +76,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         if name == chosen:
             module = importlib.import_module(f'ros_depthnet.cli.{name}')
             module.add_arguments(subparser)
-            subparser.set_defaults(run=module.run)
+            subparser.set_defaults(run=module.run, refuse=subparser.error)
     return parser
 
 

@@ -106,6 +106,12 @@ def _check_precision(card: ModelCard, precision: str, provider: str) -> None:
         raise ModelError(f'{card.name} has no int8 file: make it with `depthnet quantise`, or choose auto.')
 
 
+def shipped_models() -> tuple[str, ...]:
+    """Return the names on the cards of the shipped models of depth."""
+    cards = [ModelCard.read(path) for path in sorted(share_path('models').glob('*.yaml'))]
+    return tuple(card.name for card in cards if card.kind in DEPTH_KINDS)
+
+
 def _card_path(name_or_path: str) -> Path:
     path = Path(name_or_path)
     if path.suffix in ('.onnx', '.yaml'):
@@ -116,6 +122,6 @@ def _card_path(name_or_path: str) -> Path:
     name = DEFAULT if name_or_path == 'default' else name_or_path
     card = share_path('models', f'{name}.yaml')
     if not card.is_file():
-        shipped = ', '.join(sorted(other.stem for other in share_path('models').glob('*.yaml'))) or 'none'
+        shipped = ', '.join(shipped_models()) or 'none'
         raise ModelError(f'There is no model {name!r} (shipped: {shipped}); a path ends in .onnx or .yaml.')
     return card

@@ -15,9 +15,8 @@ from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import Estimate, EstimatorOptions, Measurer
 from ros_depthnet.core.moving import MOVES
 from ros_depthnet.core.reasons import Drop
-from ros_depthnet.engines.card import DEPTH_KINDS, ModelCard
 from ros_depthnet.engines.metric_model import Model
-from ros_depthnet.engines.model import load_model
+from ros_depthnet.engines.model import load_model, shipped_models
 from ros_depthnet.engines.moving_model import load_moving_model
 from ros_depthnet.evaluation.methods import CLASSICAL, Method, NotApplicable, constant, depth_noise
 from ros_depthnet.evaluation.metrics import (
@@ -32,7 +31,6 @@ from ros_depthnet.evaluation.metrics import (
 from ros_depthnet.flight.movers import Movers
 from ros_depthnet.flight.posed_sequence import PosedSequence
 from ros_depthnet.flight.session import Session
-from ros_depthnet.resources import share_path
 
 PROTOCOLS = ('pairs', 'stream')
 COMMON_SCORES = ('mae_log', 'ause')  # those of `Row.common` that are reported
@@ -157,12 +155,6 @@ class Skipped:
     def renamed(self, method: str) -> 'Skipped':
         """Return the same under another name of the same model."""
         return replace(self, method=method)
-
-
-def shipped_models() -> tuple[str, ...]:
-    """Return the names on the cards of the shipped models of depth."""
-    cards = [ModelCard.read(path) for path in sorted(share_path('models').glob('*.yaml'))]
-    return tuple(card.name for card in cards if card.kind in DEPTH_KINDS)
 
 
 def all_methods() -> tuple[str, ...]:

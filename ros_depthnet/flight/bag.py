@@ -161,11 +161,8 @@ class Bag:
             return [_Indexed(self.path, self._learn, self._report)]
         except _DAMAGE as error:
             why = str(error).rstrip('.') or type(error).__name__
-        files = (
-            [self.path]
-            if self.path.is_file()
-            else sorted(file for file in self.path.iterdir() if file.suffix in _SUFFIXES)
-        )
+        there = [self.path] if self.path.is_file() else sorted(self.path.iterdir())
+        files = [file for file in there if file.suffix in _SUFFIXES]
         found: list[_Storage] = []
         readers: dict[str, Callable[..., _Storage]] = {'.mcap': _CutMcap, '.db3': _CutSqlite}
         for file in files:
@@ -176,6 +173,11 @@ class Bag:
                     found.append(readers[file.suffix](file, self._learn))
                 except _DAMAGE:
                     continue
+        if not files:
+            raise RecordingError(
+                f'{self.path} is no flight: neither a rosbag2 (.mcap or .db3) nor a folder of images and poses '
+                '(sequence.json).'
+            )
         if not any(storage.counts for storage in found):
             raise RecordingError(f'The bag {self.path} cannot be read: {why}.')
         self._report(f'The bag {self.path} was not closed properly ({why}); what is in it is used.')

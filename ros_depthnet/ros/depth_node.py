@@ -64,7 +64,8 @@ class DepthNode(ProcessingNode):
     def configure(self) -> None:
         """Load and warm the model, and advertise."""
         settings = self.settings
-        self.get_logger().info(f'Loading the model {settings.model}; with TensorRT the first time takes minutes.')
+        name = 'the default model' if settings.model == 'default' else settings.model
+        self.get_logger().info(f'Loading {name}; where TensorRT runs it, the first time takes minutes.')
         self._model = load_model(
             settings.model,
             settings.provider,

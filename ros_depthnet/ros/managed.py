@@ -11,7 +11,7 @@ from rclpy.exceptions import InvalidParameterValueException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from ros_depthnet.ros.diagnostics import Complaint, Health, array_of
-from ros_depthnet.ros.parameters import TABLES, Parameter
+from ros_depthnet.ros.parameters import TABLES, Parameter, misspelt
 from ros_depthnet.ros.topics import DIAGNOSTICS
 
 
@@ -146,7 +146,7 @@ class ManagedNode(LifecycleNode):
         return None
 
     def _report(self) -> None:
-        complaints = self.complaints()
+        complaints = [*map(Complaint.warning, misspelt(self._parameter_overrides)), *self.complaints()]
         for complaint in complaints:
             self.health.log('standing', complaint)
         name = self.get_fully_qualified_name().lstrip('/')

@@ -5,8 +5,12 @@ Every parameter of the nodes, declared once: name, default, range, and one sente
 topics and parameters. Needs no ROS.
 """
 
+import difflib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 from ros_depthnet.core.cloud import CloudOptions
 from ros_depthnet.core.measurer import EstimatorOptions
@@ -14,6 +18,9 @@ from ros_depthnet.core.mounting import FORWARD_RPY
 from ros_depthnet.core.obstacles import ObstacleOptions
 from ros_depthnet.engines.card import PRECISIONS
 from ros_depthnet.flight.intake import RECTIFY
+from ros_depthnet.text_files import read_yaml
+
+_NEAR = 0.8  # how alike two names are of which one is a slip
 
 
 @dataclass(frozen=True)
@@ -486,6 +493,44 @@ TABLES = {
     'obstacle_node': OBSTACLE_NODE,
     'replay_node': REPLAY_NODE,
 }
+
+
+def misspelt(names: Iterable[str]) -> list[str]:
+    """Return a sentence for each name that is no parameter, but nearly one; others may be somebody else's."""
+    known = {parameter.name for table in TABLES.values() for parameter in table}
+    near = {name: difflib.get_close_matches(name, known, 1, _NEAR) for name in names if name not in known}
+    return [f'There is no parameter {name}: {meant[0]} is probably meant.' for name, meant in near.items() if meant]
+
+
+def parameters_of(path: Path, node: str) -> dict[str, Any]:
+    """Return the parameters that a YAML file, as ROS has them, gives a node; raises ValueError with a sentence."""
+    try:
+        sections = list(_sections(read_yaml(path) or {}))
+    except (TypeError, RecursionError) as error:  # the latter of a node that is its own child
+        raise ValueError(f'{path} is no parameter file of ROS nodes (node: ros__parameters: name: value).') from error
+    found = {}
+    for name, told in sections:
+        found.update(told if name in ('*', '**', node) else {})
+    for sentence in misspelt(found):
+        raise ValueError(f'{path}: {sentence}')
+    return {
+        parameter.name: parameter.checked(found[parameter.name])
+        for parameter in TABLES[node]
+        if parameter.name in found
+    }
+
+
+def _sections(content: Any, name: str = '') -> Iterator[tuple[str, dict[str, Any]]]:
+    """Return the parameters of each node by its name, whatever its namespace; raises TypeError."""
+    if not isinstance(content, dict):
+        raise TypeError
+    for key, value in content.items():
+        if key != 'ros__parameters':
+            yield from _sections(value, str(key))
+        elif isinstance(value, dict):
+            yield name.rpartition('/')[2], value
+        else:
+            raise TypeError
 
 
 def yaml() -> str:

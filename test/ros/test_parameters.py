@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import yaml
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.parameter import Parameter
 
 from ros_depthnet.core.cloud import CloudOptions
@@ -90,6 +91,13 @@ def test_whole_numbers_are_taken_for_parameters_with_a_point(bench):
 def test_a_bad_value_at_start_is_refused_with_a_sentence(name, value, sentence):
     with pytest.raises(ValueError, match=sentence):
         DepthNode(parameter_overrides=[Parameter(name, value=value)])
+
+
+def test_a_misspelt_parameter_is_said_in_diagnostics_and_somebody_elses_is_not(bench):
+    bench.start(CloudNode, start=False, max_distanse=3.0, robot_description='of another')
+    status = bench.status('cloud_node', lambda status: True)
+    assert status.message == 'There is no parameter max_distanse: max_distance is probably meant.'
+    assert status.level == DiagnosticStatus.WARN
 
 
 def test_a_bad_value_at_run_time_is_refused_with_a_sentence_and_changes_nothing(bench):

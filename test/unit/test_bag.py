@@ -160,10 +160,10 @@ def test_an_mcap_of_a_recorder_that_lost_power_is_read_up_to_where_it_ends(tmp_p
 @pytest.mark.parametrize(
     'name, content, words',
     [
-        ('empty', None, 'cannot be read'),
+        ('empty', None, 'is no flight'),
         ('text.mcap', b'no bag at all', 'cannot be read'),
         ('text.db3', b'no bag at all', 'cannot be read'),
-        ('text.txt', b'no bag at all', 'cannot be read'),
+        ('text.txt', b'no bag at all', 'is no flight'),
         ('nothing', False, 'no recording'),
     ],
 )

@@ -8,6 +8,7 @@ from ros_depthnet.core.mounting import mounting
 from ros_depthnet.flight.topics import CAMERA_INFO, IMAGE, ODOM
 from ros_depthnet.resources import share_path
 from ros_depthnet.ros.bring_up import arguments, bring_up, presets, recorder, unknown_arguments
+from ros_depthnet.ros.parameters import CLOUD_NODE, parameters_of
 
 
 def plan(**given):
@@ -142,6 +143,40 @@ def test_a_preset_may_be_ones_own_file(tmp_path):
 def test_what_means_nothing_is_refused_with_a_sentence(given, sentence):
     with pytest.raises(ValueError, match=sentence):
         plan(**given)
+
+
+@pytest.mark.parametrize('node', ['depth_node', '/**/depth_node', '/uav1/depth_node', '/**'])
+def test_a_parameter_file_means_the_node_in_whatever_namespace(tmp_path, node):
+    file = tmp_path / 'mine.yaml'
+    nested = {'uav1': {'depth_node': {'ros__parameters': {'min_range': 2}}}}
+    file.write_text(yaml.safe_dump({node: {'ros__parameters': {'max_range': 60, 'of_another': 1}}, **nested}))
+    assert parameters_of(file, 'depth_node') == {'max_range': 60.0, 'min_range': 2.0}
+    assert plan(params_file=str(file))
+
+
+def test_the_shipped_parameter_file_is_one():
+    shipped = parameters_of(share_path('config', 'uav.yaml'), 'cloud_node')
+    assert shipped == {parameter.name: parameter.default for parameter in CLOUD_NODE}
+
+
+@pytest.mark.parametrize(
+    'text, sentence',
+    [
+        (
+            'depth_node: {ros__parameters: {max_rnge: 60}}',
+            'no parameter max_rnge: max_range is probably meant',
+        ),
+        ('/**: {ros__parameters: {max_range: far}}', "max_range must be a number, not 'far'"),
+        ('depth_node: {max_range: 60}', 'is no parameter file of ROS nodes'),
+        ('127.0.0.1 localhost', 'is no parameter file of ROS nodes'),
+        ('&a {depth_node: *a}', 'is no parameter file of ROS nodes'),
+    ],
+)
+def test_a_parameter_file_that_means_nothing_is_refused_with_a_sentence(tmp_path, text, sentence):
+    file = tmp_path / 'mine.yaml'
+    file.write_text(text)
+    with pytest.raises(ValueError, match=sentence):
+        plan(params_file=str(file))
 
 
 @pytest.mark.parametrize(

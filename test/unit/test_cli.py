@@ -146,6 +146,13 @@ def with_body(monkeypatch, body):
     monkeypatch.setitem(sys.modules, 'ros_depthnet.cli.trial', module)
 
 
+def test_an_option_that_is_none_is_refused_with_the_usage_of_the_subcommand(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(['process', 'flight', '--out', 'out', '--provder', 'cuda'])
+    said = capsys.readouterr().err
+    assert 'usage: depthnet process' in said and said.endswith('unrecognized arguments: --provder cuda\n')
+
+
 def test_ctrl_c_ends_with_130_and_no_traceback(monkeypatch, capsys):
     def interrupted(arguments):
         raise KeyboardInterrupt
