@@ -12,11 +12,18 @@ PROVIDERS = {
 GPUS = ('tensorrt', 'cuda')
 
 
+_SPIN_US = 20  # microseconds for which a thread waits awake: waking costs about as much
+_SPINNING_ENDS = (1, 26)  # the version from which on that can be said
+
+
 def session_options() -> onnxruntime.SessionOptions:
     """Return what all sessions have in common."""
     options = onnxruntime.SessionOptions()
-    # Waiting threads would otherwise spin, which on a shared computer takes the cores from the others.
-    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    # Threads that spin for longer take the cores, on a shared computer, from the others.
+    spins = tuple(map(int, onnxruntime.__version__.split('.')[:2])) >= _SPINNING_ENDS
+    options.add_session_config_entry('session.intra_op.allow_spinning', str(int(spins)))
+    options.add_session_config_entry('session.intra_op.spin_duration_us', str(_SPIN_US))
+    options.add_session_config_entry('session.force_spinning_stop', '1')
     options.log_severity_level = 4  # its errors also arrive as exceptions
     return options
 
