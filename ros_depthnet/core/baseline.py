@@ -134,8 +134,8 @@ def depth_ranges(depth_hw: np.ndarray, count: int) -> tuple[float, ...]:
     They are the medians of clusters by k-means over ln(depth), the ratio being what parallax goes by (Pinard
     2017b clusters depth). Pixels that are not finite count nowhere; without any the result is empty.
     """
-    logs = np.sort(np.log(depth_hw[np.isfinite(depth_hw) & (depth_hw > 0)]))
-    logs = logs[:: max(1, logs.size // _CLUSTERED)]
+    known = depth_hw[np.isfinite(depth_hw) & (depth_hw > 0)]
+    logs = np.sort(np.log(known[:: max(1, known.size // _CLUSTERED)]))
     if not logs.size:
         return ()
     # In one dimension clusters are intervals, so a cut between two of them is all there is to find.

@@ -65,21 +65,47 @@ def fused(maps: Sequence[DepthMap]) -> DepthMap:
     if len(maps) == 1:
         return maps[0]
     logs = np.log(np.stack([each.depth_hw for each in maps]))
-    deviations = np.stack([each.deviation_hw for each in maps])
-    ages = np.stack([each.age_hw for each in maps])
-    certain = np.where(np.isnan(logs), np.inf, deviations).argmin(0)[None]
-    gap = np.abs(logs - np.take_along_axis(logs, certain, 0))
-    agree = gap <= GATE * np.hypot(deviations, np.take_along_axis(deviations, certain, 0))
-    weights = np.where(agree, 1 / np.square(deviations), 0)  # NaN agrees with nothing
-    total = weights.sum(0)
-    with np.errstate(invalid='ignore'):
-        weights = weights / total
-        mean = np.where(agree, weights * logs, 0).sum(0)
-    spread = np.where(agree, weights * np.square(logs - mean), 0).sum(0) / (1 - COMMON)
-    shares = np.where(agree, weights * deviations, 0)
-    variance = COMMON * np.square(shares.sum(0)) + (1 - COMMON) * np.square(shares).sum(0) + spread
-    age = np.where(agree, ages, np.inf).min(0)
-    return DepthMap(np.exp(mean), np.sqrt(variance), age).where(total > 0)
+    deviations, ages = (np.stack(each) for each in zip(*((each.deviation_hw, each.age_hw) for each in maps)))
+    results = np.full((3, *logs.shape[1:]), np.nan, np.float32)
+    _fuse(logs, deviations, ages, results)
+    np.exp(results[0], out=results[0])
+    return DepthMap(*results)
+
+
+@njit(nogil=True, cache=True, error_model='numpy')
+def _fuse(logs, deviations, ages, results):
+    """Write ln(depth), deviation and age (3, H, W) of maps, (N, H, W) each; what none knows is left as it is."""
+    number, height, width = logs.shape
+    zero, one, averaged = np.float32(0), np.float32(1), np.float32(1 - COMMON)
+    weights = np.empty(number, np.float32)
+    for y in range(height):
+        for x in range(width):
+            best, least = zero, np.float32(np.inf)
+            for n in range(number):
+                if deviations[n, y, x] < least and not np.isnan(logs[n, y, x]):
+                    best, least = logs[n, y, x], deviations[n, y, x]
+            total, mean, age = zero, zero, np.float32(np.inf)
+            for n in range(number):
+                log, deviation, weight = logs[n, y, x], deviations[n, y, x], zero
+                if abs(log - best) <= np.float32(GATE) * np.sqrt(deviation * deviation + least * least):  # no NaN
+                    weight = one / (deviation * deviation)
+                    total += weight
+                    mean += weight * log
+                    age = min(age, ages[n, y, x])
+                weights[n] = weight
+            if total == zero:
+                continue
+            mean /= total
+            common, apart, spread = zero, zero, zero
+            for n in range(number):
+                if weights[n] > zero:
+                    weight = weights[n] / total
+                    share, off = weight * deviations[n, y, x], logs[n, y, x] - mean
+                    common += share
+                    apart += share * share
+                    spread += weight * off * off
+            variance = (one - averaged) * common * common + averaged * apart + spread / averaged
+            results[0, y, x], results[1, y, x], results[2, y, x] = mean, np.sqrt(variance), age
 
 
 def updated(new: DepthMap, old: DepthMap) -> DepthMap:
