@@ -34,6 +34,7 @@ PRIOR = 0.05  # weight of the prior: neighbouring pixels err alike, and a predic
 LEAST_DEVIATION, MOST_DEVIATION = 0.003, 1.0
 NEAREST = 0.001  # metres
 REACH = 3.0  # deviations that the images can correct by
+ROUGHLY = 2  # every so many-th row is compared before the last round, which need not be exact
 LEANING = 1  # the round before which depth leans on planes: images have their say before and after
 UNSEEN = 0.2  # relative deviation added, for leaning on planes, where the images show nothing
 LEAST_INVERSE = 1e-4  # per metre
@@ -80,8 +81,9 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
                 expected = correction + towards_planes(ln_predicted + correction, doubt, grey)
                 correction = expected
             inverse_hw = predicted_inverse_hw * np.exp(cv2.resize(correction, size))
+            step = 1 if number == rounds - 1 else ROUGHLY
             equations = pool.map(
-                functools.partial(_normal_equations, reference, camera, inverse_hw), sources, views.T_srcs_ref
+                functools.partial(_normal_equations, reference, camera, inverse_hw, step), sources, views.T_srcs_ref
             )
             information, pull = (sum(each) for each in zip(*equations, strict=True))
             reach = REACH * deviation
@@ -123,10 +125,22 @@ def _positions(T_src_ref, ray_y, fx, fy, cx, cy, inverse, width, height, taps, w
 
 @njit(nogil=True, cache=True, error_model='numpy', fastmath={'contract', 'reassoc', 'nsz', 'arcp'})
 def _look_up(
-    reference, source, T_src_ref, displacement, camera, inverse_hw, row_of, column_of, off_hw, slope_hw, like, squares
+    reference,
+    source,
+    T_src_ref,
+    displacement,
+    camera,
+    inverse_hw,
+    step,
+    row_of,
+    column_of,
+    off_hw,
+    slope_hw,
+    like,
+    squares,
 ):
     """
-    Compare every pixel of a reference with what a source shows where its depth says; both as `_evened`.
+    Compare every step-th row of a reference with what a source shows where its depth says; both as `_evened`.
 
     Writes what they differ by (H, W), by how much that grows with ln(inverse depth) (H, W), and sums by cell,
     (h, w), of what is alike at all and of squared differences there. A row at a time: places, blends, comparison.
@@ -139,7 +153,7 @@ def _look_up(
     right, below = np.uint32(min(1, width - 1)), np.uint32(width * min(1, height - 1))
     taps, weights = np.empty(width, np.int32), np.empty((4, width), np.float32)
     growth, shown = np.empty((2, width), np.float32), np.empty((3, width), np.float32)
-    for y in range(height):
+    for y in range(0, height, step):
         ray_y, inverse_of = (np.float32(y) - cy) / fy, inverse_hw[y]
         _positions(T_src_ref, ray_y, fx, fy, cx, cy, inverse_of, width, height, taps, weights, growth)
         for x in range(width):
@@ -170,11 +184,11 @@ def _look_up(
 
 
 @njit(nogil=True, cache=True, error_model='numpy', fastmath={'contract', 'reassoc', 'nsz', 'arcp'})
-def _weigh(off_hw, slope_hw, noise_hw, row_of, column_of, information, pull):
+def _weigh(off_hw, slope_hw, noise_hw, step, row_of, column_of, information, pull):
     """Add up by cell (h, w) what the differences say of ln(inverse depth), the unlike counting for little."""
     height, width = off_hw.shape
     one = np.float32(1)
-    for y in range(height):
+    for y in range(0, height, step):
         for x in range(width):
             off, slope = off_hw[y, x], slope_hw[y, x]
             doubt = one + off * off / (np.float32(SAME**2) * noise_hw[y, x])
@@ -184,9 +198,18 @@ def _weigh(off_hw, slope_hw, noise_hw, row_of, column_of, information, pull):
 
 
 def _normal_equations(
-    reference: np.ndarray, camera: Camera, inverse_hw: np.ndarray, source: np.ndarray, T_src_ref: np.ndarray
+    reference: np.ndarray,
+    camera: Camera,
+    inverse_hw: np.ndarray,
+    step: int,
+    source: np.ndarray,
+    T_src_ref: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return, by cell, how well a source determines ln(inverse depth), and where to it pulls times that."""
+    """
+    Return, by cell, how well a source determines ln(inverse depth), and where to it pulls times that.
+
+    step: every so many-th row is looked at.
+    """
     size = camera.width, camera.height
     columns, rows = cells_of(size)
     cells = [np.arange(length) * number // length for length, number in zip(size[::-1], (rows, columns), strict=True)]
@@ -199,15 +222,17 @@ def _normal_equations(
         motion.displacement(T_src_ref).astype(np.float32),
         np.array((camera.fx, camera.fy, camera.cx, camera.cy), np.float32),
         inverse_hw,
+        step,
         *cells,
         off_hw,
         slope_hw,
         like,
         squares,
     )
-    pixels = np.outer(*(np.bincount(cell) for cell in cells)).astype(np.float32)
+    of_rows, of_columns = cells
+    pixels = np.outer(np.bincount(of_rows[::step]), np.bincount(of_columns)).astype(np.float32)
     noise = _windowed(squares / pixels) / (_windowed(like / pixels) + 1e-3) + LEAST_NOISE**2
-    _weigh(off_hw, slope_hw, cv2.resize(noise, size), *cells, information, pull)
+    _weigh(off_hw, slope_hw, cv2.resize(noise, size), step, *cells, information, pull)
     return _windowed(information / pixels) / noise, _windowed(pull / pixels) / noise
 
 

@@ -24,6 +24,7 @@ def matrices(size: tuple[int, int], detail: tuple[int, int]) -> dict[str, np.nda
         'detail_of_cells': _resized(cells, detail, cv2.INTER_LINEAR),
         'input_of_cells': _resized(cells, size, cv2.INTER_LINEAR),
         'cell_means': [_means(*lengths) for lengths in zip(detail, cells, strict=True)],
+        'rough_cell_means': [_means(detail[0], cells[0]), _means(detail[1], cells[1], photometric.ROUGHLY)],
         'cell_window': [_blurred(length, photometric.WINDOW) for length in cells],
         'grid_of_cells': _resized(cells, grid, cv2.INTER_AREA),
         'cells_of_grid': _resized(grid, cells, cv2.INTER_LINEAR),
@@ -48,7 +49,8 @@ def _blurred(length: int, deviation: float) -> np.ndarray:
     return cv2.sepFilter2D(np.eye(length, dtype=np.float32), -1, np.ones(1, np.float32), weights)
 
 
-def _means(length: int, number: int) -> np.ndarray:
-    """Return the means over cells of whole pixels."""
-    of_cell = np.arange(length) * number // length == np.arange(number)[:, None]
+def _means(length: int, number: int, step: int = 1) -> np.ndarray:
+    """Return the means over cells of whole pixels, of which every step-th counts."""
+    pixels = np.arange(length)
+    of_cell = (pixels * number // length == np.arange(number)[:, None]) & (pixels % step == 0)
     return (of_cell / of_cell.sum(1, keepdims=True)).astype(np.float32)

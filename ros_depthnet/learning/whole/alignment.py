@@ -54,7 +54,8 @@ def correction(
             found = expected
         inverse = detailed[0] * resampling['detail_of_cells'](found[None])[0].exp()
         off, slope = _looked_up(reference, sources, T_srcs_ref, camera, inverse)
-        information, pull = _equations(off, slope, weights, resampling)
+        mean = resampling['cell_means' if number == rounds - 1 else 'rough_cell_means']
+        information, pull = _equations(off, slope, weights, mean, resampling)
         reach = cpu.REACH * deviation
         found = found + (pull + prior * (expected - found)) / (information + prior)
         found = torch.minimum(torch.maximum(found, expected - reach), expected + reach)
@@ -92,9 +93,9 @@ def _looked_up(reference, sources, T_srcs_ref, camera: Intrinsics, inverse_hw):
     return reference[0] - image, (there + here) * inverse_hw / 2
 
 
-def _equations(off, slope, weights, resampling: Mapping[str, Resampling]):
+def _equations(off, slope, weights, mean: Resampling, resampling: Mapping[str, Resampling]):
     """Return, by cell (h, w), how well sources determine ln(inverse depth), and where to they pull times that."""
-    window, mean = resampling['cell_window'], resampling['cell_means']
+    window = resampling['cell_window']
     like = (off.abs() < cpu.GROSS).float()
     noise = window(mean(like * off * off)) / (window(mean(like)) + 1e-3) + cpu.LEAST_NOISE**2
     weight = slope / (1 + off * off / (cpu.SAME**2 * resampling['detail_of_cells'](noise))).square()
