@@ -66,10 +66,10 @@ def recipe(flight: Path, arguments: argparse.Namespace) -> str:
 def is_finished(flight: Path, folder: Path, arguments: argparse.Namespace) -> bool:
     """Tell whether a folder holds what would come of a flight now."""
     try:
-        summary = read_json(folder / 'summary.json')
-    except (OSError, ValueError):
+        made_of = read_json(folder / 'summary.json')['recipe']
+    except (OSError, ValueError, LookupError, TypeError):
         return False
-    return summary.get('recipe') == recipe(flight, arguments)
+    return made_of == recipe(flight, arguments)
 
 
 def process_all(folders: dict[Path, Path], arguments: argparse.Namespace) -> Iterator[FlightDone]:

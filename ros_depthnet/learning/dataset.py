@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ros_depthnet.learning.arrays import mapped_array, write_array
 from ros_depthnet.learning.still_box.sequences import Sequence, SequenceOptions, random_sequence
 from ros_depthnet.learning.still_box.textures import TextureAtlas
 
@@ -47,11 +47,7 @@ def render_shards(
         ]
         for name in _FIELDS:
             stack = np.stack([getattr(flight, name) for flight in flights])
-            path = _shard_path(folder, index, name)
-            unfinished = path.with_suffix('.part')
-            with unfinished.open('wb') as file:
-                np.save(file, _half(stack) if name == 'depth' else stack)
-            os.replace(unfinished, path)
+            write_array(_shard_path(folder, index, name), _half(stack) if name == 'depth' else stack)
         progress(index)
 
 
@@ -69,7 +65,7 @@ class RenderedFlights:
             raise FileNotFoundError(f'No rendered flights in {folder}: make them with `depthnet render set {folder}`.')
         return cls(
             tuple(
-                {name: np.load(_shard_path(Path(folder), index, name), mmap_mode='r') for name in _FIELDS}
+                {name: mapped_array(_shard_path(Path(folder), index, name), SHARD) for name in _FIELDS}
                 for index in indices
             )
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import EstimatorOptions, Measurer, StageClock
 from ros_depthnet.engines.model import Model
+from ros_depthnet.whole_files import whole_file
 
 _OPTIONS = EstimatorOptions(max_sources=4, alignment_sources=4, ranges=2)
 _PASSES = 3
@@ -74,8 +74,7 @@ def measure_flight(
         if np.isfinite(found.depth_hw).any():
             guess = float(np.nanmedian(found.depth_hw))
         camera = frame.camera
-        unfinished = path.with_suffix('.part')
-        with unfinished.open('wb') as file:
+        with whole_file(path) as file:
             np.savez_compressed(
                 file,
                 stamp_ns=frame.stamp_ns,
@@ -85,7 +84,6 @@ def measure_flight(
                 depth=found.depth_hw,
                 deviation=found.deviation_hw.astype(np.float16),
             )
-        os.replace(unfinished, path)
 
 
 def _measured(measurer: Measurer, frame: Frame, frames: Sequence[Frame], guess: float) -> fusion.DepthMap:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import EstimatorOptions, Measurer
 from ros_depthnet.core.motion import pose
 from ros_depthnet.engines.model import Model
+from ros_depthnet.learning.arrays import write_array
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.still_box.sequences import Sequence
 
@@ -41,10 +41,7 @@ def measure_shards(
         depths = np.stack([_measured(measurer, Sequence(*each)) for each in zip(*fields.values())])
         fields |= {name: fields[name][:, [0, 0]] for name in ('images', 'positions')} | {'depth': depths}
         for name, values in fields.items():
-            path = folder / f'{index:05d}.{name}.npy'
-            with path.with_suffix('.part').open('wb') as file:
-                np.save(file, values)
-            os.replace(path.with_suffix('.part'), path)
+            write_array(folder / f'{index:05d}.{name}.npy', values)
         progress(f'{index + 1} of {len(flights.shards)} shards')
 
 

@@ -8,7 +8,6 @@ Clues of what moves, with the truth: what the product makes of flights that were
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ros_depthnet.engines.model import Model, load_model
 from ros_depthnet.flight.movers import Movers
 from ros_depthnet.flight.posed_sequence import PosedSequence, SequenceError
 from ros_depthnet.flight.session import Session
+from ros_depthnet.learning.arrays import mapped_array, write_array
 
 _CLUES, _MOVING = '.clues.npy', '.moving.npy'
 _SETTLED = 6  # images after which a flight is under way
@@ -52,9 +52,9 @@ class CluedFlights:
         return len(self.paths)
 
     def __getitem__(self, number: int) -> CluedFlight:
-        moving = self.paths[number]
-        clues = moving.with_name(moving.name.replace(_MOVING, _CLUES))
-        return CluedFlight(np.load(clues, mmap_mode='r'), np.load(moving, mmap_mode='r'))
+        path = self.paths[number]
+        moving = mapped_array(path)
+        return CluedFlight(mapped_array(path.with_name(path.name.replace(_MOVING, _CLUES)), len(moving)), moving)
 
 
 class _Listening:
@@ -89,10 +89,7 @@ def write_clues(flight: PosedSequence, model: Model, folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     name = flight.folder.resolve().name
     for ending, values in ((_CLUES, np.stack(clues)), (_MOVING, np.stack(moving).astype(np.uint8))):
-        path = folder / f'{name}{ending}'
-        with path.with_suffix('.part').open('wb') as file:
-            np.save(file, values)
-        os.replace(path.with_suffix('.part'), path)
+        write_array(folder / f'{name}{ending}', values)
     return len(clues)
 
 

@@ -71,14 +71,17 @@ def take_exported(network: torch.nn.Module, model: Path) -> None:
     damaged or another network's.
     """
     try:
-        initializers = onnx.load(model).graph.initializer
+        network.load_state_dict(_exported_state(network, model))
     except OSError:
         raise
-    except Exception as error:  # protobuf's own, which is no public name
-        raise ValueError(f'{model} is damaged, or no ONNX model.') from error
+    except Exception as error:  # what protobuf, ONNX and torch raise of damaged bytes has no common base
+        raise ValueError(f'{model} is damaged, or not the network of this recipe, exported.') from error
+
+
+def _exported_state(network: torch.nn.Module, model: Path) -> dict[str, torch.Tensor]:
     exported = {
         tensor.name.removesuffix(HALF): torch.tensor(onnx.numpy_helper.to_array(tensor)).float()
-        for tensor in initializers
+        for tensor in onnx.load(model).graph.initializer
     }
     state = network.state_dict()
     weights = {name: exported[name] for name in state if name in exported}
@@ -97,10 +100,7 @@ def take_exported(network: torch.nn.Module, model: Path) -> None:
         weights[f'{name}.1.running_mean'] = torch.zeros_like(scale)
         weights[f'{name}.1.running_var'] = torch.full_like(scale, 1 - norm.eps)
         weights[f'{name}.1.num_batches_tracked'] = norm.num_batches_tracked
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ValueError(f'{model} is not the network of this recipe, exported.') from error
+    return weights
 
 
 def _normalised(network: torch.nn.Module) -> dict[str, torch.nn.Sequential]:

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,7 +123,7 @@ def bring_up(given: Mapping[str, str]) -> BringUp:
         parameters['cloud_node'] |= _of_node('cloud_node', {'output_frame': told['cloud_frame']})
     parameters['replay_node'] = _replay(given) if given['bag'] else {}
     for name in ('params_file', 'bag'):
-        if given[name] and not Path(given[name]).expanduser().exists():
+        if given[name] and not is_there(given[name]):
             raise ValueError(f'There is no {name} {given[name]}.')
     if given['params_file']:
         for node in NODES:
@@ -146,7 +147,7 @@ def recorder(given: Mapping[str, str], plan: BringUp, distribution: str) -> list
 
     What they give is left out: it follows from that. Raises ValueError where the folder is there already.
     """
-    if Path(given['record']).expanduser().exists():
+    if is_there(given['record']):
         raise ValueError(f'{given["record"]} is there already: record needs a new folder.')
     topics = dict(plan.remappings)
     compressed = plan.parameters['depth_node'].get('image_transport') == 'compressed'
@@ -160,10 +161,15 @@ def recorder(given: Mapping[str, str], plan: BringUp, distribution: str) -> list
     return ['ros2', 'bag', 'record', '-o', given['record'], *by_option, *taken, *_RECORDED_TOO]
 
 
+def is_there(path: str) -> bool:
+    """Tell whether there is a file or folder of that name; none has one that no file can have."""
+    return os.path.exists(os.path.expanduser(path))
+
+
 def read_preset(name: str) -> dict:
     """Return a preset by its name or path: launch arguments and parameters; raises ValueError with a sentence."""
-    path = share_path('config', 'presets', f'{name}.yaml') if name in presets() else Path(name).expanduser()
-    if not path.is_file():
+    path = share_path('config', 'presets', f'{name}.yaml') if name in presets() else Path(os.path.expanduser(name))
+    if not os.path.isfile(path):
         raise ValueError(f'There is no preset {name}: take {_or(presets())}, or the path of a YAML file.')
     preset = read_yaml(path)
     if not isinstance(preset, dict):

@@ -116,6 +116,11 @@ def damaged_zip(rng, data: bytes) -> bytes:
     return out.getvalue()
 
 
+def damaged_npy(rng, data: bytes) -> bytes:
+    """Return a NumPy file that is damaged in its header, which says how the rest is to be read."""
+    return mutated(rng, data, ((0, 128),))
+
+
 def altered_network(rng, model: onnx.ModelProto) -> bytes:
     """Return an ONNX file, sound as such, of which one to three fields, entries or weights are otherwise."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
@@ -160,4 +165,4 @@ def _changed(rng, value):
         return mutated(rng, value) if value else b'x'
     if isinstance(value, float):
         return number(rng)
-    return int(rng.choice([0, -1, 1, 2, 3, 7, 10, 16, 2**31 - 1, value + 1, value - 1]))
+    return int(rng.choice([0, -1, 1, 2, 3, 7, 10, 16, 2**20, value + 1, value - 1]))

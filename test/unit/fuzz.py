@@ -1,8 +1,8 @@
 """
 Every reader of what comes from outside, on inputs that nobody meant: only its documented errors may come out.
 
-`python test/unit/fuzz.py [--inputs N] [--seconds S] [READER ...]` runs many, each reader in a process of its
-own, so that a crash or a hang is a finding too.
+`python test/unit/fuzz.py [--inputs N] [--seconds S] [--first SEED] [READER ...]` runs many, each reader in a
+process of its own, so that a crash or a hang is a finding too. `--first` goes on where an earlier run ended.
 """
 
 import argparse
@@ -32,17 +32,20 @@ import numpy as np
 import onnx
 import torch
 import yaml
-from damage import altered, altered_network, damaged_png, damaged_zip, mutated, number, odd
+from damage import altered, altered_network, damaged_npy, damaged_png, damaged_zip, mutated, number, odd
 from rosbags.rosbag2 import reader as rosbag2_reader
 from rosbags.typesys import Stores, get_typestore
 from ruamel.yaml import YAML
 
+from ros_depthnet.cli import many_flights
+from ros_depthnet.cli.flight_options import file_parameters
 from ros_depthnet.cli.main import SUBCOMMANDS, _parser
 from ros_depthnet.core.cloud import CloudOptions
 from ros_depthnet.core.frames import BadImage
 from ros_depthnet.core.measurer import EstimatorOptions
 from ros_depthnet.core.motion import InvalidPose
 from ros_depthnet.core.obstacles import ObstacleOptions
+from ros_depthnet.engines import card as card_module
 from ros_depthnet.engines.card import ModelCard, ModelError
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.evaluation.evaluate import Variant
@@ -57,11 +60,19 @@ from ros_depthnet.flight.messages.pose import READERS as POSES
 from ros_depthnet.flight.posed_sequence import PosedSequence, SequenceError
 from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM
 from ros_depthnet.flight.transforms import TransformPoses
+from ros_depthnet.learning import dataset
+from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.labels import _FIELDS, _read
+from ros_depthnet.learning.moving_clues import CluedFlights
+from ros_depthnet.learning.recipe import Recipe
 from ros_depthnet.learning.weights import take
+from ros_depthnet.resources import share_path
+from ros_depthnet.ros import bring_up
+from ros_depthnet.ros.parameters import DEPTH_NODE
 
 HANG_S = 20
 _MEMORY = Path('/dev/shm')  # where files cost nothing
+_PARSED = functools.lru_cache(yaml.safe_load)
 
 
 @dataclass(frozen=True)
@@ -230,21 +241,21 @@ def _make_model(folder):
 
 def card(rng):
     path, content = _Files.folder / 'red_is_parallax.yaml', _Files.content['red_is_parallax.yaml']
-    if rng.random() < 0.2:
-        path.write_bytes(mutated(rng, content))
-    else:
-        path.write_text(json.dumps(altered(rng, yaml.safe_load(content))))  # JSON is YAML, and quicker
+    path.write_bytes(mutated(rng, content) if rng.random() < 0.2 else _altered_text(rng, _PARSED(content)))
     ModelCard.read(path).check_file()
+
+
+def _altered_text(rng, tree: object) -> bytes:
+    return json.dumps(altered(rng, copy.deepcopy(tree))).encode()  # JSON is YAML, and quicker
 
 
 def network(rng):
     whole = _Files.content['red_is_parallax.onnx']
     data = altered_network(rng, onnx.ModelProto.FromString(whole)) if rng.random() < 0.3 else mutated(rng, whole)
     (_Files.folder / 'red_is_parallax.onnx').write_bytes(data)
-    written = yaml.safe_load(_Files.content['red_is_parallax.yaml'])
-    written['sha256'] = hashlib.sha256(data).hexdigest()
-    (_Files.folder / 'red_is_parallax.yaml').write_text(json.dumps(written))
-    load_model(_Files.folder / 'red_is_parallax.onnx', 'cpu')
+    written = {**_PARSED(_Files.content['red_is_parallax.yaml']), 'sha256': hashlib.sha256(data).hexdigest()}
+    with mock.patch.object(card_module, 'read_yaml', lambda path: written):  # its card is sound
+        load_model(_Files.folder / 'red_is_parallax.onnx', 'cpu')
 
 
 _STORE, _METADATA = get_typestore(Stores.LATEST), functools.lru_cache(lambda text: YAML(typ='safe').load(text))
@@ -314,6 +325,34 @@ def mask(rng):
     read_mask(_Files.folder / 'mask.png')
 
 
+def _make_set(folder):
+    rng = np.random.default_rng(0)
+    shapes = {'images': (2, 2, 4, 6, 3), 'depth': (2, 2, 4, 6), 'intrinsics': (2, 4), 'positions': (2, 2, 3)}
+    for name, shape in shapes.items():
+        values = rng.uniform(1, 9, shape).astype(np.uint8 if name == 'images' else np.float16)
+        np.save(folder / f'00000.{name}.npy', values)
+
+
+def rendered_set(rng):
+    _spoilt(rng, *sorted(_Files.content), sealed=damaged_npy)
+    with mock.patch.object(dataset, 'SHARD', 2):
+        flights = RenderedFlights.open(_Files.folder)
+        for number in range(len(flights)):
+            flight = flights[number]
+            assert all(values.shape for values in (flight.images, flight.depth, flight.positions))
+
+
+def _make_clues(folder):
+    np.save(folder / 'a.clues.npy', np.zeros((2, 5, 3, 4), np.float16))
+    np.save(folder / 'a.moving.npy', np.zeros((2, 3, 4), np.uint8))
+
+
+def clues(rng):
+    _spoilt(rng, *sorted(_Files.content), sealed=damaged_npy)
+    flight = CluedFlights.open(_Files.folder)[0]
+    assert len(flight.clues) == len(flight.moving)
+
+
 def _make_label(folder):
     values = 5, np.zeros((2, 3, 3), np.uint8), np.array([3, 2, 3.0, 3.0, 1.0, 0.5]), np.eye(4), np.ones((2, 3))
     np.savez(folder / 'label.npz', **dict(zip(_FIELDS, (*values, np.ones((2, 3))))))
@@ -333,7 +372,64 @@ def checkpoint(rng):
     take(torch.nn.Linear(2, 2), _Files.folder / 'network.pt')
 
 
+def _make_exported(folder):
+    rng = np.random.default_rng(0)
+    shapes = {'0.0.weight': (3, 2, 3, 3), '0.0.bias': (3,)}
+    tensors = [onnx.numpy_helper.from_array(rng.random(shape, np.float32), name) for name, shape in shapes.items()]
+    graph = onnx.helper.make_graph([], 'exported', [], [], tensors)
+    onnx.save(onnx.helper.make_model(graph), folder / 'network.onnx')
+
+
+def exported(rng):
+    path, whole = _Files.folder / 'network.onnx', _Files.content['network.onnx']
+    sealed = rng.random() < 0.5
+    path.write_bytes(altered_network(rng, onnx.ModelProto.FromString(whole)) if sealed else mutated(rng, whole))
+    take(torch.nn.Sequential(torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3))), path)
+
+
 # What people type.
+
+
+def _written(
+    file: str, content: Callable[[], object], read: Callable[[Path], object], documented=(ValueError,)
+) -> Reader:
+    """Return the reader of a YAML or JSON file that people write, as `content` is where it is sound."""
+
+    def prepare(folder):
+        (folder / file).write_text(json.dumps(content()))
+
+    def spoil_and_read(rng):
+        path, whole = _Files.folder / file, _Files.content[file]
+        path.write_bytes(mutated(rng, whole) if rng.random() < 0.2 else _altered_text(rng, _PARSED(whole)))
+        read(path)
+
+    return Reader(spoil_and_read, documented, _kept(prepare))
+
+
+def _shipped(*parts: str) -> Callable[[], object]:
+    return lambda: yaml.safe_load(share_path(*parts).read_text())
+
+
+def _some_parameters() -> object:
+    chosen = {parameter.name: parameter.default for parameter in DEPTH_NODE[::4]}
+    return {'/**/depth_node': {'ros__parameters': {'model': 'default'}}, '/**': {'ros__parameters': chosen}}
+
+
+_DIGEST = 'what it was made of'
+_LAUNCHED = {argument.name: argument.default for argument in bring_up.arguments()}
+_TOLD = ('', 'true', 'false', 'True', 'tf', 'forward', 'down', '0 0 0 0 0 0', '0 0 0 0 0', 'nan', '1', '-1', 'x', ' ',
+         'inf 0 0 0 0 0', 'mavros', '/nowhere', '..', '~', '~nobody', 'é', '1e999', 'a' * 999, 'odom', '/a/b',
+         '\0')  # fmt: skip
+
+
+def _is_finished(path: Path) -> None:
+    with mock.patch.object(many_flights, 'recipe', lambda *_: _DIGEST):
+        many_flights.is_finished(path, path.parent, None)
+
+
+def launch_arguments(rng):
+    chosen = rng.choice(sorted(_LAUNCHED), int(rng.integers(1, 5)), replace=False)
+    bring_up.bring_up({**_LAUNCHED, **{name: _TOLD[rng.integers(len(_TOLD))] for name in chosen}})
 
 
 def options(rng):
@@ -361,7 +457,8 @@ WORDS = ('--out', '--model', '--flight', '--methods', '--protocol', '--options',
 def command_line(rng):
     names = (*SUBCOMMANDS, 'nonsense')
     argv = [names[rng.integers(len(names))], *(WORDS[rng.integers(len(WORDS))] for _ in range(rng.integers(6)))]
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    untranslated = mock.patch.object(argparse, '_', str)  # each look for a translation costs as much as the rest
+    with untranslated, contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         try:
             _parser(argv).parse_args(argv)
         except SystemExit as end:
@@ -389,8 +486,20 @@ READERS = {
     'bag, MCAP': Reader(bag, (RecordingError,), _kept(_make_bag('MCAP'))),
     'bag, sqlite3': Reader(bag, (RecordingError,), _kept(_make_bag('SQLITE3'))),
     'mask': Reader(mask, (MaskError,), _kept(_make_mask)),
+    'rendered set': Reader(rendered_set, (ValueError, OSError), _kept(_make_set)),
+    'clues': Reader(clues, (ValueError, OSError), _kept(_make_clues)),
     'label': Reader(label, (ValueError,), _kept(_make_label)),
     'checkpoint': Reader(checkpoint, (ValueError,), _kept(_make_checkpoint)),
+    'exported weights': Reader(exported, (ValueError, OSError), _kept(_make_exported)),
+    'recipe': _written('r.yaml', _shipped('ros_depthnet', 'learning', 'recipes', 'parallaxnet.yaml'), Recipe.load),
+    'parameter file': _written('p.yaml', _some_parameters, file_parameters),
+    'preset': _written(
+        'p.yaml',
+        _shipped('config', 'presets', 'zed.yaml'),
+        lambda path: bring_up.bring_up({**_LAUNCHED, 'preset': str(path)}),
+    ),
+    'summary': _written('summary.json', lambda: {'flight': 'a', 'frames': 3, 'recipe': _DIGEST}, _is_finished, ()),
+    'launch arguments': Reader(launch_arguments, (ValueError,)),
     'parameters': Reader(options, (ValueError,)),
     'command line': Reader(command_line, ()),
     'options as text': Reader(small_texts, (ValueError,)),
@@ -431,12 +540,12 @@ def fuzz(name: str, inputs: int, folder: Path, first: int = 0, seconds: float = 
     return counts
 
 
-def _in_a_process(name: str, inputs: int, seconds: float, said) -> None:
+def _in_a_process(name: str, inputs: int, first: int, seconds: float, said) -> None:
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 2)  # image decoders complain there of each damaged picture
     folder = Path(tempfile.mkdtemp(dir=_MEMORY if _MEMORY.is_dir() else None))
     try:
-        said.send(fuzz(name, inputs, folder, seconds=seconds))
+        said.send(fuzz(name, inputs, folder, first, seconds))
     except Undocumented as finding:
         said.send(str(finding))
     finally:
@@ -448,13 +557,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[1])
     parser.add_argument('readers', nargs='*', metavar='READER', help=', '.join(READERS))
     parser.add_argument('--inputs', type=int, default=200_000, help='for each reader (200000)')
+    parser.add_argument('--first', type=int, default=0, metavar='SEED', help='of the first input (0)')
     parser.add_argument('--seconds', type=float, default=600, help='for each reader, at most (600)')
     arguments = parser.parse_args()
     found = 0
     for name in arguments.readers or READERS:
         ours, theirs = multiprocessing.Pipe(False)
         process = multiprocessing.get_context('fork').Process(
-            target=_in_a_process, args=(name, arguments.inputs, arguments.seconds, theirs)
+            target=_in_a_process, args=(name, arguments.inputs, arguments.first, arguments.seconds, theirs)
         )
         start = time.monotonic()
         process.start()

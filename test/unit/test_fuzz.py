@@ -1,9 +1,11 @@
 """A few inputs for every reader; `make fuzz` gives each two hundred thousand."""
 # ruff: noqa: E402
 
+import ast
 import json
 import time
 import zlib
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
@@ -16,6 +18,8 @@ pytest.importorskip('torch', reason='one of the readers is of the learning room:
 from damage import mutated
 from fuzz import READERS, Undocumented, fuzz
 
+import ros_depthnet
+from ros_depthnet.cli import many_flights
 from ros_depthnet.cli.flight_options import file_parameters
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import BadImage
@@ -25,8 +29,9 @@ from ros_depthnet.engines.model import load_model
 from ros_depthnet.flight.messages.camera_info import NoCamera, to_calibration
 from ros_depthnet.flight.messages.image import ImageReader
 from ros_depthnet.flight.posed_sequence import PosedSequence, SequenceError
+from ros_depthnet.learning.arrays import mapped_array, write_array
 from ros_depthnet.learning.recipe import Recipe
-from ros_depthnet.ros.bring_up import read_preset
+from ros_depthnet.ros.bring_up import arguments, bring_up, read_preset
 from ros_depthnet.text_files import read_json, read_yaml
 
 SLOW = 'network', 'bag, MCAP', 'bag, sqlite3'
@@ -161,6 +166,84 @@ def test_every_text_that_people_write_is_read_so_that_its_faults_are_a_sentence(
     for read in (load_model, Recipe.load, file_parameters, read_preset):
         with pytest.raises(ValueError, match=r'mine.yaml is not valid YAML: it is nested too deeply'):
             read(path)
+
+
+FUZZED = {
+    'cli/flight_options.py': 'parameter file',
+    'cli/many_flights.py': 'summary',
+    'engines/card.py': 'model card',
+    'engines/costs.py': 'network',
+    'engines/split_session.py': 'network',
+    'flight/bag.py': 'bag, MCAP',
+    'flight/masks.py': 'mask',
+    'flight/messages/image.py': 'compressed image',
+    'flight/pictures.py': 'compressed image',
+    'flight/posed_sequence.py': 'posed sequence',
+    'learning/arrays.py': 'rendered set',
+    'learning/labels.py': 'label',
+    'learning/recipe.py': 'recipe',
+    'learning/weights.py': 'checkpoint',
+    'ros/bring_up.py': 'preset',
+    'text_files.py': 'parameter file',
+}
+READ_ALREADY = {  # what its owner has read before, or has just written
+    'engines/gpu_sessions.py': 'a model whose session starts; the key in a folder of its own',
+    'engines/whole_graph.py': 'a model whose session starts; what is shipped',
+    'evaluation/moments.py': 'its own folder of a run',
+    'evaluation/provenance.py': 'the kernel',
+    'learning/adapt.py': 'a card that was read',
+    'learning/curves.py': 'the table of its own run',
+    'learning/export.py': 'what it has just exported; the table of a run whose checkpoint was read; what is shipped',
+    'learning/quantise.py': 'a card and a model that were read',
+    'learning/still_box/textures.py': 'photographs of packages',
+    'learning/whole/graph.py': 'what it has just exported',
+    'ros/graph_bench.py': 'the kernel',
+    'ros/processes.py': 'the log of its own process',
+    'ros/recording.py': 'a picture that is sent as it is, to who decodes it',
+}
+BYTES = ('read_text', 'read_bytes', 'frombuffer', 'fromfile', 'imread', 'imdecode', 'safe_load', 'DictReader',
+         'deserialize_cdr', 'read_yaml', 'read_json', 'read_picture', 'decode_picture')  # fmt: skip
+LOADS = ('np.load', 'onnx.load', 'torch.load', 'json.load', 'json.loads', 'ElementTree.parse')
+
+
+def test_every_module_that_reads_bytes_is_fuzzed_or_reads_what_its_owner_knows():
+    root = Path(ros_depthnet.__file__).parent
+    reading = set()
+    for path in root.rglob('*.py'):
+        called = {
+            ast.unparse(call.func) for call in ast.walk(ast.parse(path.read_text())) if isinstance(call, ast.Call)
+        }
+        if called & set(LOADS) or {name.rpartition('.')[2] for name in called} & set(BYTES):
+            reading.add(str(path.relative_to(root)))
+    assert reading == {*FUZZED, *READ_ALREADY}
+    assert set(FUZZED.values()) <= set(READERS)
+
+
+def test_names_that_no_file_can_have_are_not_there():
+    for name in ('a' * 999, '\0', '~nobody'):
+        with pytest.raises(ValueError, match='There is no preset'):
+            read_preset(name)
+        with pytest.raises(ValueError, match='There is no params_file'):
+            bring_up({**{argument.name: argument.default for argument in arguments()}, 'params_file': name})
+
+
+def test_an_array_that_is_cut_short_is_refused(tmp_path):
+    write_array(tmp_path / 'a.npy', np.zeros((3, 2)))
+    assert mapped_array(tmp_path / 'a.npy', 3).shape == (3, 2)
+    with pytest.raises(ValueError, match='a.npy is damaged: remove it'):
+        mapped_array(tmp_path / 'a.npy', 4)
+    (tmp_path / 'a.npy').write_bytes((tmp_path / 'a.npy').read_bytes()[:90])
+    with pytest.raises(ValueError, match='a.npy is damaged: remove it'):
+        mapped_array(tmp_path / 'a.npy')
+
+
+@pytest.mark.parametrize('summary', ['[]', '3', '{', '{"recipe": null}'])
+def test_what_is_no_summary_of_a_flight_does_not_finish_it(tmp_path, monkeypatch, summary):
+    monkeypatch.setattr(many_flights, 'recipe', lambda *_: 'made of this')
+    (tmp_path / 'summary.json').write_text(summary)
+    assert not many_flights.is_finished(tmp_path, tmp_path, None)
+    (tmp_path / 'summary.json').write_text('{"recipe": "made of this"}')
+    assert many_flights.is_finished(tmp_path, tmp_path, None)
 
 
 def test_an_error_that_is_not_documented_is_a_finding(tmp_path, monkeypatch):
