@@ -24,7 +24,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         unfinished.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, content: bytes | str) -> None:
+def write_file(path: Path, content: bytes | str) -> None:
     """Write a file, text as UTF-8; its folder is made. See `whole_file`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as file:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ros_depthnet.cli.progress import Progress
 from ros_depthnet.cli.tables import aligned
+from ros_depthnet.whole_files import write_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -129,9 +130,8 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.peers:
         content['peers'] = _peers(arguments, max(threads))
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         content |= {'model': arguments.model, 'machine': machine(), 'commit': commit()}
-        arguments.json.write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8')
+        write_file(arguments.json, json.dumps(content, indent=1) + '\n')
         print(f'Numbers: {arguments.json}')
 
 

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from ros_depthnet.cli.flight_options import add_flight_arguments, file_parameters, intake_options, say_what_is_wrong
 from ros_depthnet.cli.progress import Progress
 from ros_depthnet.resources import share_path
+from ros_depthnet.whole_files import write_file
 
 _SETTLE = 1.5  # seconds of silence after which nothing more will come; diagnostics come once a second
 
@@ -163,7 +164,7 @@ def _report(out: Path, flight: Path, sequence, recorder) -> None:
 
     moments, counts = recorder.finish(), recorder.counts()
     summary = _summary(flight, sequence, moments, counts, commit())
-    (out / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n', encoding='utf-8')
+    write_file(out / 'summary.json', json.dumps(summary, indent=1) + '\n')
     page_path = write_flight_report(
         out, f'Flight {summary["flight"]}', moments, recorder.cloud, _facts(summary), summary
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ros_depthnet.cli.flight_options import add_flight_arguments, given_options, intake_options
 from ros_depthnet.cli.progress import Progress
+from ros_depthnet.whole_files import write_file
 
 _SICK = 2  # exit status of a flight whose depth cannot be believed
 
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     if parameters:
         text = yaml.safe_dump({'/**': {'ros__parameters': parameters}}, default_flow_style=None, sort_keys=False)
         if arguments.write:
-            arguments.write.write_text(text, encoding='utf-8')
+            write_file(arguments.write, text)
             print(f'Wrote {arguments.write}: give it as params_file to the launch file, or as --params here.')
         else:
             print(f'These parameters would mend it (--write FILE writes them):\n{text.rstrip()}')

@@ -9,6 +9,7 @@ from pathlib import Path
 from ros_depthnet.cli.progress import Progress
 from ros_depthnet.cli.tables import aligned
 from ros_depthnet.engines.card import PRECISIONS
+from ros_depthnet.whole_files import write_file
 
 _COLUMNS = ('abs_rel', 'rmse', 'mae_log', 'delta_103', 'delta_105', 'delta_125', 'coverage', 'ause', 'within')
 
@@ -92,8 +93,7 @@ def run(arguments: argparse.Namespace) -> None:
     for skip in skipped:
         print(f'{skip.set}: {skip.method} is left out of {skip.protocol}: {skip.why}.')
     if arguments.json:
-        arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        arguments.json.write_text(json.dumps(_finite(as_json(results, skipped, commit())), indent=1) + '\n')
+        write_file(arguments.json, json.dumps(_finite(as_json(results, skipped, commit())), indent=1) + '\n')
         print(f'Scores: {arguments.json}')
     if arguments.html:
         from ros_depthnet.evaluation.evaluation_page import write_evaluation_page

@@ -19,6 +19,7 @@ from ros_depthnet.cli.flight_options import (
     single_view_model,
 )
 from ros_depthnet.cli.progress import Progress
+from ros_depthnet.whole_files import write_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -129,10 +130,8 @@ def _process(flight: Path, arguments: argparse.Namespace) -> None:
         facts = {'depth maps': f'{len(done.moments)} of {done.frames} frames', 'frames per second': f'{rate:.1f}'}
         report = write_flight_report(out, f'Flight {summary["flight"]}', done.moments, done.cloud, facts, summary)
         remove(out / MOMENTS)
-        # Last and at once: a flight with a summary is finished.
-        unfinished = out / '.summary.json'
-        unfinished.write_text(json.dumps(summary, indent=1) + '\n', encoding='utf-8')
-        unfinished.replace(out / 'summary.json')
+        # Last: a flight with a summary is finished.
+        write_file(out / 'summary.json', json.dumps(summary, indent=1) + '\n')
     for sentence in done.contradictions:
         print(f'Warning: {sentence}')
     print(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from pathlib import Path
 
 from ros_depthnet.cli.progress import Progress
@@ -231,32 +233,28 @@ def _set(arguments) -> None:
 
     shards = range(-(-arguments.flights // SHARD))
     options = _set_options(arguments)
-    context = multiprocessing.get_context('spawn')
-    workers = [
-        context.Process(
-            target=_shards,
-            args=(arguments.out, arguments.seed, shards[i :: arguments.workers], options, arguments.device),
-        )
-        for i in range(arguments.workers)
-    ]
-    for worker in workers:
-        worker.start()
-    with Progress() as show:
-        while any(worker.is_alive() for worker in workers):
+    with Progress() as show, ProcessPoolExecutor(arguments.workers, get_context('spawn')) as workers:
+        ends = [
+            workers.submit(
+                _shards, arguments.out, arguments.seed, shards[i :: arguments.workers], options, arguments.device
+            )
+            for i in range(arguments.workers)
+        ]
+        while wait(ends, 2).not_done:
             done = len(list(arguments.out.glob('*.positions.npy')))
             show(f'{done * SHARD} of {len(shards) * SHARD} flights')
-            workers[0].join(2)
-            for worker in workers[1:]:
-                worker.join(0)
-    if any(worker.exitcode for worker in workers):
-        raise OSError('A rendering process stopped early; run the command again to go on.')
+        try:
+            for end in ends:
+                end.result()
+        except BrokenProcessPool as error:
+            raise OSError('A rendering process stopped early; run the command again to go on.') from error
     print(f'{arguments.out}: {len(RenderedFlights.open(arguments.out))} flights')
 
 
 def _sheet(arguments) -> None:
-    import cv2
     import numpy as np
 
+    from ros_depthnet.evaluation.pictures import save
     from ros_depthnet.learning.still_box.options import Preset
     from ros_depthnet.learning.still_box.sequences import SequenceOptions, random_rendering
     from ros_depthnet.learning.still_box.textures import shared_atlas
@@ -267,8 +265,7 @@ def _sheet(arguments) -> None:
         seeds = [(arguments.seed, number) for number in range(4)]
         columns = [_strip(random_rendering(seed, shared_atlas(), options)[0]) for seed in seeds]
         rows.append(np.hstack(columns))
-    if not cv2.imwrite(str(arguments.out), np.vstack(rows)[..., ::-1]):
-        raise OSError(f'{arguments.out} cannot be written.')
+    save(arguments.out, np.vstack(rows))
     print(arguments.out)
 
 

@@ -21,6 +21,7 @@ import onnxruntime
 from ros_depthnet.engines.card import ModelError
 from ros_depthnet.engines.half import with_half_convolutions
 from ros_depthnet.engines.providers import PROVIDERS, first_line, session_options
+from ros_depthnet.whole_files import write_file
 
 _SIGN_OF_LIFE = 10.0  # seconds
 _KEY = 'key.json'
@@ -222,7 +223,7 @@ def engine_folder(cache_dir: Path, model: onnx.ModelProto, precision: str) -> Pa
     if not written.exists():
         if any(folder.iterdir()):
             raise ModelError(f'The engine cache {folder} does not say what its engines are for: remove it.')
-        written.write_text(text, encoding='utf-8')
+        write_file(written, text)
     if written.read_text(encoding='utf-8') != text:
         raise ModelError(
             f'The engines in {folder} are not for this model, shape, precision, version or GPU: remove it.'

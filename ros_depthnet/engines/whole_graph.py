@@ -8,6 +8,7 @@ import onnx
 
 from ros_depthnet.engines.card import ModelCard, ModelError
 from ros_depthnet.resources import share_path
+from ros_depthnet.whole_files import write_file
 
 _BEFORE, _AFTER = 'before', 'after'
 
@@ -53,4 +54,4 @@ def write_whole(card: ModelCard, path: Path) -> None:
     """Write the whole graph of a model, for other means of running it than ours; ModelError if it has none."""
     if card.kind != 'parallaxnet':
         raise ModelError(f'{card.name} is a {card.kind}: only a parallaxnet is part of one graph for GPUs.')
-    onnx.save(whole_graph(onnx.load(card.file)), path)
+    write_file(path, whole_graph(onnx.load(card.file)).SerializeToString())

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from ros_depthnet.evaluation.pictures import UNKNOWN
+from ros_depthnet.whole_files import write_file
 
 _BITS = 21  # of each axis in a voxel's key: two million voxels along an axis
 _SEEN_TWICE_FROM = 20  # clouds from which on a voxel must be in two of them, against wild points
@@ -66,7 +67,7 @@ def write_ply(path: Path, points: np.ndarray, rgb: np.ndarray) -> None:
     properties = [f'property float {axis}' for axis in 'xyz']
     properties += [f'property uchar {colour}' for colour in ('red', 'green', 'blue')]
     header = ['ply', 'format binary_little_endian 1.0', f'element vertex {len(points)}', *properties, 'end_header']
-    path.write_bytes('\n'.join(header).encode('ascii') + b'\n' + vertices.tobytes())
+    write_file(path, '\n'.join(header).encode('ascii') + b'\n' + vertices.tobytes())
 
 
 def cloud_picture(

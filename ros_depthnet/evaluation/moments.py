@@ -9,6 +9,8 @@ import numpy as np
 
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.obstacles import Box
+from ros_depthnet.evaluation.pictures import save
+from ros_depthnet.whole_files import whole_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,19 +45,15 @@ class Moments(Sequence[Moment]):
 
     def add_image(self, stamp_ns: int, image: np.ndarray) -> None:
         """Keep an image, (H, W, 3) uint8 RGB, as a good JPEG."""
-        cv2.imwrite(
-            str(self._path(stamp_ns, 'image', 'jpg')),
-            cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
-            [cv2.IMWRITE_JPEG_QUALITY, 93],
-        )
+        save(self._path(stamp_ns, 'image', 'jpg'), image, 93)
 
     def add_depth(self, stamp_ns: int, depth_hw: np.ndarray) -> None:
         """Keep depth in metres."""
-        np.save(self._path(stamp_ns, 'depth', 'npy'), depth_hw)
+        self._save(stamp_ns, 'depth', depth_hw)
 
     def add_deviation(self, stamp_ns: int, deviation_hw: np.ndarray) -> None:
         """Keep the deviation of depth in metres."""
-        np.save(self._path(stamp_ns, 'deviation', 'npy'), deviation_hw)
+        self._save(stamp_ns, 'deviation', deviation_hw)
 
     def add_camera(self, stamp_ns: int, camera: Camera) -> None:
         """Keep the camera, at any size."""
@@ -97,6 +95,10 @@ class Moments(Sequence[Moment]):
             self._poses.get(stamp_ns),
             self._boxes.get(stamp_ns, ()),
         )
+
+    def _save(self, stamp_ns: int, part: str, values: np.ndarray) -> None:
+        with whole_file(self._path(stamp_ns, part, 'npy')) as file:
+            np.save(file, values)
 
     def _path(self, stamp_ns: int, part: str, extension: str) -> Path:
         self._parts.setdefault(stamp_ns, set()).add(part)

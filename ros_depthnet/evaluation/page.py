@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+from ros_depthnet.whole_files import write_file
+
 _STYLE = """
 :root { color-scheme: light dark;
   --ink: #1c2430; --paper: #fbfbfc; --line: #d8dde4; --soft: #5b6675; --card: #fff; }
@@ -73,13 +75,12 @@ def link(file_name: str, text: str) -> str:
 def write_page(path: Path, title: str, lead: str, parts: Iterable[str], footer: str) -> Path:
     """Write a page and return its path."""
     content = '\n'.join(parts)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
+    write_file(
+        path,
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<style>{_STYLE}</style></head>\n'
         f'<body><h1>{escape(title)}</h1><p class="lead">{escape(lead)}</p>\n{content}\n'
         f'<footer>{escape(footer)}</footer></body></html>\n',
-        encoding='utf-8',
     )
     return path

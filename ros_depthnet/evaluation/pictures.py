@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.obstacles import Box
+from ros_depthnet.flight.pictures import write_picture
 
 UNKNOWN = (52, 52, 56)
 """Colour of pixels about which nothing is known."""
@@ -197,8 +199,6 @@ def fitted(picture: np.ndarray, width: int) -> np.ndarray:
     return cv2.resize(picture, (width, height), interpolation=interpolation)
 
 
-def save(path, picture: np.ndarray) -> None:
-    """Write a picture as PNG or JPEG, by the path's extension."""
-    options = [] if str(path).endswith('.png') else [cv2.IMWRITE_JPEG_QUALITY, 90]
-    if not cv2.imwrite(str(path), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options):
-        raise OSError(f'{path} cannot be written.')
+def save(path: Path, picture: np.ndarray, quality: int = 90) -> None:
+    """Write a picture as PNG, or as JPEG of a quality, by the path's extension."""
+    write_picture(path, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), quality)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ros_depthnet.core.cloud import CloudOptions, make_cloud
@@ -19,6 +18,7 @@ from ros_depthnet.engines.contour_model import ContourModel
 from ros_depthnet.evaluation.cloud_map import CloudMap
 from ros_depthnet.evaluation.moments import Moments
 from ros_depthnet.flight.diagnosis import Finding
+from ros_depthnet.flight.pictures import write_picture
 from ros_depthnet.flight.recorded import RecordedFrame
 from ros_depthnet.flight.session import Session
 
@@ -53,8 +53,6 @@ def process_flight(
     Depth and deviation are uint16 millimetres, origin is what `Estimate.origin_hw` has. With a contour_model, also
     `out`/contours/STAMP.png: lines, probability times 255.
     """
-    for part in (*FOLDERS, *([CONTOURS] if contour_model else [])):
-        (out / part).mkdir(parents=True, exist_ok=True)
     cloud, seconds, epoch = CloudMap(), 0.0, 0
     stamps_ns: list[int] = []
     dropped: Counter[str] = Counter()
@@ -76,10 +74,10 @@ def process_flight(
             continue
         pictures = millimetres(estimate.depth_hw), millimetres(estimate.deviation_hw), estimate.origin_hw
         for part, picture in zip(FOLDERS, pictures, strict=True):
-            cv2.imwrite(str(out / part / f'{frame.stamp_ns:019d}.png'), picture)
+            write_picture(out / part / f'{frame.stamp_ns:019d}.png', picture)
         if contour_model:
             lines = np.rint(255 * thinned(contour_model.contours(estimate.image))).astype(np.uint8)
-            cv2.imwrite(str(out / CONTOURS / f'{frame.stamp_ns:019d}.png'), lines)
+            write_picture(out / CONTOURS / f'{frame.stamp_ns:019d}.png', lines)
         _keep(moments, cloud, frame, estimate)
     flight_seconds = (max(stamps_ns) - min(stamps_ns)) / 1e9 if stamps_ns else 0.0
     return Processed(moments, cloud, len(stamps_ns), dict(dropped), tuple(findings), flight_seconds, seconds)

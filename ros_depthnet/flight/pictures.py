@@ -5,6 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ros_depthnet.whole_files import write_file
+
 _PNG = b'\x89PNG\r\n\x1a\n'
 
 
@@ -14,6 +16,16 @@ def read_picture(path: str | Path, mode: int) -> np.ndarray | None:
         return decode_picture(np.fromfile(path, np.uint8), mode)
     except OSError:
         return None
+
+
+def write_picture(path: Path, picture: np.ndarray, quality: int = 95) -> None:
+    """Write a picture, BGR if in colour, by the path's extension, as JPEG of a quality; raises OSError, ValueError."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix in ('.jpg', '.jpeg') else []
+    try:
+        _, data = cv2.imencode(path.suffix, picture, options)
+    except cv2.error as error:
+        raise ValueError(f'{path} cannot be written: name a picture .png or .jpg.') from error
+    write_file(path, data.tobytes())
 
 
 def decode_picture(data: np.ndarray, mode: int) -> np.ndarray | None:

@@ -13,8 +13,9 @@ import numpy as np
 
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
-from ros_depthnet.flight.pictures import read_picture
+from ros_depthnet.flight.pictures import read_picture, write_picture
 from ros_depthnet.text_files import read_json
+from ros_depthnet.whole_files import write_file
 
 INDEX_NAME = 'sequence.json'
 _LARGEST_UNIT = np.iinfo(np.uint16).max
@@ -157,19 +158,17 @@ def write_posed_sequence(
     unknown. Images are PNG, or JPEG where `jpeg_quality` (0..100) is given. Every frame must have one camera.
     """
     folder = Path(folder)
-    for part in ('images', 'depth'):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    extension, options = ('png', []) if jpeg_quality is None else ('jpg', [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
+    extension = 'png' if jpeg_quality is None else 'jpg'
     camera, entries = None, []
     for i, new in enumerate(frames):
         camera = camera or new.frame.camera
         if new.frame.camera != camera:
             raise SequenceError(f'Frame {i} has another camera than frame 0: a posed sequence has one.')
         image_name, depth_name = f'images/{i:05d}.{extension}', None
-        _write(folder / image_name, cv2.cvtColor(new.frame.image, cv2.COLOR_RGB2BGR), options)
+        write_picture(folder / image_name, cv2.cvtColor(new.frame.image, cv2.COLOR_RGB2BGR), jpeg_quality or 0)
         if new.depth_hw is not None:
             depth_name = f'depth/{i:05d}.png'
-            _write(folder / depth_name, _units(new.depth_hw, depth_scale), [])
+            write_picture(folder / depth_name, _units(new.depth_hw, depth_scale))
         entry = {
             'image': image_name,
             'stamp': new.frame.stamp_ns / 1e9,
@@ -178,8 +177,7 @@ def write_posed_sequence(
         }
         if new.moving_hw is not None:
             entry['moving'] = f'moving/{i:05d}.png'
-            (folder / 'moving').mkdir(exist_ok=True)
-            _write(folder / entry['moving'], new.moving_hw.astype(np.uint8) * 255, [])
+            write_picture(folder / entry['moving'], new.moving_hw.astype(np.uint8) * 255)
         entries.append(entry)
     if camera is None:
         raise SequenceError(f'There are no frames to write to {folder}.')
@@ -195,7 +193,7 @@ def write_posed_sequence(
         'frames': entries,
         'pairs': [list(pair) for pair in pairs],
     }
-    (folder / INDEX_NAME).write_text(json.dumps(index, indent=1) + '\n', encoding='utf-8')
+    write_file(folder / INDEX_NAME, json.dumps(index, indent=1) + '\n')
     return folder
 
 
@@ -203,11 +201,6 @@ def _units(depth_hw: np.ndarray, depth_scale: float) -> np.ndarray:
     units = np.round(np.asarray(depth_hw, np.float64) / depth_scale)
     known = np.isfinite(units) & (units > 0) & (units <= _LARGEST_UNIT)
     return np.where(known, units, 0).astype(np.uint16)
-
-
-def _write(path: Path, image: np.ndarray, options: list[int]) -> None:
-    if not cv2.imwrite(str(path), image, options):
-        raise OSError(f'{path} cannot be written.')
 
 
 @dataclass(frozen=True)

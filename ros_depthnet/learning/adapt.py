@@ -166,7 +166,6 @@ def _exported(
     blended.load_state_dict(network.state_dict())
     take(shipped, card.file)
     average(blended, shipped, share)
-    path.parent.mkdir(parents=True, exist_ok=True)
     export_parallaxnet(halve(blended), path)
     written = yaml.safe_load(card.file.with_suffix('.yaml').read_text(encoding='utf-8'))
     written['training']['adapted'] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,7 @@ from ros_depthnet.learning.still_box.sequences import CLASSIC
 from ros_depthnet.learning.task import Task
 from ros_depthnet.learning.weights import average, halve, restore, take
 from ros_depthnet.resources import share_path
+from ros_depthnet.whole_files import write_file
 
 _INPUTS = ('reference', 'sources', 'valid', 'displacements', 'intrinsics')
 _OUTPUTS = ('log_parallax', 'log_deviation')
@@ -87,10 +89,11 @@ def export_parallaxnet(network: ParallaxNet, path: Path) -> float:
         'intrinsics': {0: 'batch'},
         **{name: {0: 'batch', 1: 'height', 2: 'width'} for name in _OUTPUTS},
     }
+    content = io.BytesIO()
     torch.onnx.export(
         network,
         tuple(example_inputs(2, 3, 96, 160).values()),
-        str(path),
+        content,
         input_names=list(_INPUTS),
         output_names=list(_OUTPUTS),
         dynamic_axes=dynamic,
@@ -98,11 +101,11 @@ def export_parallaxnet(network: ParallaxNet, path: Path) -> float:
         custom_opsets={DOMAIN: 1},
         dynamo=False,
     )
-    model = onnx.load(path)
+    model = onnx.load_from_string(content.getvalue())
     keep_names(model)
     onnx.helper.set_model_props(model, {'matching': json.dumps(network.config.matching)})
     store_in_half(model)
-    onnx.save(model, path)
+    write_file(path, model.SerializeToString())
     return max(
         difference(network, path, example_inputs(1, 1, 128, 160)),
         difference(network, path, example_inputs(2, 2, 64, 96)),
@@ -150,19 +153,20 @@ def _export_per_pixel(
     shapes other than the traced one.
     """
     axes = {taken: {0: 'batch', 2: 'height', 3: 'width'}}
+    content = io.BytesIO()
     torch.onnx.export(
         network,
         (torch.rand(2, channels, 64, 64),),
-        str(path),
+        content,
         input_names=[taken],
         output_names=list(given),
         dynamic_axes=axes | {name: {0: 'batch', 1: f'{stride}height', 2: f'{stride}width'} for name in given},
         opset_version=OPSET,
         dynamo=False,
     )
-    model = onnx.load(path)
+    model = onnx.load_from_string(content.getvalue())
     store_in_half(model)
-    onnx.save(model, path)
+    write_file(path, model.SerializeToString())
     generator = torch.Generator().manual_seed(0)
     shapes = ((1, channels, 128, 192), (3, channels, 128, 64))
     return max(difference(network, path, {taken: torch.rand(shape, generator=generator)}) for shape in shapes)
@@ -220,7 +224,6 @@ def export_run(
         average(trained, _earlier(task, blend.earlier), blend.share)
         changes['share_of_the_last_run'] = blend.share
     network = halve(trained)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with (folder / 'curve.csv').open(newline='') as file:
         last = list(csv.DictReader(file))[-1]
     if task.kind == 'depthnet':
@@ -375,5 +378,5 @@ def write_card(onnx_path: Path, card: dict) -> Path:
     """Write the card beside the model, with the file's name and checksum filled in."""
     card = {**card, 'file': onnx_path.name, 'sha256': hashlib.sha256(onnx_path.read_bytes()).hexdigest()}
     path = onnx_path.with_suffix('.yaml')
-    path.write_text(yaml.safe_dump(card, sort_keys=False, width=110), encoding='utf-8')
+    write_file(path, yaml.safe_dump(card, sort_keys=False, width=110))
     return path

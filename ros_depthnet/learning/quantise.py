@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.export import write_card
 from ros_depthnet.learning.onnx_graph import store_in_float
 from ros_depthnet.learning.parallax_task import stack
+from ros_depthnet.whole_files import write_file
 
 _SAMPLES = 32
 _SOURCES = 2
@@ -59,9 +59,7 @@ def quantise(card: ModelCard, flights: RenderedFlights) -> Path:
             logger.setLevel(level)
         quantised = onnx.load(made)
     onnx.helper.set_model_props(quantised, {entry.key: entry.value for entry in model.metadata_props})
-    unfinished = path.with_suffix('.part')
-    onnx.save(quantised, unfinished)
-    os.replace(unfinished, path)
+    write_file(path, quantised.SerializeToString())
     written = yaml.safe_load(card.file.with_suffix('.yaml').read_text(encoding='utf-8'))
     written['int8'] = {'file': path.name, 'sha256': hashlib.sha256(path.read_bytes()).hexdigest()}
     write_card(card.file, written)

@@ -23,7 +23,8 @@ from ros_depthnet.learning.moving_clues import CluedFlights
 from ros_depthnet.learning.recipe import Recipe
 from ros_depthnet.learning.recorded import RecordedFlights
 from ros_depthnet.learning.task import Stage
-from ros_depthnet.learning.weights import EXPORTED, restore, take
+from ros_depthnet.learning.weights import EXPORTED, restore, take, write_checkpoint
+from ros_depthnet.whole_files import write_file
 
 Flights = RenderedFlights | RecordedFlights | CluedFlights
 
@@ -190,10 +191,8 @@ def train(
                 'hardware': _hardware(device),
                 'torch': str(torch.__version__),
             }
-            torch.save(state, checkpoint.with_suffix('.part'))
-            checkpoint.with_suffix('.part').replace(checkpoint)
-            if stage_number:
-                torch.save(state, folder / f'stage{stage_number}.pt')
+            for name in ('last', *([f'stage{stage_number}'] if stage_number else [])):
+                write_checkpoint(folder / f'{name}.pt', state)
         if stopping:
             break
     if dist.is_initialized():
@@ -278,7 +277,7 @@ def _write_results(path: Path, recipe: Recipe, flights: list[int], device, row: 
         'torch': str(torch.__version__),
         **{name: value if isinstance(value, int) else round(float(value), 5) for name, value in row.items()},
     }
-    path.write_text(yaml.safe_dump(results, sort_keys=False), encoding='utf-8')
+    write_file(path, yaml.safe_dump(results, sort_keys=False))
 
 
 def _append(path: Path, row: dict) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import io
 from pathlib import Path
 
 import onnx
 import torch
 from torch.nn import BatchNorm2d, Conv2d, ConvTranspose2d
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ros_depthnet.whole_files import write_file
 
 HALF = '.half'
 EXPORTED = '.onnx'
@@ -33,6 +36,13 @@ def restore(network: torch.nn.Module, checkpoint: Path, device='cpu') -> dict:
     except Exception as error:  # what unpickling raises of damaged bytes has no common base
         raise ValueError(f'{checkpoint} is damaged, or no checkpoint of the network of this recipe.') from error
     return state
+
+
+def write_checkpoint(path: Path, state: dict) -> None:
+    """Write what `restore` reads."""
+    content = io.BytesIO()  # torch says of a file only that writing failed, and not why
+    torch.save(state, content)
+    write_file(path, content.getvalue())
 
 
 @torch.no_grad()

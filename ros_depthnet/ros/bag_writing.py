@@ -1,6 +1,9 @@
 """Flights written as rosbag2, with the messages a drone would have recorded."""
 
+import contextlib
 import heapq
+import shutil
+import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,16 +48,26 @@ def flight_events(frames: Iterable[tuple[Frame, np.ndarray | None]], odometry: I
 
 
 def write_bag(folder: Path, events: Iterable[Event], storage=StoragePlugin.SQLITE3) -> Path:
-    """Write messages as a rosbag2 and return its folder, which must not be there yet."""
+    """
+    Write messages as a rosbag2 and return its folder, which must not be there yet, and is not where that fails.
+
+    Raises ValueError, and OSError as where the disk is full.
+    """
     if folder.exists():
         raise ValueError(f'{folder} is there already: a bag needs a new folder.')
     types, connections = get_typestore(Stores.LATEST), {}
-    with Writer(folder, version=Writer.VERSION_LATEST, storage_plugin=storage) as writer:
-        for event in events:
-            name = f'/{event.topic.name}'
-            if name not in connections:
-                connections[name] = writer.add_connection(name, event.topic.type, typestore=types)
-            writer.write(connections[name], event.time_ns, serialize_message(event.message))
+    with contextlib.ExitStack() as otherwise:
+        otherwise.callback(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            with Writer(folder, version=Writer.VERSION_LATEST, storage_plugin=storage) as writer:
+                for event in events:
+                    name = f'/{event.topic.name}'
+                    if name not in connections:
+                        connections[name] = writer.add_connection(name, event.topic.type, typestore=types)
+                    writer.write(connections[name], event.time_ns, serialize_message(event.message))
+        except (OSError, sqlite3.Error) as error:
+            raise OSError(f'The bag {folder} cannot be written: {getattr(error, "strerror", error)}.') from error
+        otherwise.pop_all()
     return folder
 
 

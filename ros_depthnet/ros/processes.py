@@ -19,6 +19,7 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 
 from ros_depthnet.ros.transport import enlarge_shared_memory
+from ros_depthnet.whole_files import write_file
 
 PROCESSING_NODES = ('depth_node', 'cloud_node', 'obstacle_node')
 _START_LIMIT = 60.0  # seconds for a node to appear, and for each of its transitions
@@ -45,7 +46,7 @@ class NodeProcess:
         self.name = name
         self.log = folder / f'{name}.log'
         file = folder / f'{name}.yaml'
-        file.write_text(yaml.safe_dump({'/**': {'ros__parameters': {**parameters, 'autostart': False}}}))
+        write_file(file, yaml.safe_dump({'/**': {'ros__parameters': {**parameters, 'autostart': False}}}))
         command = [
             sys.executable,
             '-m',

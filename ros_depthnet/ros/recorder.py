@@ -71,6 +71,7 @@ class Recorder:
         self._boxes: dict[int, tuple[Box, ...]] = {}
         self._dropped: dict[str, int] = {}
         self._facts: dict[str, str] = {}
+        self._failure: OSError | None = None
 
     def __enter__(self) -> 'Recorder':
         """Begin to listen."""
@@ -103,7 +104,9 @@ class Recorder:
         self._node.destroy_node()
 
     def counts(self) -> Counts:
-        """Return how much came so far."""
+        """Return how much came so far; raises the OSError that kept a moment from being written."""
+        if self._failure:
+            raise self._failure
         arrivals = list(self._depth_arrivals.values())
         seconds = arrivals[-1] - arrivals[0] if len(arrivals) > 1 else 0.0
         return Counts(
@@ -128,8 +131,11 @@ class Recorder:
         return self.moments
 
     def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            self._executor.spin()
+        try:
+            with contextlib.suppress(ExternalShutdownException):
+                self._executor.spin()
+        except OSError as error:
+            self._failure = error
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         stamp_ns = to_ns(message.header.stamp)

@@ -1,5 +1,8 @@
 """Rendered flights as rosbag2: written by the command, read by the readers that fly them."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from nav_msgs.msg import Odometry
@@ -55,6 +58,33 @@ def test_the_true_depth_is_in_it(bag, moments):
     assert len(messages) == 3
     for message, moment in zip(messages, moments[::2]):
         np.testing.assert_array_equal(to_depth(message), moment.depth_hw)
+
+
+FULL = """if True:  # a file may hold twenty thousand bytes, as on a disk with no more room
+    import resource, sys
+    import numpy as np
+    from pathlib import Path
+    from std_msgs.msg import Header
+    from rosbags.rosbag2 import StoragePlugin
+    from ros_depthnet.ros.bag_writing import Event, write_bag
+    from ros_depthnet.ros.conversions.image import from_rgb
+    from ros_depthnet.ros.topics import IMAGE
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+    image = from_rgb(np.zeros((60, 80, 3), np.uint8), Header())
+    for storage in StoragePlugin:
+        try:
+            write_bag(Path(sys.argv[1]), (Event(i, IMAGE, image) for i in range(200)), storage)
+        except OSError as error:
+            print(error)
+"""
+
+
+def test_a_bag_for_which_there_is_no_room_is_not_there(tmp_path):
+    bag = tmp_path / 'bag'
+    said = subprocess.run([sys.executable, '-c', FULL, str(bag)], capture_output=True, text=True, check=True)
+    assert len(said.stdout.splitlines()) == 2
+    assert all(line.startswith(f'The bag {bag} cannot be written: ') for line in said.stdout.splitlines())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_it_is_played(bench, bag):

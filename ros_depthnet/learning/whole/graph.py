@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from ros_depthnet.learning.whole.resampling import grey_of, resamplings_of
 from ros_depthnet.learning.whole.rotation import corrected
 from ros_depthnet.learning.whole.stabilising import stabilised
 from ros_depthnet.learning.whole.views import Intrinsics, displacements
+from ros_depthnet.whole_files import write_file
 
 ROUNDS = EstimatorOptions().alignment_rounds
 _OPSET = 17
@@ -126,7 +128,6 @@ class After(nn.Module):
 
 def export_parts(folder: Path) -> None:
     """Write `before.onnx` and `after.onnx`, in which sizes and the numbers of sources are free."""
-    folder.mkdir(parents=True, exist_ok=True)
     for module, (name, example) in zip((Before(), After()), part_examples().items()):
         _export(module, {key: torch.from_numpy(value) for key, value in example.items()}, folder / f'{name}.onnx')
 
@@ -204,19 +205,20 @@ def _axes(name: str) -> dict[int, str]:
 
 
 def _export(module: nn.Module, example: dict[str, torch.Tensor], path: Path) -> None:
+    content = io.BytesIO()
     torch.onnx.export(
         _Named(module, tuple(example)).eval(),
         tuple(example.values()),
-        str(path),
+        content,
         input_names=list(example),
         output_names=list(module.outputs),
         dynamic_axes={name: axes for name in (*example, *module.outputs) if (axes := _axes(name))},
         opset_version=_OPSET,
         dynamo=False,
     )
-    model = onnx.load(path)
+    model = onnx.load_from_string(content.getvalue())
     shorten(model)
-    onnx.save(model, path)
+    write_file(path, model.SerializeToString())
 
 
 class _Named(nn.Module):
