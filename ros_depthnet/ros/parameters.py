@@ -506,7 +506,7 @@ def parameters_of(path: Path, node: str) -> dict[str, Any]:
     """Return the parameters that a YAML file, as ROS has them, gives a node; raises ValueError with a sentence."""
     try:
         sections = list(_sections(read_yaml(path) or {}))
-    except (TypeError, RecursionError) as error:  # the latter of a node that is its own child
+    except (IsADirectoryError, TypeError, RecursionError) as error:  # the last of a node that is its own child
         raise ValueError(f'{path} is no parameter file of ROS nodes (node: ros__parameters: name: value).') from error
     found = {}
     for name, told in sections:
@@ -527,7 +527,7 @@ def _sections(content: Any, name: str = '') -> Iterator[tuple[str, dict[str, Any
     for key, value in content.items():
         if key != 'ros__parameters':
             yield from _sections(value, str(key))
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and all(isinstance(told, str) for told in value):
             yield name.rpartition('/')[2], value
         else:
             raise TypeError

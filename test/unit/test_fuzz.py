@@ -169,7 +169,6 @@ def test_every_text_that_people_write_is_read_so_that_its_faults_are_a_sentence(
 
 
 FUZZED = {
-    'cli/flight_options.py': 'parameter file',
     'cli/many_flights.py': 'summary',
     'engines/card.py': 'model card',
     'engines/costs.py': 'network',
@@ -184,6 +183,7 @@ FUZZED = {
     'learning/recipe.py': 'recipe',
     'learning/weights.py': 'checkpoint',
     'ros/bring_up.py': 'preset',
+    'ros/parameters.py': 'parameter file',
     'text_files.py': 'parameter file',
 }
 READ_ALREADY = {  # what its owner has read before, or has just written
@@ -196,7 +196,6 @@ READ_ALREADY = {  # what its owner has read before, or has just written
     'learning/export.py': 'what it has just exported; the table of a run whose checkpoint was read; what is shipped',
     'learning/quantise.py': 'a card and a model that were read',
     'learning/still_box/textures.py': 'photographs of packages',
-    'learning/whole/graph.py': 'what it has just exported',
     'ros/graph_bench.py': 'the kernel',
     'ros/processes.py': 'the log of its own process',
     'ros/recording.py': 'a picture that is sent as it is, to who decodes it',
@@ -225,6 +224,14 @@ def test_names_that_no_file_can_have_are_not_there():
             read_preset(name)
         with pytest.raises(ValueError, match='There is no params_file'):
             bring_up({**{argument.name: argument.default for argument in arguments()}, 'params_file': name})
+
+
+def test_a_folder_and_a_name_that_is_no_text_are_no_parameter_file(tmp_path):
+    path = tmp_path / 'mine.yaml'
+    path.write_text('/**: {ros__parameters: {on: 3}}')  # YAML says true
+    for refused in (tmp_path, path):
+        with pytest.raises(ValueError, match='is no parameter file of ROS nodes'):
+            file_parameters(refused)
 
 
 def test_an_array_that_is_cut_short_is_refused(tmp_path):
