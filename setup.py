@@ -24,7 +24,7 @@ setup(
     maintainer='ros_depthnet maintainers',
     maintainer_email='maintainers@ros-depthnet.example',
     license='Apache-2.0',
-    python_requires='>=3.10,<3.14',
+    python_requires='>=3.10,<3.15',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
     package_data={NAME: ['**/*.yaml', '**/*.html']},
     zip_safe=False,

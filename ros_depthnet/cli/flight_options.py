@@ -104,6 +104,6 @@ def file_parameters(path: Path | None) -> dict:
     """Return the parameters of depth_node in a YAML file, as ROS has them; raises ValueError."""
     if path is None:
         return {}
-    from ros_depthnet.ros.parameters import parameters_of
+    from ros_depthnet.ros.parameters import parameters_in
 
-    return parameters_of(path, 'depth_node')
+    return parameters_in(path, 'depth_node')

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from ros_depthnet.core.mounting import FORWARD_RPY
 from ros_depthnet.flight.topics import CAMERA_INFO, COMPRESSED, IMAGE, ODOM
 from ros_depthnet.resources import share_path
-from ros_depthnet.ros.parameters import TABLES, Parameter, parameters_of
+from ros_depthnet.ros.parameters import TABLES, Parameter, parameters_in
 from ros_depthnet.text_files import read_yaml
 
 NODES = ('depth_node', 'cloud_node', 'obstacle_node')
@@ -127,7 +127,7 @@ def bring_up(given: Mapping[str, str]) -> BringUp:
             raise ValueError(f'There is no {name} {given[name]}.')
     if given['params_file']:
         for node in NODES:
-            parameters_of(Path(given['params_file']).expanduser(), node)
+            parameters_in(Path(given['params_file']).expanduser(), node)
     return BringUp(
         (
             (IMAGE.name, told['image']),

@@ -502,7 +502,7 @@ def misspelt(names: Iterable[str]) -> list[str]:
     return [f'There is no parameter {name}: {meant[0]} is probably meant.' for name, meant in near.items() if meant]
 
 
-def parameters_of(path: Path, node: str) -> dict[str, Any]:
+def parameters_in(path: Path, node: str) -> dict[str, Any]:
     """Return the parameters that a YAML file, as ROS has them, gives a node; raises ValueError with a sentence."""
     try:
         sections = list(_sections(read_yaml(path) or {}))

@@ -8,7 +8,7 @@ from ros_depthnet.core.mounting import mounting
 from ros_depthnet.flight.topics import CAMERA_INFO, IMAGE, ODOM
 from ros_depthnet.resources import share_path
 from ros_depthnet.ros.bring_up import arguments, bring_up, presets, recorder, unknown_arguments
-from ros_depthnet.ros.parameters import CLOUD_NODE, parameters_of
+from ros_depthnet.ros.parameters import CLOUD_NODE, parameters_in
 
 
 def plan(**given):
@@ -150,12 +150,12 @@ def test_a_parameter_file_means_the_node_in_whatever_namespace(tmp_path, node):
     file = tmp_path / 'mine.yaml'
     nested = {'uav1': {'depth_node': {'ros__parameters': {'min_range': 2}}}}
     file.write_text(yaml.safe_dump({node: {'ros__parameters': {'max_range': 60, 'of_another': 1}}, **nested}))
-    assert parameters_of(file, 'depth_node') == {'max_range': 60.0, 'min_range': 2.0}
+    assert parameters_in(file, 'depth_node') == {'max_range': 60.0, 'min_range': 2.0}
     assert plan(params_file=str(file))
 
 
 def test_the_shipped_parameter_file_is_one():
-    shipped = parameters_of(share_path('config', 'uav.yaml'), 'cloud_node')
+    shipped = parameters_in(share_path('config', 'uav.yaml'), 'cloud_node')
     assert shipped == {parameter.name: parameter.default for parameter in CLOUD_NODE}
 
 
