@@ -114,6 +114,18 @@ def test_ros2_launch_of_a_preset_makes_depth(bench, launch, preset):
 
 
 @needs_ros2
+def test_a_recorded_flight_that_is_launched_ends_everything(bench, ros2, model, tmp_path):
+    flight = wall_flight(tmp_path / 'wall', 12, width=64, height=48)
+    depths = bench.collect(Image, '/depth/image')
+    launched, said = ros2.start(
+        'launch', 'ros_depthnet', 'uav.launch.py', f'bag:={flight}', f'model:={model}', _FORWARD
+    )
+    bench.until(lambda: launched.poll() is not None, _LONGEST_S)
+    assert depths and launched.returncode == 0, said.read_text()
+    assert said.read_text().count('process has finished cleanly') == 4
+
+
+@needs_ros2
 def test_the_commands_that_the_quickstart_prints_say_what_they_shall(bench, ros2, launch):
     launch('mavros')
     assert len(PRINTED) == len(_LOOKED_AT)
