@@ -11,17 +11,20 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     Give a file to write to that comes to be at `path` once all is written; until then what was there stays.
 
-    Raises OSError that names the path.
+    A link, a device or a pipe is written to as it is. Raises OSError that names the path.
     """
-    unfinished = path.with_name(f'.{path.name}.part')
+    plain = not path.is_symlink() and (path.is_file() or not path.exists())
+    written = path.with_name(f'.{path.name}.part') if plain else path
     try:
-        with unfinished.open('w+b') as file:  # not 'wb', in which NumPy writes past Python and loses the reason
+        with written.open('w+b' if plain else 'wb') as file:  # in 'wb' NumPy writes past Python and loses the reason
             yield file
-        unfinished.replace(path)
+        if plain:
+            written.replace(path)
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        if plain:
+            written.unlink(missing_ok=True)
 
 
 def write_file(path: Path, content: bytes | str) -> None:

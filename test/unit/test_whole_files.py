@@ -1,6 +1,7 @@
 """What is written is there whole or not at all, and a full disk is a sentence."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,21 @@ def test_what_was_there_stays_until_all_is_written(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
     write_file(path, 'é')
     assert path.read_bytes() == 'é'.encode()
+
+
+def test_links_and_pipes_are_written_to_and_stay(tmp_path):
+    (tmp_path / 'disk').mkdir()
+    link, pipe = tmp_path / 'link', tmp_path / 'pipe'
+    link.symlink_to(tmp_path / 'disk' / 'scores.json')
+    write_file(link, 'scores')
+    assert link.is_symlink() and (tmp_path / 'disk' / 'scores.json').read_text() == 'scores'
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_file(pipe, 'said')  # as to /dev/stdout
+    assert os.read(reader, 9) == b'said' and pipe.is_fifo()
+    os.close(reader)
+    with pytest.raises(OSError, match='disk'):
+        write_file(tmp_path / 'disk', 'a folder')
 
 
 def test_a_picture_without_an_ending_that_says_its_kind_is_refused(tmp_path):
