@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if debug or not extra:
             raise
         print(
-            f"depthnet: the Python package {missing.name} is missing: pip install 'ros_depthnet[{extra}]'"
+            f'depthnet: the Python package {missing.name} is missing: '
+            f"{sys.executable} -m pip install 'ros_depthnet[{extra}]'"
             f'{" or source your ROS 2 distribution" if extra == "ros" else ""}.',
             file=sys.stderr,
         )

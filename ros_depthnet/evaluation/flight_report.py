@@ -3,7 +3,7 @@
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -89,7 +89,7 @@ def write_flight_report(
         ]
     else:
         parts += [page.paragraph('There was no depth, so there is nothing to show; the numbers say why.')]
-    parts += [page.heading('Numbers'), page.table(['', ''], [(key, str(value)) for key, value in summary.items()])]
+    parts += [page.heading('Numbers'), page.table(['', ''], _rows(summary))]
     return page.write_page(
         folder / 'report.html',
         title,
@@ -97,6 +97,15 @@ def write_flight_report(
         parts,
         f'ros_depthnet {summary["commit"]}',
     )
+
+
+def _rows(summary: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Return names and texts; what belongs to a name has it before its own, as in diagnostics."""
+    for name, value in summary.items():
+        if isinstance(value, Mapping):
+            yield from ((f'{name}/{inner}', text) for inner, text in _rows(value))
+        else:
+            yield name, 'unknown' if value is None else str(value)
 
 
 def flight_strip(moments: Sequence[Moment], scale: Range) -> np.ndarray:

@@ -168,7 +168,7 @@ def test_a_missing_extra_is_named(monkeypatch, capsys):
 
     with_body(monkeypatch, without_torch)
     assert cli.main(['trial']) == 1
-    assert 'ros_depthnet[train]' in capsys.readouterr().err
+    assert f"{sys.executable} -m pip install 'ros_depthnet[train]'" in capsys.readouterr().err  # not any pip
 
 
 def test_debug_shows_the_traceback(monkeypatch):
@@ -302,7 +302,7 @@ def test_view_without_the_viewer_says_what_to_install(tmp_path):
     without = 'import sys; sys.modules["rerun"] = None; from ros_depthnet.cli.main import main; sys.exit(main())'
     result = run_python('-c', without, 'view', str(tmp_path))
     assert result.returncode == 1
-    assert result.stderr == "depthnet: the Python package rerun is missing: pip install 'ros_depthnet[view]'.\n"
+    assert result.stderr == "depthnet: the Python package rerun is -m pip install 'ros_depthnet[view]'.\n"
 
 
 def test_view_writes_a_file_of_the_viewers(flight, tmp_path, capsys):

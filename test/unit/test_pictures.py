@@ -217,7 +217,9 @@ def test_a_report_shows_what_lies_beside_it(moments, tmp_path):
 
 
 def test_a_flight_without_depth_has_a_report_that_says_so(tmp_path):
-    page = write_flight_report(
-        tmp_path / 'out', 'Nothing', Moments(tmp_path / 'none'), CloudMap(), {}, {'commit': 'abc'}
-    )
-    assert 'no depth' in page.read_text()
+    summary = {'commit': 'abc', 'dropped': {'busy': 3}, 'abs_rel': None}
+    text = write_flight_report(
+        tmp_path / 'out', 'Nothing', Moments(tmp_path / 'none'), CloudMap(), {}, summary
+    ).read_text()
+    assert 'no depth' in text
+    assert '<td>dropped/busy</td><td>3</td>' in text and '<td>abs_rel</td><td>unknown</td>' in text
