@@ -302,7 +302,8 @@ def test_view_without_the_viewer_says_what_to_install(tmp_path):
     without = 'import sys; sys.modules["rerun"] = None; from ros_depthnet.cli.main import main; sys.exit(main())'
     result = run_python('-c', without, 'view', str(tmp_path))
     assert result.returncode == 1
-    assert result.stderr == "depthnet: the Python package rerun is -m pip install 'ros_depthnet[view]'.\n"
+    install = f"{sys.executable} -m pip install 'ros_depthnet[view]'"
+    assert result.stderr == f'depthnet: the Python package rerun is missing: {install}.\n'
 
 
 def test_view_writes_a_file_of_the_viewers(flight, tmp_path, capsys):
