@@ -1,4 +1,5 @@
-# Two commands on a bare machine (Debian or Ubuntu with Python 3.10 to 3.13 and make): `make demo` and `make test`.
+# Two commands on a bare machine (Debian or Ubuntu on x86-64 with Python 3.10 to 3.13, python3-venv and make): `make demo`
+# and `make test`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,9 +41,10 @@ bench: $(VENV)/.ready
 docs: $(VENV)/.ready-test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# Where venv fails, for want of python3-venv, it leaves half of one, which would be taken for whole.
 $(BIN)/python:
 	@echo 'Setting up $(VENV) (once) ...'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	$(PIP) 'pip>=23' 'setuptools>=64,<80' wheel
 
 $(VENV)/.ready: $(SOURCES) | $(BIN)/python
