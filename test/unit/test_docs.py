@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from pages import ROOT, commands
+from pages import ROOT, commands, ros2_commands
 
 from ros_depthnet.cli import main as cli
 from ros_depthnet.core.reasons import Drop
@@ -24,7 +24,7 @@ from ros_depthnet.evaluation.processing import FOLDERS
 from ros_depthnet.flight.posed_sequence import PosedSequence
 from ros_depthnet.resources import share_path
 from ros_depthnet.ros import reference
-from ros_depthnet.ros.bring_up import unknown_arguments
+from ros_depthnet.ros.bring_up import read_preset, unknown_arguments
 from ros_depthnet.ros.parameters import TABLES
 from ros_depthnet.ros.peers import arguments_of
 from ros_depthnet.ros.topics import NODES
@@ -33,7 +33,12 @@ PAGES = sorted(path for path in (ROOT / 'docs').rglob('*.md') if path.parent.nam
 OF_THE_ROOT = sorted(ROOT.glob('*.md'))
 TOPICS = {topic.name for node in NODES.values() for topic in (*node.publishes, *node.subscribes)}
 OTHERS = 'colcon', 'source', 'export', 'rosdep'
-PRINTED = [(page.name, words) for page in (*OF_THE_ROOT, *PAGES) for words in commands(page) if words[0] not in OTHERS]
+PRINTED = [
+    (page.name, words)
+    for page in (*OF_THE_ROOT, *PAGES)
+    for words in (*commands(page), *ros2_commands(page))
+    if words[0] not in OTHERS
+]
 
 
 def test_the_readme_is_short_and_starts_with_a_picture_and_three_commands():
@@ -67,23 +72,50 @@ def checked_python(words):
     assert (ROOT / file).is_file()
 
 
+# Of ros2cli, ros2launch, sros2 and ros2lifecycle, what the pages use.
+VERBS = {
+    'launch': (),
+    'run': (),
+    'topic': ('echo', 'hz'),
+    'param': ('set',),
+    'lifecycle': ('get',),
+    'security': ('create_keystore', 'create_enclave', 'create_permission'),
+}
+OTHER_PACKAGES = 'mavros', 'ros_gz_bridge'
+
+
 def checked_ros2(words):
     verb, kind, *rest = words[1:]
-    if verb == 'launch':
+    assert kind in (VERBS[verb] or ('ros_depthnet', *OTHER_PACKAGES))
+    for shared in re.findall(r'share/ros_depthnet/(\S+)', ' '.join(words)):
+        assert share_path(shared).is_file()
+    if verb == 'launch' and kind == 'ros_depthnet':
         file, *arguments = rest
+        known = {argument.name: argument for argument in arguments_of(file.removesuffix('.launch.py'))}
         assert share_path('launch', file).is_file()
-        assert not unknown_arguments(arguments, arguments_of(file.removesuffix('.launch.py')))
+        assert not unknown_arguments(arguments, known.values())
+        for name, value in (word.split(':=') for word in arguments if ':=' in word):
+            assert value in (known[name].choices or (value,))
+            if name == 'preset':
+                read_preset(value)
+    elif verb == 'run' and rest[0] == 'depthnet':
+        if rest[1:]:
+            checked_depthnet(rest)
+    elif verb == 'run' and kind == 'ros_depthnet':
+        topics = {topic.name for topic in (*NODES[rest[0]].publishes, *NODES[rest[0]].subscribes)}
+        assert {word.split(':=')[0] for word in rest if ':=' in word} <= topics
     elif verb == 'topic':
         assert rest[0].lstrip('/') in TOPICS or rest[0] in TOPICS
-    elif verb == 'param':
+    elif verb == 'param' and rest[0].strip('/') in TABLES:
         node, name, value = rest
         table = {parameter.name: parameter for parameter in TABLES[node.strip('/')]}
-        assert kind == 'set' and table[name].live
-        table[name].checked(yaml.safe_load(value))
-    elif verb == 'security':
-        assert kind.partition('_')[0] == 'create'
-    else:
-        assert verb == 'lifecycle' and rest[0].strip('/') in TABLES
+        if name != 'NAME':
+            assert table[name].live
+            table[name].checked(yaml.safe_load(value))
+    elif verb == 'param':
+        assert rest[0].split('/')[1] in OTHER_PACKAGES
+    elif verb == 'lifecycle':
+        assert rest[0].strip('/') in TABLES
 
 
 def checked_pip(words):
@@ -111,7 +143,13 @@ def test_a_printed_command_is_one_that_exists(page, words):
     [
         'make nothing',
         'depthnet evaluate --protocol pear a',
-        'ros2 launch d uav.launch.py imag:=/a',
+        'ros2 launch d uav.launch.py image:=/a',
+        'ros2 launch ros_depthnet uav.launch.py imag:=/a',
+        'ros2 launch ros_depthnet uav.launch.py preset:=mavro',
+        'ros2 launch ros_depthnet uav.launch.py params_file:=a/share/ros_depthnet/config/no.yaml',
+        'ros2 run ros_depthnet depth_node --ros-args -r imag:=/a',
+        'ros2 topic frequency /depth/image',
+        'ros2 lifecycle get /depth',
         'pip install nunpy',
         'ros2 param set /depth_node max_range -1',
         'ros2 param set /depth_node model a',
@@ -119,7 +157,7 @@ def test_a_printed_command_is_one_that_exists(page, words):
     ],
 )
 def test_one_that_does_not_is_found_out(words):
-    with pytest.raises((AssertionError, SystemExit, ValueError)):
+    with pytest.raises((AssertionError, KeyError, SystemExit, ValueError)):
         CHECKS[words.split()[0]](words.split())
 
 
