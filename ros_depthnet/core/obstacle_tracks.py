@@ -17,9 +17,11 @@ from ros_depthnet.core.obstacles import Box
 _CENTRE_NOISE = 0.05  # metres, of a box's centre, and
 _SIZE_NOISE = 0.1  # of its size beside, as its faces are not all seen
 _RANGE_NOISE = 0.02  # of its distance
-_ACCELERATION = 2.0  # metres per second squared, what things do
-_FIRST_SPEED = 3.0  # metres per second, standard deviation of what a new thing may do
+_ACCELERATION = 1.0  # metres per second squared, what things do
+_FIRST_SPEED = 2.0  # metres per second, standard deviation of what a new thing may do
 _SLIDING = 0.5  # of the size, per second
+_NEWEST = 0.4  # share of the newest sight in how far a thing is off its way
+_SETTLING_S = 0.15  # seconds in which what is off so far would be a velocity
 _GATE = 3.0  # standard deviations within which a box is the one of before
 _LOST_S = 1.0  # seconds without being seen
 _SURE = 3.0  # standard deviations from which something is said to move
@@ -69,13 +71,18 @@ class Obstacle:
 
 @dataclass(frozen=True, eq=False)
 class _Track:
-    """States (2, 3, 2), place and velocity of both faces by axis, and covariances of each (3, 2, 2), at a stamp."""
+    """
+    States (2, 3, 2), place and velocity of both faces by axis, and covariances of each (3, 2, 2), at a stamp.
+
+    scatter: (3,) square metres, how far faces have been off their way of late.
+    """
 
     number: int
     states: np.ndarray
     covariances: np.ndarray
     seen_ns: int
     stamp_ns: int
+    scatter: np.ndarray
 
     def at(self, stamp_ns: int) -> '_Track':
         seconds = (stamp_ns - self.stamp_ns) / 1e9
@@ -93,7 +100,9 @@ class _Track:
         gain = self.covariances[:, :, 0] / (self.covariances[:, 0, 0] + noise)[:, None]
         states = self.states + gain * (box.faces - self.states[..., 0])[..., None]
         covariances = self.covariances - gain[:, :, None] * self.covariances[:, None, 0]
-        return replace(self, states=states, covariances=covariances, seen_ns=self.stamp_ns)
+        off = np.square(box.faces - states[..., 0]).mean(0)
+        scatter = self.scatter + _NEWEST * (off - self.scatter)
+        return replace(self, states=states, covariances=covariances, seen_ns=self.stamp_ns, scatter=scatter)
 
     def off(self, box: Box) -> float:
         """Return how far a box is from where this should be, standard deviations."""
@@ -154,7 +163,8 @@ class ObstacleTracks:
         self._next += 1
         covariances = np.zeros((3, 2, 2))
         covariances[:, 0, 0], covariances[:, 1, 1] = _variance(box), _FIRST_SPEED**2
-        return _Track(self._next - 1, np.stack([box.faces, np.zeros((2, 3))], 2), covariances, stamp_ns, stamp_ns)
+        states = np.stack([box.faces, np.zeros((2, 3))], 2)
+        return _Track(self._next - 1, states, covariances, stamp_ns, stamp_ns, np.zeros(3))
 
 
 def _variance(box: Box) -> np.ndarray:
@@ -164,7 +174,8 @@ def _variance(box: Box) -> np.ndarray:
 
 def _obstacle(track: _Track, box: Box, drone: np.ndarray, flying: np.ndarray) -> Obstacle:
     velocity = track.velocity
-    deviation = np.sqrt(track.covariances[:, 1, 1] + np.square(_SLIDING * box.size))
+    variance = track.covariances[:, 1, 1] + np.square(_SLIDING * box.size) + track.scatter / _SETTLING_S**2
+    deviation = np.sqrt(variance)
     way, approach = box.centre - drone, velocity - flying
     closing = float(approach @ approach)
     seconds = max(0.0, -float(way @ approach) / closing) if closing > 0 else 0.0

@@ -70,6 +70,23 @@ def test_the_boxs_centre_is_as_sure_as_its_size_and_distance_allow():
     np.testing.assert_allclose(first.centre_deviation, np.sqrt(noise))
 
 
+def test_who_walks_is_announced_within_a_second():
+    frames = followed([line((6, -1, 0), (0, 1.2, 0))], 11, noise=0.02)
+    assert not frames[1][0].moving and frames[10][0].moving
+
+
+def test_what_jumps_about_as_it_goes_is_not_surely_moving():
+    """Far ground, of which the height band shows now this piece and now that, farther on as the drone flies."""
+    moving = 0
+    for seed in range(10):
+        rng, tracks = np.random.default_rng(seed), ObstacleTracks()
+        for i in range(20):
+            centre = (10 + 0.2 * i, 0, 0) + rng.normal(0, 0.4, 3)
+            (obstacle,) = tracks.update(i * STEP_NS, [box(centre, (0.7, 0.7, 0.1))], STILL)[:1]
+            moving += obstacle.moving
+    assert moving <= 4  # of 200
+
+
 def test_what_stands_does_not_move_though_it_is_measured_with_noise():
     for seed in range(5):
         rng, tracks = np.random.default_rng(seed), ObstacleTracks()
