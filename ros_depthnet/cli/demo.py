@@ -247,8 +247,8 @@ def _say(summary: dict, page_path: Path) -> None:
         )
     if summary['in_time_125'] is not None:
         print(
-            f'As an image comes, {100 * summary["in_time_125"]:.1f} % of its pixels are within 25 % in the newest '
-            'depth that has come, carried along.'
+            'At the moment of each image, by the newest depth there is: '
+            f'{100 * summary["in_time_125"]:.1f} % of pixels within 25 %.'
         )
     print(f'Look at {page_path}')
     for name in ('strip.png', 'depth.webm', 'cloud.ply', 'summary.json'):

@@ -66,7 +66,8 @@ def process_flight(
             session.reset()
         estimate = session.add(frame, recorded.T_body_cam)
         seconds += time.perf_counter() - started
-        progress(f'frame {len(stamps_ns)}, {len(stamps_ns) / seconds:.1f} frames/s')
+        compared = len(stamps_ns) - 1  # the first costs nothing
+        progress(f'frame {len(stamps_ns)}, {compared / seconds:.1f} frames/s')
         if session.finding:
             findings.setdefault(session.finding.sentence, session.finding)
         if isinstance(estimate, Drop):
