@@ -59,6 +59,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='networks of other kinds too, with random weights, for their time (needs torch)',
     )
+    parser.add_argument(
+        '--drones',
+        type=_whole_numbers,
+        metavar='n,n,...',
+        default=(),
+        help='so many drones at once on this machine too, a process each',
+    )
+    parser.add_argument(
+        '--hypotheses',
+        type=_whole_numbers,
+        metavar='n,n,...',
+        default=(),
+        help='networks with so many hypotheses too, with random weights, for their time (needs torch)',
+    )
     parser.add_argument('--json', metavar='FILE', type=Path, help='write the numbers there')
 
 
@@ -129,6 +143,10 @@ def run(arguments: argparse.Namespace) -> None:
         content['graph'] = _graph(arguments, 1e3 / whole.median_ms)
     if arguments.peers:
         content['peers'] = _peers(arguments, max(threads))
+    if arguments.drones:
+        content['drones'] = _drones(arguments, max(threads))
+    if arguments.hypotheses:
+        content['hypotheses'] = _hypotheses(arguments, max(threads))
     if arguments.json:
         content |= {'model': arguments.model, 'machine': machine(), 'commit': commit()}
         write_file(arguments.json, json.dumps(content, indent=1) + '\n')
@@ -155,6 +173,34 @@ def _peers(arguments: argparse.Namespace, threads: int) -> list[dict[str, object
     )
     print(f'times ours: how many images of {found[0].method} in flight fit in one.')
     return [vars(peer) for peer in found]
+
+
+def _drones(arguments: argparse.Namespace, threads: int) -> list[dict[str, object]]:
+    """Measure several drones on this machine, and print that."""
+    from ros_depthnet.evaluation.drones import drones_speed
+
+    with Progress() as progress:
+        found = drones_speed(arguments.model, arguments.drones, threads, 2 * arguments.seconds, progress)
+    rows = [
+        [f'{row.drones}', f'{row.each_hz:.1f}', f'{row.all_hz:.1f}']
+        + [f'{row.ms:.0f}', f'{row.p95_ms:.0f}', f'{row.times_one:.2f}']
+        for row in found
+    ]
+    print(aligned([['\ndrones', 'images/s of each', 'of all', 'ms', 'p95', 'times one'], *rows], words=0))
+    return [vars(row) for row in found]
+
+
+def _hypotheses(arguments: argparse.Namespace, threads: int) -> list[dict[str, object]]:
+    """Measure networks with other numbers of hypotheses, and print that."""
+    from ros_depthnet.engines.model import model_card
+    from ros_depthnet.learning.hypotheses import hypotheses_speed
+
+    name = model_card(arguments.model).name
+    with tempfile.TemporaryDirectory(prefix='depthnet_bench_') as folder, Progress() as progress:
+        found = hypotheses_speed(name, arguments.hypotheses, threads, arguments.seconds, Path(folder), progress)
+    rows = [[f'{row.hypotheses}', f'{row.ms:.1f}', f'{row.times_fewest:.2f}'] for row in found]
+    print(aligned([['\nhypotheses', 'ms', 'times the fewest'], *rows], words=0))
+    return [vars(row) for row in found]
 
 
 def _graph(arguments: argparse.Namespace, bare_hz: float) -> dict[str, object]:

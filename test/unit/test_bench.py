@@ -6,7 +6,9 @@ import pytest
 from onnx import TensorProto, helper
 from tiny_models import red_is_parallax
 
+from ros_depthnet.engines.card import ModelError
 from ros_depthnet.engines.costs import matrix_rate, work_of
+from ros_depthnet.evaluation.drones import drones_speed
 from ros_depthnet.evaluation.stages import NETWORK, WHOLE, stages
 from ros_depthnet.evaluation.turns import Contender, taken_in_turns
 
@@ -61,3 +63,29 @@ def test_the_stages_of_an_image_add_up_to_all_of_it(tmp_path):
         assert sum(part.median_ms for part in parts.values()) == pytest.approx(whole.median_ms, rel=0.35)
         assert whole.p95_ms >= whole.median_ms and whole.share == 1
     assert cost.overhead == pytest.approx(whole.median_ms / parts[NETWORK].median_ms, rel=0.05)
+
+
+def test_drones_fly_at_the_same_time(tmp_path):
+    one, two = drones_speed(str(red_is_parallax(tmp_path)), [2], 1, 0.5, lambda text: None)
+    assert (one.drones, two.drones, one.times_one) == (1, 2, 1)
+    assert one.all_hz == one.each_hz and two.all_hz == pytest.approx(2 * two.each_hz, abs=0.02)
+    assert 0 < one.ms <= one.p95_ms
+
+
+def test_drones_whose_model_is_missing_do_not_wait_for_each_other(tmp_path):
+    with pytest.raises(ModelError, match=r'nowhere\.onnx'):
+        drones_speed(str(tmp_path / 'nowhere.onnx'), [2], 1, 0.5, lambda text: None)
+
+
+def test_hypotheses_are_those_of_the_sweep(tmp_path):
+    pytest.importorskip('torch', reason='the learning room needs the `train` extra')
+    from ros_depthnet.learning.export import example_inputs
+    from ros_depthnet.learning.hypotheses import hypotheses_speed
+
+    few, many = hypotheses_speed('parallaxnet_small', [96, 16], 1, 0.0, tmp_path, lambda text: None)
+    assert (few.hypotheses, many.hypotheses, few.times_fewest) == (16, 96, 1)
+    inputs = {name: value.numpy() for name, value in example_inputs(1, 1, 64, 96).items()}
+    cost = [work_of(tmp_path / f'{n}.onnx', inputs).multiply_adds for n in (16, 96)]
+    assert cost[1] > 1.1 * cost[0]
+    with pytest.raises(ModelError, match='no parallaxnet'):
+        hypotheses_speed('depthnet', [16], 1, 0.0, tmp_path, lambda text: None)
