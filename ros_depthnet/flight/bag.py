@@ -27,6 +27,11 @@ PARAMETERS = {
 }
 _SUFFIXES = ('.mcap', '.db3')
 
+_SOUND_ROWS = (
+    "FROM messages JOIN topics ON topic_id = topics.id WHERE typeof(name) = 'text' AND typeof(type) = 'text' "
+    "AND typeof(timestamp) = 'integer' AND typeof(data) = 'blob'"
+)
+
 # Of damaged files and messages the libraries let through whatever the damage leads to, down to apsw and struct.
 _DAMAGE = Exception
 
@@ -195,6 +200,13 @@ class Bag:
             self._report(f'The definition of {kind} in the bag cannot be understood.')
 
 
+def _text(told: object) -> str:
+    """Return what an index says where it must be text; raises TypeError."""
+    if not isinstance(told, str):
+        raise TypeError(f'its index has {told!r} for a name')
+    return told
+
+
 def _is_static(name: str) -> bool:
     return name.rpartition('/')[2] == _STATIC_TOPIC
 
@@ -207,7 +219,7 @@ class _Indexed:
         with Reader(path) as reader:
             self.counts: Counter[tuple[str, str]] = Counter()
             for connection in reader.connections:
-                self.counts[connection.topic, connection.msgtype] += connection.msgcount
+                self.counts[_text(connection.topic), _text(connection.msgtype)] += connection.msgcount
                 definition = connection.msgdef
                 if definition.format == MessageDefinitionFormat.MSG:
                     learn(connection.msgtype, definition.data)
@@ -268,14 +280,13 @@ class _CutSqlite:
         self._path = path
         self.counts: Counter[tuple[str, str]] = Counter()
         with self._connected() as connection:
-            query = 'SELECT name, type, COUNT(*) FROM messages JOIN topics ON topic_id = topics.id GROUP BY topics.id'
-            for name, kind, count in connection.execute(query):
+            for name, kind, count in connection.execute(
+                f'SELECT name, type, COUNT(*) {_SOUND_ROWS} GROUP BY topics.id'
+            ):
                 self.counts[name, kind] += count
 
     def records(self, names: frozenset[str]) -> Iterator[Record]:
-        query = (
-            'SELECT timestamp, name, type, data FROM messages JOIN topics ON topic_id = topics.id ORDER BY timestamp'
-        )
+        query = f'SELECT timestamp, name, type, data {_SOUND_ROWS} ORDER BY timestamp'
         with self._connected() as connection:
             try:
                 for time_ns, name, kind, data in connection.execute(query):

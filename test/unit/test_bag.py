@@ -146,6 +146,29 @@ def test_without_metadata_it_gives_the_same_and_says_so(tmp_path, storage):
     assert 'not closed properly' in said[0]
 
 
+@pytest.mark.parametrize('storage', [StoragePlugin.SQLITE3, StoragePlugin.MCAP])
+def test_an_index_that_has_no_text_for_a_topic_is_not_believed(tmp_path, storage):
+    path = write(tmp_path / 'bag', messages(), storage)
+    index = path / 'metadata.yaml'
+    index.write_text(index.read_text().replace('name: /odom', 'name: null'))
+    frames, said = read(path)
+    assert len(frames) == FRAMES
+    assert 'not closed properly (its index has None for a name)' in said[0]
+
+
+def test_rows_of_a_cut_database_that_make_no_sense_cost_themselves_alone(tmp_path):
+    path = write(tmp_path / 'bag', messages())
+    (path / 'metadata.yaml').unlink()
+    with sqlite3.connect(path / 'bag.db3') as connection:
+        connection.execute('DROP TABLE schema')
+        connection.execute("INSERT INTO topics SELECT id + 10, x'ff', type, serialization_format, '', '' FROM topics")
+        connection.execute('INSERT INTO messages SELECT id + 999, topic_id + 10, timestamp, data FROM messages')
+        connection.execute("INSERT INTO messages SELECT id + 9999, topic_id, 'noon', data FROM messages LIMIT 3")
+    frames, said = read(path)
+    assert len(frames) == FRAMES
+    assert 'not closed properly' in said[0]
+
+
 @pytest.mark.parametrize('share, counts', [(1.0, {FRAMES}), (0.6, {2, 3, 4, 5})])
 def test_an_mcap_of_a_recorder_that_lost_power_is_read_up_to_where_it_ends(tmp_path, share, counts):
     path = write(tmp_path / 'bag', messages(scale=25), StoragePlugin.MCAP)  # several chunks
