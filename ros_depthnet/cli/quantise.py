@@ -4,35 +4,64 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ros_depthnet.engines.card import ModelCard
+    from ros_depthnet.learning.quantise import Inputs
 
 _SEED = 1002
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the model."""
-    parser.add_argument('model', type=Path, help='the .onnx or .yaml of a parallaxnet; its card will name the new file')
     parser.add_argument(
-        '--flights', type=Path, metavar='FOLDER', help='rendered flights to find ranges on (default: some are rendered)'
+        'model', type=Path, help='the .onnx or .yaml of a parallaxnet or movingnet; its card will name the new file'
+    )
+    parser.add_argument(
+        '--flights',
+        type=Path,
+        metavar='FOLDER',
+        help='what to find ranges on: rendered flights (default: some are rendered), or clues for a movingnet',
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the file, and say how large it is."""
     from ros_depthnet.engines.card import ModelCard, ModelError
-    from ros_depthnet.learning.dataset import RenderedFlights, render_shards
     from ros_depthnet.learning.quantise import quantise
+
+    card = ModelCard.read(arguments.model.with_suffix('.yaml'))
+    samples_of = {'parallaxnet': _rendered, 'movingnet': _clues}
+    if card.kind not in samples_of:
+        raise ModelError(
+            f'{card.name} is a {card.kind}; only {" and ".join(samples_of)} have convolutions worth 8 bits.'
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        path = quantise(card, samples_of[card.kind](card, arguments.flights, Path(folder)))
+    print(f'{path}: {path.stat().st_size / 1e6:.1f} MB, beside {card.file.stat().st_size / 1e6:.1f} MB.')
+
+
+def _rendered(card: ModelCard, flights: Path | None, folder: Path) -> Iterator[Inputs]:
+    from ros_depthnet.learning.dataset import RenderedFlights, render_shards
+    from ros_depthnet.learning.quantise import parallax_samples
     from ros_depthnet.learning.still_box.sequences import SequenceOptions
     from ros_depthnet.learning.still_box.textures import shared_atlas
 
-    card = ModelCard.read(arguments.model.with_suffix('.yaml'))
-    if card.kind != 'parallaxnet':
-        raise ModelError(f'{card.name} is a {card.kind}; only a parallaxnet has convolutions worth 8 bits.')
-    with tempfile.TemporaryDirectory() as folder:
-        flights = arguments.flights
-        if flights is None:
-            flights = Path(folder)
-            size = SequenceOptions(card.input_width, card.input_height)
-            render_shards(flights, _SEED, range(1), size, shared_atlas('cpu'))
-        path = quantise(card, RenderedFlights.open(flights))
-    print(f'{path}: {path.stat().st_size / 1e6:.1f} MB, beside {card.file.stat().st_size / 1e6:.1f} MB.')
+    if flights is None:
+        render_shards(
+            folder, _SEED, range(1), SequenceOptions(card.input_width, card.input_height), shared_atlas('cpu')
+        )
+    return parallax_samples(RenderedFlights.open(flights or folder))
+
+
+def _clues(card: ModelCard, flights: Path | None, folder: Path) -> Iterator[Inputs]:
+    from ros_depthnet.engines.card import ModelError
+    from ros_depthnet.learning.moving_clues import CluedFlights
+    from ros_depthnet.learning.quantise import clue_samples
+
+    if flights is None:
+        raise ModelError(f'Ranges of {card.name} are found on clues: name a folder of them with --flights.')
+    return clue_samples(CluedFlights.open(flights))

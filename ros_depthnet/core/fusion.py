@@ -155,17 +155,20 @@ def hidden(depth_map: DepthMap, camera: Camera, T_src_ref: np.ndarray) -> np.nda
     nearest_hw = np.full(known_hw.shape, np.inf, np.float32)
     intrinsics = np.array((camera.fx, camera.fy, camera.cx, camera.cy), np.float32)
     _move(depth_map.depth_hw, known_hw, T_src_ref.astype(np.float32), intrinsics, places_hw, nearest_hw)
-    x_hw, y_hw, z_hw = np.nan_to_num(places_hw, nan=-1)
-    # Points fall on some pixels only.
-    nearest_hw = cv2.remap(
-        cv2.erode(nearest_hw, np.ones((3, 3))),
-        x_hw,
-        y_hw,
-        cv2.INTER_NEAREST,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=float('inf'),
-    )
-    return z_hw > SAME_SURFACE * nearest_hw
+    hidden_hw = np.empty(known_hw.shape, np.bool_)
+    _behind(places_hw, cv2.erode(nearest_hw, np.ones((3, 3))), hidden_hw)  # points fall on some pixels only
+    return hidden_hw
+
+
+@njit(nogil=True, cache=True, error_model='numpy')
+def _behind(places_hw, nearest_hw, hidden_hw):
+    """Write which places, as `_move` has them, are behind what is nearest at their pixel."""
+    height, width = nearest_hw.shape
+    for y in range(height):
+        for x in range(width):
+            u, v, z = places_hw[0, y, x] + 0.5, places_hw[1, y, x] + 0.5, places_hw[2, y, x]
+            inside = 0 <= u < width and 0 <= v < height  # NaN is not
+            hidden_hw[y, x] = inside and z > SAME_SURFACE * nearest_hw[int(v), int(u)]
 
 
 @njit(nogil=True, cache=True, error_model='numpy')

@@ -13,7 +13,9 @@ A network that has learned what moving things look like in these clues judges be
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Protocol
 
 import cv2
@@ -21,11 +23,13 @@ import numpy as np
 from numba import njit
 from numba.extending import register_jitable
 
+from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Views
 from ros_depthnet.core.fusion import TRANSLATION_NOISE, DepthMap, hidden
 
 MOVES = 0.5  # probability from which something counts as moving
 GAPS_S = 0.1, 0.4  # seconds to the frames compared with: fast things soon, slow ones surely
+_FINEST = 0, 1  # scale down to which flow to them is sought: what is small moves, and farther in more time
 _WINDOW = 9  # pixels that one flow vector was found from
 _SMOOTHING = 2.0  # pixels, standard deviation of the window in which evidence is shared
 _MATCHING_NOISE = 0.15  # pixels, of flow where the image shows all one could wish
@@ -152,41 +156,92 @@ def clues(views: Views, depth_map: DepthMap, comparison: Comparison, found: Moti
 
 def compare(views: Views, depth_map: DepthMap) -> Comparison:
     """Compare the flow to each source with what the reference's depth and the motion predict."""
-    camera, grey = views.camera, _grey(views.reference)
-    noise = _noise(grey)
-    uncertain = _flow_covariance(grey, noise)
-    inverse_hw = 1 / np.nan_to_num(depth_map.depth_hw, nan=_NOWHERE)
-    deviation_hw = np.maximum(np.nan_to_num(depth_map.deviation_hw, nan=1), np.float32(_LEAST_DEVIATION))
-    intrinsics = np.array((camera.fx, camera.fy, camera.cx, camera.cy), np.float32)
-    sums = np.zeros((3, *grey.shape), np.float32)
-    flows, rigid_flows, images = [], [], []
-    for source, T_src_ref in zip(views.sources, views.T_srcs_ref.astype(np.float32), strict=True):
-        image = _grey(source)
-        image = cv2.convertScaleAbs(image, alpha=float(grey.mean()) / max(float(image.mean()), 1))
-        rigid = np.empty((*grey.shape, 2), np.float32)
-        _rigid_flow(inverse_hw, T_src_ref, intrinsics, rigid)
-        flow = _flow(grey, image, rigid)
-        _weigh(flow, inverse_hw, T_src_ref, intrinsics, *uncertain, sums)
-        flows.append(flow)
-        rigid_flows.append(rigid)
-        images.append(image)
-    squares, pull, information = sums
-    information = information + 1 / np.square(deviation_hw)
-    surprise_hw = squares - np.square(pull) / information
-    reach_hw = np.minimum(_REACH * deviation_hw, np.float32(_MOST_CORRECTION))
-    correction_hw = np.clip(pull / information, -reach_hw, reach_hw)
-    corrected_hw = inverse_hw * np.exp(correction_hw)
-    gains, lefts, nothing = [], [], np.zeros_like(surprise_hw)
-    motions = [T_src_ref.astype(np.float32) for T_src_ref in views.T_srcs_ref]
-    for flow, image, T_src_ref in zip(flows, images, motions, strict=True):
-        errors = np.empty((*grey.shape, 3), np.float32)
-        _errors(grey, image, flow, inverse_hw, corrected_hw, T_src_ref, intrinsics, np.float32(_GROSS**2), errors)
-        as_said, corrected, flowing = cv2.split(cv2.blur(errors, (_WINDOW, _WINDOW)))
-        unit = np.float32(noise**2 + _OTHER_NOISE**2)
-        gains.append((np.minimum(as_said, corrected) - flowing) / unit * ~hidden(depth_map, camera, T_src_ref))
-        lefts.append(np.minimum(flowing / unit, _MOST_LEFT))
-    missing = [nothing] * (len(GAPS_S) - len(flows))
-    return Comparison(surprise_hw, gains + missing, lefts + missing, flows[0], rigid_flows[0])
+    grey = _grey(views.reference)
+    scene = _Scene(views.camera, grey, _noise(grey), depth_map)
+    uncertain = _flow_covariance(grey, scene.noise)
+    motions = views.T_srcs_ref.astype(np.float32)
+    with ThreadPoolExecutor(len(motions)) as pool:  # numba and OpenCV leave the interpreter to others
+        matches = list(pool.map(partial(_matched, scene, uncertain), views.sources, motions, _FINEST))
+        squares, pull, information = np.sum([match.sums for match in matches], axis=0)
+        deviation_hw = np.maximum(np.nan_to_num(depth_map.deviation_hw, nan=1), np.float32(_LEAST_DEVIATION))
+        information = information + 1 / np.square(deviation_hw)
+        reach_hw = np.minimum(_REACH * deviation_hw, np.float32(_MOST_CORRECTION))
+        corrected_hw = scene.inverse_hw * np.exp(np.clip(pull / information, -reach_hw, reach_hw))
+        gains, lefts = zip(*pool.map(partial(_gained, scene, corrected_hw), matches), strict=True)
+    missing = (np.zeros_like(pull),) * (len(GAPS_S) - len(matches))
+    return Comparison(
+        squares - np.square(pull) / information,
+        [*gains, *missing],
+        [*lefts, *missing],
+        matches[0].flow_hw2,
+        matches[0].rigid_hw2,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Scene:
+    """What is looked at: a reference's image, its noise in grey levels, and its depth."""
+
+    camera: Camera
+    grey: np.ndarray
+    noise: float
+    depth_map: DepthMap
+
+    @cached_property
+    def inverse_hw(self) -> np.ndarray:
+        return 1 / np.nan_to_num(self.depth_map.depth_hw, nan=_NOWHERE)
+
+    @cached_property
+    def intrinsics(self) -> np.ndarray:
+        return np.array((self.camera.fx, self.camera.fy, self.camera.cx, self.camera.cy), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class _Match:
+    """A source with the reference's exposure, (H, W) uint8, the flow to it, and `_weigh`'s sums (3, H, W)."""
+
+    T_src_ref: np.ndarray
+    image: np.ndarray
+    flow_hw2: np.ndarray
+    rigid_hw2: np.ndarray
+    sums: np.ndarray
+
+
+def _matched(
+    scene: _Scene,
+    uncertain: tuple[np.ndarray, np.ndarray, np.ndarray],
+    source: Frame,
+    T_src_ref: np.ndarray,
+    finest: int,
+) -> _Match:
+    image = _grey(source)
+    image = cv2.convertScaleAbs(image, alpha=float(scene.grey.mean()) / max(float(image.mean()), 1))
+    rigid_hw2 = np.empty((*image.shape, 2), np.float32)
+    _rigid_flow(scene.inverse_hw, T_src_ref, scene.intrinsics, rigid_hw2)
+    flow_hw2 = _flow(scene.grey, image, rigid_hw2, finest)
+    sums = np.zeros((3, *image.shape), np.float32)
+    _weigh(flow_hw2, scene.inverse_hw, T_src_ref, scene.intrinsics, *uncertain, sums)
+    return _Match(T_src_ref, image, flow_hw2, rigid_hw2, sums)
+
+
+def _gained(scene: _Scene, corrected_hw: np.ndarray, match: _Match) -> tuple[np.ndarray, np.ndarray]:
+    """Return what flow gains over depth in a source, and what it leaves, in variances of the images' noise."""
+    errors = np.empty((*scene.grey.shape, 3), np.float32)
+    _errors(
+        scene.grey,
+        match.image,
+        match.flow_hw2,
+        scene.inverse_hw,
+        corrected_hw,
+        match.T_src_ref,
+        scene.intrinsics,
+        np.float32(_GROSS**2),
+        errors,
+    )
+    as_said, corrected, flowing = cv2.split(cv2.blur(errors, (_WINDOW, _WINDOW)))
+    unit = np.float32(scene.noise**2 + _OTHER_NOISE**2)
+    gain = (np.minimum(as_said, corrected) - flowing) / unit
+    return gain * ~hidden(scene.depth_map, scene.camera, match.T_src_ref), np.minimum(flowing / unit, _MOST_LEFT)
 
 
 def _carried(before: Motion, flow_hw2: np.ndarray) -> np.ndarray:
@@ -200,17 +255,21 @@ def _grey(frame: Frame) -> np.ndarray:
     return cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
 
 
-def _flow(grey: np.ndarray, other: np.ndarray, expected: np.ndarray) -> np.ndarray:
+def _flow(grey: np.ndarray, other: np.ndarray, expected: np.ndarray, finest: int) -> np.ndarray:
     """Return DIS optical flow (Kroeger 2016) to another image, (H, W, 2) float32 pixels, sought from the expected."""
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    dis.setFinestScale(0)  # small things move
+    dis.setFinestScale(finest)
+    # Finer strides, more iterations and variational refinement take three quarters of its time and find nothing more.
+    dis.setPatchStride(5)
+    dis.setGradientDescentIterations(12)
+    dis.setVariationalRefinementIterations(0)
     return dis.calc(grey, other, expected.copy())
 
 
 def _noise(grey: np.ndarray) -> float:
     """Return the standard deviation of an image's noise, grey levels (Immerkaer 1996, the median of it)."""
     second = cv2.filter2D(grey.astype(np.float32), -1, np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32))
-    return max(0.5, float(np.median(np.abs(second))) / 0.6745 / 6)
+    return max(0.5, float(np.median(np.abs(second[::2, ::2]))) / 0.6745 / 6)
 
 
 def _flow_covariance(grey: np.ndarray, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

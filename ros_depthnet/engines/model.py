@@ -81,7 +81,7 @@ def open_model(kind: str, name_or_path: str | Path, provider: str, threads: int)
     if card.kind != kind:
         raise ModelError(f'{card.name} is a {card.kind}, and a {kind} is wanted.')
     card.check_file()
-    engine = OnnxEngine(card.file, provider, threads)
+    engine = OnnxEngine(card.file, provider, threads, int8_path=card.int8_file)
     _check_interface(card, engine)
     return card, engine
 

@@ -18,6 +18,11 @@ class MovingModel:
         """Use an engine that runs what the card describes."""
         self.card, self._engine = card, engine
 
+    @property
+    def precision(self) -> str:
+        """What it is computed in: int8 on CPUs, if the card has such a file."""
+        return self._engine.precision
+
     def log_odds(self, clues: np.ndarray) -> np.ndarray:
         """Return the log odds of moving against still, (h, w) float32, of clues (CLUES, h, w) float32."""
         height, width = clues.shape[1:]

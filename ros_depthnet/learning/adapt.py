@@ -22,7 +22,7 @@ from ros_depthnet.learning.export import export_parallaxnet, write_card
 from ros_depthnet.learning.held_out import held_out_scores
 from ros_depthnet.learning.labels import LabelledFlight, evenly, measure_flight
 from ros_depthnet.learning.parallax_task import ParallaxTask
-from ros_depthnet.learning.quantise import quantise
+from ros_depthnet.learning.quantise import parallax_samples, quantise
 from ros_depthnet.learning.recipe import Recipe
 from ros_depthnet.learning.still_box.sequences import SequenceOptions
 from ros_depthnet.learning.still_box.textures import shared_atlas
@@ -133,7 +133,7 @@ def adapt(
         after = _scores(_exported(recipe.task, network, share, card, options, before, path), checked, check)
         if after.held_out < before.held_out and after.rendered <= _NO_WORSE * before.rendered:
             if card.int8_file:
-                quantise(load_model(path).card, check)
+                quantise(load_model(path).card, parallax_samples(check))
             return Adapted(before, after, share, path)
     for written in (path, path.with_suffix('.yaml')):
         written.unlink()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from ros_depthnet.engines.card import ModelCard
 from ros_depthnet.learning.augment import AugmentOptions, sample
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.export import write_card
+from ros_depthnet.learning.moving_clues import CluedFlights
 from ros_depthnet.learning.onnx_graph import store_in_float
 from ros_depthnet.learning.parallax_task import stack
 from ros_depthnet.whole_files import write_file
@@ -26,11 +27,14 @@ _SOURCES = 2
 _MEDIAN_PARALLAX = 2, 90  # pixels
 
 
-def quantise(card: ModelCard, flights: RenderedFlights) -> Path:
-    """
-    Write a parallaxnet with 8-bit convolutions beside its file, name it in its card, and return its path.
+Inputs = dict[str, np.ndarray]
 
-    Ranges of activations are those met on rendered samples, spoilt as in training. Weights, a scale for each
+
+def quantise(card: ModelCard, samples: Iterable[Inputs]) -> Path:
+    """
+    Write a network with 8-bit convolutions beside its file, name it in its card, and return its path.
+
+    Ranges of activations are those met on the samples, inputs of the network. Weights, a scale for each
     channel, take 7 of the 8 bits: without VNNI a processor sums two products of 8 bits in 16, which would overflow.
     """
     path = card.file.with_suffix('.int8.onnx')
@@ -46,7 +50,7 @@ def quantise(card: ModelCard, flights: RenderedFlights) -> Path:
             quantize_static(
                 exact,
                 made,
-                _Samples(flights),
+                _Samples(samples),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=['Conv'],
                 nodes_to_exclude=_sums(model),
@@ -73,15 +77,16 @@ def _sums(model: onnx.ModelProto) -> list[str]:
 
 
 class _Samples(CalibrationDataReader):
-    def __init__(self, flights: RenderedFlights):
-        self._samples = _drawn(flights)
+    def __init__(self, samples: Iterable[Inputs]):
+        self._samples = iter(samples)
 
-    def get_next(self) -> dict[str, np.ndarray] | None:
+    def get_next(self) -> Inputs | None:
         """Return the next inputs."""
         return next(self._samples, None)
 
 
-def _drawn(flights: RenderedFlights) -> Iterator[dict[str, np.ndarray]]:
+def parallax_samples(flights: RenderedFlights) -> Iterator[Inputs]:
+    """Yield what a parallaxnet takes of rendered flights, spoilt as in training."""
     rng, size = np.random.default_rng(0), flights[0].depth.shape[:0:-1]
     drawn = (
         sample(flights[number], _SOURCES, size, rng, AugmentOptions(), _MEDIAN_PARALLAX)
@@ -91,3 +96,11 @@ def _drawn(flights: RenderedFlights) -> Iterator[dict[str, np.ndarray]]:
         inputs = stack([each])
         del inputs['parallax']
         yield {name: tensor.numpy() for name, tensor in inputs.items()}
+
+
+def clue_samples(flights: CluedFlights) -> Iterator[Inputs]:
+    """Yield what a movingnet takes: frames of all flights, evenly spread."""
+    each = -(-_SAMPLES // len(flights))
+    for flight in (flights[number] for number in range(len(flights))):
+        for frame in np.linspace(0, len(flight.clues) - 1, each).astype(int):
+            yield {'clues': flight.clues[frame][None].astype(np.float32)}

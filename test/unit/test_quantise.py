@@ -12,8 +12,10 @@ pytest.importorskip('torch', reason='the learning room needs the `train` extra')
 
 from ros_depthnet.cli.main import main as cli  # noqa: E402
 from ros_depthnet.core.measurer import Measurer  # noqa: E402
+from ros_depthnet.core.moving import CLUES  # noqa: E402
 from ros_depthnet.engines.card import ModelError  # noqa: E402
 from ros_depthnet.engines.model import load_model  # noqa: E402
+from ros_depthnet.engines.moving_model import load_moving_model  # noqa: E402
 from ros_depthnet.flight.posed_sequence import PosedSequence  # noqa: E402
 from ros_depthnet.learning.dataset import render_shards  # noqa: E402
 from ros_depthnet.learning.still_box.sequences import SequenceOptions  # noqa: E402
@@ -125,9 +127,25 @@ def test_who_interrupts_it_has_the_model_that_was_there(quantised, monkeypatch):
     assert load_model(quantised).engine.precision == 'int8'
 
 
-def test_only_a_parallaxnet_is_quantised(capsys):
+def test_only_what_gains_is_quantised(capsys):
     assert cli(['quantise', str(share_path('models', 'depthnet.onnx'))]) == 1
-    assert 'depthnet is a depthnet; only a parallaxnet' in capsys.readouterr().err
+    assert 'depthnet is a depthnet; only parallaxnet and movingnet' in capsys.readouterr().err
+
+
+def test_a_movingnet_is_quantised_on_clues_and_judges_as_before(tmp_path, capsys):
+    for suffix in ('.onnx', '.yaml'):
+        shutil.copy(share_path('models', f'movingnet{suffix}'), tmp_path)
+    path = tmp_path / 'movingnet.onnx'
+    assert cli(['quantise', str(path)]) == 1
+    assert 'name a folder of them with --flights' in capsys.readouterr().err
+    clues = np.random.default_rng(0).normal(0, 0.5, (8, CLUES, 40, 48)).astype(np.float16)
+    np.save(tmp_path / 'one.clues.npy', clues)
+    np.save(tmp_path / 'one.moving.npy', np.zeros((8, 40, 48), np.uint8))
+    assert cli(['quantise', str(path), '--flights', str(tmp_path)]) == 0
+    exact, eighth = load_moving_model(share_path('models', 'movingnet.onnx')), load_moving_model(path)
+    judged = [model.log_odds(clues[3].astype(np.float32)) for model in (exact, eighth)]
+    assert eighth.precision == 'int8' and not np.array_equal(*judged)
+    assert np.median(np.abs(judged[0] - judged[1])) < 0.3
 
 
 def test_the_log_level_of_the_program_is_left_as_it_was(quantised):
