@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='families of scenes, each as often as the others (the mix of docs/training.md)',
     )
     training_set.add_argument('--frames', type=int, metavar='N', help='of each flight (4); singleview needs 2')
+    training_set.add_argument('--movers', type=int, metavar='N', help='things that move by themselves in each (0)')
     training_set.add_argument('--forward', type=float, metavar='SHARE', help='of flights along the optical axis (0.5)')
     training_set.add_argument(
         '--step-parallax',
@@ -209,6 +210,7 @@ def _set_options(arguments):
     chosen = {
         'presets': arguments.scenes,
         'frames': arguments.frames,
+        'movers': arguments.movers,
         'forward': arguments.forward,
         'step_parallax': arguments.step_parallax,
         'focal': arguments.focal,

@@ -9,7 +9,14 @@ import torch.nn.functional as F
 
 from ros_depthnet.learning.losses.photometric import least
 from ros_depthnet.learning.losses.priors import smoothness
-from ros_depthnet.learning.losses.reconstruction import Photometric, Views, at_size, differences, unlike
+from ros_depthnet.learning.losses.reconstruction import (
+    Photometric,
+    Views,
+    at_size,
+    differences,
+    still_share,
+    unlike,
+)
 from ros_depthnet.learning.networks.parallaxnet import ParallaxNet, to_rho
 from ros_depthnet.learning.parallax_task import ParallaxTask
 
@@ -45,7 +52,11 @@ class SelfSupervisedParallaxTask(ParallaxTask):
         inputs = {name: value for name, value in batch.items() if name != 'parallax'}
         prediction, views = network.predict(**inputs), Views.stabilised(**inputs)
         costs = swept(views, network.sweep.q, self.photometric)
-        terms = {'sweep': (prediction.log_shares.exp() * costs).sum(1).mean()}
+        still = torch.ones_like(views.reference[:, 0])
+        if self.photometric.leave_out_moving:
+            still = still_share(views, depth_of(prediction.log_parallax.exp(), views), self.photometric)
+        cells = F.avg_pool2d(still, _STRIDE)
+        terms = {'sweep': (cells * (prediction.log_shares.exp() * costs).sum(1)).sum() / cells.sum()}
         for index, (q, weight) in enumerate(zip(prediction.stages, self.stage_weights)):
             q = at_size(q, views.reference)
             terms[f'stage{index}'] = weight * unlike(views, depth_of(to_rho(q), views), self.photometric)

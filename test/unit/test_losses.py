@@ -1,6 +1,7 @@
 """What teaches without truth, against slow and obvious versions, and on scenes whose answer is known."""
 
 import dataclasses
+import itertools
 import math
 
 import cv2
@@ -9,12 +10,13 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='the learning room needs the `train` extra')
 
-from ros_depthnet.core.motion import pose  # noqa: E402
+from ros_depthnet.core.motion import inverse, pose  # noqa: E402
 from ros_depthnet.learning.augment import AugmentOptions  # noqa: E402
 from ros_depthnet.learning.dataset import SHARD, RenderedFlights  # noqa: E402
+from ros_depthnet.learning.losses.hybrid import flowing_to, moving_share  # noqa: E402
 from ros_depthnet.learning.losses.photometric import difference, exposed_alike, least, moves, ssim  # noqa: E402
 from ros_depthnet.learning.losses.priors import smoothness  # noqa: E402
-from ros_depthnet.learning.losses.reconstruction import Photometric, Views, unlike  # noqa: E402
+from ros_depthnet.learning.losses.reconstruction import Photometric, Views, still_share, unlike  # noqa: E402
 from ros_depthnet.learning.losses.reprojection import occluded, reprojected, sampled, stabilised_motion  # noqa: E402
 from ros_depthnet.learning.networks.parallaxnet import ParallaxNetConfig, to_q  # noqa: E402
 from ros_depthnet.learning.self_supervised_parallax_task import (  # noqa: E402
@@ -22,6 +24,9 @@ from ros_depthnet.learning.self_supervised_parallax_task import (  # noqa: E402
     depth_of,
     swept,
 )
+from ros_depthnet.learning.still_box.flights import flight  # noqa: E402
+from ros_depthnet.learning.still_box.options import FlightOptions  # noqa: E402
+from ros_depthnet.learning.still_box.textures import TextureAtlas  # noqa: E402
 from ros_depthnet.learning.task import Stage  # noqa: E402
 
 RNG = np.random.default_rng(0)
@@ -200,6 +205,79 @@ def test_what_is_hidden_from_every_source_teaches_nothing():
     assert unlike(views, depth, Photometric(), hidden) == pytest.approx(float(wrong), rel=0.3)
     hidden[:] = True
     assert unlike(views, depth, Photometric(), hidden) == 0
+
+
+# What moves by itself.
+
+
+def test_what_moves_is_what_disagrees_more_than_the_better_half_of_an_image():
+    disagreement = torch.from_numpy(RNG.normal(0.02, 0.05, (2, 9, 12))).float()
+    disagreement[1, 3:6, 4:8] += 0.6
+    counts = torch.from_numpy(RNG.uniform(size=(2, 9, 12)) < 0.8)
+    found = moving_share(disagreement, counts)
+    for image, valid, shares in zip(disagreement.numpy(), counts.numpy(), found.numpy()):
+        values = sorted(float(value) for value, known in zip(image.ravel(), valid.ravel()) if known)
+        middle = values[(len(values) - 1) // 2]
+        below = sorted(middle - value for value in values if value < middle)
+        deviation = max(below[(len(below) - 1) // 2] / 0.6745, 0.01)
+        for value, known, share in zip(image.ravel(), valid.ravel(), shares.ravel()):
+            expected = 1 / (1 + math.exp(3 - (float(value) - middle) / deviation)) if known else 0
+            assert share == pytest.approx(expected, abs=1e-5)
+
+
+def test_depth_that_is_wrong_everywhere_still_learns_nearly_everywhere():
+    disagreement = torch.from_numpy(RNG.normal(0.5, 0.1, (1, 40, 50))).float()
+    assert moving_share(disagreement, torch.ones(1, 40, 50, dtype=torch.bool)).mean() < 0.15
+
+
+def test_flow_leads_to_where_images_went():
+    reference = noise(1, 3, HEIGHT, WIDTH, blur=2)
+    sources = torch.stack([reference.roll((2, -5), (-2, -1)), reference], 1)
+    y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing='ij')
+    here = torch.stack([x, y], -1).float().expand(1, 2, HEIGHT, WIDTH, 2)
+    moved = flowing_to(reference, sources, here) - here
+    inner = moved[0, :, 12:-12, 12:-12].flatten(1, 2).median(1).values
+    assert inner[0].tolist() == pytest.approx([-5, 2], abs=0.2) and inner[1].tolist() == pytest.approx([0, 0], abs=0.2)
+
+
+@pytest.fixture(scope='module')
+def crossed():
+    """Return views of a street that something crosses, with true depth, and where it is."""
+    options = FlightOptions(
+        'street', seed=3, seconds=1.0, crossing=3.0, width=96, height=64, field_of_view=60, samples=1
+    )
+    moments = list(itertools.islice(flight(options, TextureAtlas(procedural=8, photo_tiles=0)), 5))
+    now, before = moments[4], (moments[3], moments[1])
+    camera = now.frame.camera
+    images = [torch.from_numpy(each.frame.image).permute(2, 0, 1)[None].float() / 255 for each in (now, *before)]
+    T_srcs_ref = np.stack([inverse(each.frame.T_world_cam) @ now.frame.T_world_cam for each in before])
+    views = Views(
+        images[0],
+        torch.stack(images[1:], 1),
+        torch.ones(1, 2, 1, 64, 96),
+        torch.from_numpy(T_srcs_ref[None]).float(),
+        torch.tensor([[camera.fx, camera.fy, camera.cx, camera.cy]]).float(),
+    )
+    depth = torch.from_numpy(np.minimum(now.depth_hw, 500)[None]).float()
+    return views, depth, torch.from_numpy(now.moving_hw[None])
+
+
+def test_with_true_depth_what_moves_disagrees_and_the_rest_does_not(crossed):
+    views, depth, moving = crossed
+    share = still_share(views, depth, Photometric())
+    assert share[moving].mean() < 0.5 and share[~moving].mean() > 0.85
+
+
+def test_what_moves_teaches_no_depth_if_asked_to(crossed):
+    views, depth, moving = crossed
+
+    def pull(options):
+        log_depth = depth.log().requires_grad_()
+        unlike(views, log_depth.exp(), options).backward()
+        return log_depth.grad.abs()
+
+    asked, blind = pull(Photometric(leave_out_moving=True)), pull(Photometric())
+    assert asked[moving].mean() / asked[~moving].mean() < 0.5 * blind[moving].mean() / blind[~moving].mean()
 
 
 @pytest.fixture(scope='module')

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from ros_depthnet.learning.losses.hybrid import flowing_to, moving_share
 from ros_depthnet.learning.losses.photometric import difference, exposed_alike, least, moves
 from ros_depthnet.learning.losses.reprojection import reprojected, sampled, stabilised_motion
 
@@ -18,12 +19,13 @@ class Photometric:
 
     `ssim_weight`: share of SSIM in the difference of two images. `smooth`: weight of smoothness.
     `leave_out_still`: pixels that are more alike where they stand than reconstructed teach nothing: what flies
-    along, but the sky too.
+    along, but the sky too. `leave_out_moving`: nor does what moves by itself (`losses.hybrid`).
     """
 
     ssim_weight: float = 0.85
     smooth: float = 0.1
     leave_out_still: bool = False
+    leave_out_moving: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,16 +75,39 @@ def unlike(views: Views, depth, options: Photometric, hidden=None):
             for image, valid in zip(views.sources.unbind(1), views.valid.unbind(1))
         ]
         counts = counts & moves(found.detach(), torch.stack(still, 1).amin(1))
-    return (found * counts).sum() / counts.sum().clamp_min(1)
+    weight = counts * (still_share(views, depth, options) if options.leave_out_moving else 1.0)
+    return (found * weight).sum() / weight.sum().clamp_min(1)
+
+
+@torch.no_grad()
+def still_share(views: Views, depth, options: Photometric) -> torch.Tensor:
+    """
+    Return how likely a pixel does not move by itself, (B, H, W), by a depth (B, H, W) that may be wrong in places.
+
+    Both errors, by depth and by flow, are the least over the sources that show a pixel, as `unlike` has it.
+    """
+    pixels = torch.stack([reprojected(depth, T, views.intrinsics)[0] for T in views.T_srcs_ref.unbind(1)], 1)
+    by_depth, seen = differences(views, depth, options)
+    by_flow, shown = differences_at(views, flowing_to(views.reference, views.sources, pixels), options)
+    both = seen & shown
+    (rigid, counts), (flowing, _) = least(by_depth, both), least(by_flow, both)
+    return 1 - moving_share(rigid - flowing, counts)
 
 
 def differences(views: Views, depth, options: Photometric) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the difference of each source at a depth (B, H, W), and where it sees the pixel, (B, S, H, W)."""
+    places = [reprojected(depth, T_src_ref, views.intrinsics) for T_src_ref in views.T_srcs_ref.unbind(1)]
+    pixels, depths = (torch.stack(each, 1) for each in zip(*places))
+    found, seen = differences_at(views, pixels, options)
+    return found, seen & (depths > 0)
+
+
+def differences_at(views: Views, pixels, options: Photometric) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the difference of each source at its pixels (B, S, H, W, 2), and where it shows them, (B, S, H, W)."""
     found, seen = [], []
-    for image, valid, T_src_ref in zip(*(each.unbind(1) for each in (views.sources, views.valid, views.T_srcs_ref))):
-        pixels, depth_src = reprojected(depth, T_src_ref, views.intrinsics)
-        shown, inside = sampled(torch.cat([image, valid], 1), pixels)
-        sees = inside & (shown[:, 3] > 0.99) & (depth_src > 0)
+    for image, valid, there in zip(*(each.unbind(1) for each in (views.sources, views.valid, pixels))):
+        shown, inside = sampled(torch.cat([image, valid], 1), there)
+        sees = inside & (shown[:, 3] > 0.99)
         alike = exposed_alike(shown[:, :3], views.reference, sees.float())
         found.append(difference(alike, views.reference, options.ssim_weight))
         seen.append(sees)

@@ -9,7 +9,15 @@ import torch
 
 from ros_depthnet.learning.still_box.raycast import inside
 from ros_depthnet.learning.still_box.render import Rendering, render
-from ros_depthnet.learning.still_box.scene import Preset, random_scene, rotation
+from ros_depthnet.learning.still_box.scene import (
+    ANY_SOLID,
+    Preset,
+    Scene,
+    SceneBuilder,
+    random_rotation,
+    random_scene,
+    rotation,
+)
 from ros_depthnet.learning.still_box.textures import TextureAtlas
 
 _PROBE = 8
@@ -28,7 +36,7 @@ class SequenceOptions:
     `forward` is the share of flights along the optical axis, give or take 15 degrees; of the rest the share
     `sideways` go across it, the others anywhere. `textured` is the share of solids that are not plain.
     `turned`: the camera is pitched and rolled a little against
-    the scene.
+    the scene. `movers`: how many things move by themselves, by 1 to 6 pixels from frame to frame.
     """
 
     width: int = 256
@@ -51,6 +59,7 @@ class SequenceOptions:
     textured: float = 0.85
     turned: bool = True
     samples: int = 2
+    movers: int = 0
 
     def __post_init__(self):
         for name in ('forward', 'sideways', 'textured'):
@@ -155,7 +164,11 @@ def random_rendering(
         within = inside(scene.solids, origins, torch.zeros(options.frames, device=device))
         if (within != within[:1]).any():
             continue
-        rendering = render(scene, atlas, K, height, width, origins, R.expand(options.frames, 3, 3), options.samples)
+        times = torch.arange(options.frames, device=device, dtype=torch.float32)
+        if options.movers:
+            scene = _with_movers(scene, options, rng, atlas.count, R_world_cam, focal, middle)
+        R_frames = R.expand(options.frames, 3, 3)
+        rendering = render(scene, atlas, K, height, width, origins, R_frames, options.samples, times)
         if rendering.depth.amin() < max(0.1 * np.linalg.norm(step), 0.04):
             continue
         intrinsics = np.array([focal, focal, K[0, 2].item(), K[1, 2].item()])
@@ -163,3 +176,17 @@ def random_rendering(
     raise RuntimeError(
         f'No flight with a free view in {_TRIES} scenes for seed {seed}: check the presets of the options.'
     )
+
+
+def _with_movers(scene: Scene, options: SequenceOptions, rng, textures, R_world_cam, focal, middle) -> Scene:
+    """Return a scene in which things move across the view, before the middle depth, a frame being a unit of time."""
+    builder, velocities = SceneBuilder(rng, textures, options.textured), []
+    for _ in range(options.movers):
+        ahead, angle = middle * rng.uniform(0.4, 0.9), rng.uniform(0, 2 * np.pi)
+        across = np.array([np.cos(angle), np.sin(angle), 0]) * rng.uniform(1, 6)
+        place = rng.uniform(-0.35, 0.35, 2) * (options.width, options.height)
+        size = ahead / focal * options.width * rng.uniform(0.04, 0.1, 3)
+        builder.add(rng.choice(ANY_SOLID), R_world_cam @ [*(place * ahead / focal), ahead], size, random_rotation(rng))
+        velocities.append(R_world_cam @ (across * ahead / focal))
+    solids, surface = builder.placed(scene.light.towards.device, velocities)
+    return Scene(scene.solids + solids, scene.surface + surface, scene.light)
