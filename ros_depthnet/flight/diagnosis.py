@@ -36,6 +36,9 @@ _SUBTLE_RAD, _SUBTLE_ZOOM = 0.05, 0.06  # of the mounting; of ln(focal length)
 _JUDGED = 0.4  # of the matches, at least, that an explanation must speak of
 _WITHOUT_FAULT = 0.02  # cost below which nothing is looked for
 _SUBTLE_BETTER = 0.45  # of the cost as believed
+_BENDS = np.linspace(-0.5, 1.0, 31)  # what a ray's slope grows by at a slope of one, as a share
+_SUBTLE_BEND = 0.1
+_BEND_BETTER = 0.6  # of the cost as believed: a lens shows towards the edges only
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,12 +147,21 @@ class _Trial:
         """Return the deviations if the focal length were `ratio` of what is believed."""
         return self._judged(self._T_earlier, self._T_later, ratio)
 
-    def _judged(self, T_earlier: np.ndarray, T_later: np.ndarray, zoom: float = 1.0) -> np.ndarray:
+    def bent(self, bend: float) -> np.ndarray:
+        """Return the deviations if rays were that much farther from the axis, in proportion to their slope cubed."""
+        return self._judged(self._T_earlier, self._T_later, bend=bend)
+
+    def _judged(self, T_earlier: np.ndarray, T_later: np.ndarray, zoom: float = 1.0, bend: float = 0.0) -> np.ndarray:
         R_earlier, t = T_earlier[:, :3, :3], T_later[:, :3, 3] - T_earlier[:, :3, 3]
         R = np.einsum('pji,pjk->pik', R_earlier, T_later[:, :3, :3])[self._owner]
         t = np.einsum('pji,pj->pi', R_earlier, t)[self._owner]
-        shrink = np.array([1 / zoom, 1 / zoom, 1])
-        return deviations(self._later * shrink, self._earlier * shrink, R, t, self._focal * zoom)
+        later, earlier = (_bent(rays / (zoom, zoom, 1), bend) for rays in (self._later, self._earlier))
+        return deviations(later, earlier, R, t, self._focal * zoom)
+
+
+def _bent(rays: np.ndarray, bend: float) -> np.ndarray:
+    grown = 1 + bend * np.square(rays[:, :2]).sum(1, keepdims=True)
+    return rays * np.concatenate([grown, grown, np.ones_like(grown)], 1)
 
 
 def cost_of(off: np.ndarray) -> float:
@@ -164,6 +176,7 @@ class _Explanation:
     sentence: str
     parameters: Mapping[str, object] = field(default_factory=dict)
     size: float = np.inf  # of the mistake, as a multiple of the least that is worth telling
+    enough: float = _SUBTLE_BETTER  # of the cost as believed, where single pairs show nothing
 
     @property
     def cost(self) -> float:
@@ -214,15 +227,15 @@ def lurking(evidence: Evidence, thorough: bool = False) -> Finding | None:
     """
     Return a mistake that shows over many pairs, though hardly any contradicts by itself.
 
-    Looks for a time offset; thorough, which takes a hundred times as long, for a mounting and a focal length
-    that are a little off as well.
+    Looks for a time offset; thorough, which takes a hundred times as long, for a mounting, a focal length and a
+    lens that are a little off as well.
     """
     trial = _Trial(evidence)
     believed = trial.believed()
     if cost_of(believed) < _WITHOUT_FAULT:
         return None
-    found = [_offset(trial), *((_focal(trial), _mounting(trial)) if thorough else ())]
-    good = [each for each in found if each.size > 1 and each.better_than(believed) < _SUBTLE_BETTER]
+    found = [_offset(trial), *((_focal(trial), _mounting(trial), _lens(trial)) if thorough else ())]
+    good = [each for each in found if each.size > 1 and each.better_than(believed) < each.enough]
     if not good:
         return None
     least = min(each.cost for each in good)
@@ -267,6 +280,22 @@ def _focal(trial: _Trial) -> _Explanation:
         f'the images move as if fx were {ratio:.2f} times what camera_info says; calibrate '
         'the camera at the size of the images that it publishes.',
         size=abs(math.log(ratio)) / _SUBTLE_ZOOM,
+    )
+
+
+def _lens(trial: _Trial) -> _Explanation:
+    bend = float(min(_BENDS, key=lambda bend: cost_of(trial.bent(bend))))
+    straight = bend < 0
+    return _Explanation(
+        trial.bent(bend),
+        'the images are bent less than camera_info says, as where they are rectified already: set rectify to never, or '
+        'calibrate the lens.'
+        if straight
+        else 'the images are bent as by a lens of which camera_info tells too little: calibrate it, so that D says '
+        'what it does.',
+        {'rectify': 'never'} if straight else {},
+        abs(bend) / _SUBTLE_BEND,
+        _BEND_BETTER,
     )
 
 

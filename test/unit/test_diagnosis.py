@@ -1,5 +1,6 @@
 """What the images say of odometry, mounting and calibration, in a world of points whose matches are exact."""
 
+import dataclasses
 import re
 
 import cv2
@@ -101,6 +102,32 @@ def test_a_tenth_of_the_focal_length_lurks_for_who_looks_thoroughly(ratio):
     found = evidence(camera=Camera(320, 240, ratio * 200.0, ratio * 200.0, 159.5, 119.5))
     assert f'fx were {1 / ratio:.1f}' in lurking(found, thorough=True).sentence
     assert lurking(found, thorough=False) is None
+
+
+@pytest.mark.parametrize(
+    'k1, words, parameters',
+    [
+        (-0.25, 'of which camera_info tells too little: calibrate it', {}),
+        (0.25, 'as where they are rectified already: set rectify to never', {'rectify': 'never'}),
+    ],
+)
+def test_a_lens_that_is_not_as_told_lurks_for_who_looks_thoroughly(k1, words, parameters):
+    def bent(rays):
+        x, y = rays[:, 0] / rays[:, 2], rays[:, 1] / rays[:, 2]
+        grown = 1 + k1 * (x * x + y * y)
+        return np.column_stack([x * grown, y * grown, np.ones_like(x)])
+
+    straight = evidence()
+    pairs = tuple(
+        dataclasses.replace(pair, rays_earlier=bent(pair.rays_earlier), rays_later=bent(pair.rays_later))
+        for pair in straight.pairs
+    )
+    found = dataclasses.replace(straight, pairs=pairs)
+    assert middle(found) < SUSPICIOUS
+    finding = lurking(found, thorough=True)
+    assert words in finding.sentence
+    assert finding.parameters == parameters
+    assert lurking(found) is None
 
 
 @pytest.mark.parametrize('seconds', [0.04, -0.04])
