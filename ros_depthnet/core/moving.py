@@ -36,6 +36,7 @@ _MATCHING_NOISE = 0.15  # pixels, of flow where the image shows all one could wi
 _FLOW_NOISE = 0.02  # share of the rigid flow that flow may be off
 _LEAST_DEVIATION = 0.03  # of ln(depth)
 _NOWHERE = 100.0  # metres, where depth is not known
+_NEAREST = 1e-3  # metres: OpenCV's flow crashes when sought at infinity
 _MOST_CORRECTION = 1.0  # of ln(depth), that flow is allowed to suggest
 _REACH = 3.0  # deviations, likewise
 _GROSS = 20.0  # grey levels: what differs by more differs
@@ -189,7 +190,7 @@ class _Scene:
 
     @cached_property
     def inverse_hw(self) -> np.ndarray:
-        return 1 / np.nan_to_num(self.depth_map.depth_hw, nan=_NOWHERE)
+        return 1 / np.maximum(np.nan_to_num(self.depth_map.depth_hw, nan=_NOWHERE), np.float32(_NEAREST))
 
     @cached_property
     def intrinsics(self) -> np.ndarray:
