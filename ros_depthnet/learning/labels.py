@@ -164,6 +164,7 @@ def _read(path: Path) -> tuple[Frame, fusion.DepthMap]:
             stamp_ns, image, camera, T_world_cam, depth_hw, deviation_hw = (file[name] for name in _FIELDS)
         width, height, *intrinsics = camera
         frame = Frame(int(stamp_ns), image, Camera(int(width), int(height), *map(float, intrinsics)), T_world_cam)
-        return frame, fusion.DepthMap.fresh(depth_hw, deviation_hw.astype(np.float32))
+        with np.errstate(over='ignore'):  # what is wild is unknown
+            return frame, fusion.DepthMap.fresh(depth_hw, deviation_hw.astype(np.float32))
     except Exception as error:  # what numpy and zipfile raise of damaged bytes has no common base
         raise ValueError(f'{path} is damaged: delete it, and label the flight again.') from error
