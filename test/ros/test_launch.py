@@ -1,6 +1,7 @@
 """The launch files, wherever launch is installed: what they start, and with which arguments."""
 
 import importlib.util
+import logging
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -15,6 +16,9 @@ launch_ros = pytest.importorskip(
 from launch import LaunchContext  # noqa: E402
 from launch.actions import DeclareLaunchArgument  # noqa: E402
 from launch.utilities import normalize_to_list_of_substitutions, perform_substitutions  # noqa: E402
+
+# What launch makes of loggers does not propagate, so that nobody else's test would hear them.
+logging.setLoggerClass(logging.Logger)
 
 from ros_depthnet.resources import share_path  # noqa: E402
 from ros_depthnet.ros.bring_up import NODES, arguments  # noqa: E402
