@@ -2,6 +2,7 @@
 # ruff: noqa: E402
 
 import ast
+import contextlib
 import json
 import time
 import zlib
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
+import fuzz as fuzz_module
 import numpy as np
 import pytest
 import yaml
@@ -260,6 +262,18 @@ def test_an_error_that_is_not_documented_is_a_finding(tmp_path, monkeypatch):
     monkeypatch.setitem(READERS, 'broken', type(READERS['image'])(reads, (ValueError,)))
     with pytest.raises(Undocumented, match="broken: seed 0: KeyError: 'x'"):
         fuzz('broken', 1, tmp_path)
+
+
+def test_a_reader_that_takes_everything_for_damage_hangs_all_the_same(tmp_path, monkeypatch):
+    def reads(rng):
+        with contextlib.suppress(Exception):
+            while True:
+                pass
+
+    monkeypatch.setattr(fuzz_module, 'HANG_S', 1)
+    monkeypatch.setitem(READERS, 'slow', type(READERS['image'])(reads, (ValueError,)))
+    with pytest.raises(Undocumented, match='slow: seed 0: _Hang: hangs for 1 s'):
+        fuzz('slow', 1, tmp_path)
 
 
 def test_mutants_differ_and_are_the_same_for_a_seed():
