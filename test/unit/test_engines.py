@@ -114,6 +114,12 @@ def test_a_file_that_is_no_model_of_its_kind_is_refused(tmp_path):
         load_model(path)
 
 
+def test_auto_asks_for_no_provider_that_is_not_built_in(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(onnxruntime, 'get_available_providers', lambda: [PROVIDERS['cpu']])
+    assert OnnxEngine(red_is_parallax(tmp_path), 'auto').provider == 'cpu'
+    assert not caplog.records  # of a fall-back
+
+
 def test_auto_takes_a_provider_and_says_which(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         engine = OnnxEngine(red_is_parallax(tmp_path), 'auto')
