@@ -120,9 +120,10 @@ def test_what_cannot_change_at_run_time_is_read_only(bench):
     assert node.settings.max_range == 40.0
 
 
-def test_a_bad_value_ends_the_process_with_one_sentence():
+@pytest.mark.parametrize('process, value', [('cloud_node', 'stride:=0'), ('all_nodes', 'cloud_node:stride:=0')])
+def test_a_bad_value_ends_the_process_with_one_sentence(process, value):
     result = subprocess.run(
-        [sys.executable, '-m', 'ros_depthnet.ros.cloud_node', '--ros-args', '-p', 'stride:=0'],
+        [sys.executable, '-m', f'ros_depthnet.ros.{process}', '--ros-args', '-p', value],
         capture_output=True,
         text=True,
         timeout=30,
