@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,6 +13,8 @@ from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.mounting import FORWARD_RPY, mounting
 from ros_depthnet.core.tracks import Matches
 from ros_depthnet.flight.diagnosis import Evidence, Pair, diagnose, lurking
+from ros_depthnet.flight.doctor import of_the_mounting
+from ros_depthnet.flight.intake import IntakeOptions
 from ros_depthnet.flight.watch import SUSPICIOUS
 
 CAMERA = Camera(320, 240, 200.0, 200.0, 159.5, 119.5)
@@ -201,3 +204,10 @@ def test_with_few_pairs_nothing_is_named_yet():
     found = evidence(T_body_cam=mounting((0, 0, 0), (np.pi, 0, -np.pi / 2)))
     few = Evidence(found.pairs[:3], found.poses, found.T_body_cam)
     assert 'in a few seconds' in diagnose(few, 3.0).sentence
+
+
+@pytest.mark.parametrize('origin, told', [('tf (base_link to camera)', 'tf (base_link to camera)'), ('', 'unknown')])
+def test_the_doctor_tells_where_the_mounting_is_from(origin, told):
+    mounting, facts = SimpleNamespace(origin=origin, T_body_cam=lambda body, camera: np.eye(4)), {}
+    assert of_the_mounting(mounting, 'base_link', 'camera', IntakeOptions(), facts) == []
+    assert facts == {'camera mounting': told}
