@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.refuse(f'unrecognized arguments: {" ".join(unknown)}')
         return arguments.run(arguments) or 0
     except KeyboardInterrupt:
+        print('\ndepthnet: interrupted.', file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit

@@ -153,13 +153,13 @@ def test_an_option_that_is_none_is_refused_with_the_usage_of_the_subcommand(caps
     assert 'usage: depthnet process' in said and said.endswith('unrecognized arguments: --provder cuda\n')
 
 
-def test_ctrl_c_ends_with_130_and_no_traceback(monkeypatch, capsys):
+def test_ctrl_c_ends_with_130_and_a_sentence(monkeypatch, capsys):
     def interrupted(arguments):
         raise KeyboardInterrupt
 
     with_body(monkeypatch, interrupted)
     assert cli.main(['trial']) == 130
-    assert capsys.readouterr().err == ''
+    assert capsys.readouterr().err == '\ndepthnet: interrupted.\n'
 
 
 def test_a_missing_extra_is_named(monkeypatch, capsys):
