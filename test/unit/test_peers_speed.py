@@ -5,12 +5,13 @@ import pytest
 
 torch = pytest.importorskip('torch', reason='the learning room needs the `train` extra')
 
+from ros_depthnet.learning.networks.monocular_peer import Monocular  # noqa: E402
 from ros_depthnet.learning.networks.multi_view_peer import (  # noqa: E402
     PLANES,
     EfficientNetV2S,
     MultiViewPeer,
 )
-from ros_depthnet.learning.peers import Monocular, in_onnx_runtime, passed_by  # noqa: E402
+from ros_depthnet.learning.peers import in_onnx_runtime, passed_by  # noqa: E402
 
 
 def test_the_monocular_network_is_as_large_as_depth_anything_small():
