@@ -1,4 +1,9 @@
-"""Fixtures shared by the unit tests."""
+"""
+Fixtures shared by the unit tests.
+
+Four tests hold the judge of `depthnet evaluate` to reference values, and the reader to files on other people's
+sequences, which are not ours to ship. They are looked for beside the checkout; without them these four skip.
+"""
 
 from pathlib import Path
 

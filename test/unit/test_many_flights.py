@@ -109,7 +109,6 @@ def child_of_a_thread(pid):
     raise AssertionError('no process was started')
 
 
-@pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='looks for processes in /proc')
 def test_no_flight_is_lost_when_its_process_is_killed(flights, model, tmp_path):
     with subprocess.Popen(
         [*APART, 'process', *map(str, flights[:2]), '--out', str(tmp_path), '--model', model, '--force'],
