@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.frames import Frame
+from ros_depthnet.core.frames import BadImage, Frame
 from ros_depthnet.flight.pictures import read_picture, write_picture
 from ros_depthnet.text_files import read_json
 from ros_depthnet.whole_files import write_file
@@ -25,6 +25,10 @@ _RIGID_TOLERANCE = 1e-2  # poses are often printed with few digits; what is off 
 
 class SequenceError(ValueError):
     """A folder is not a posed sequence that can be used; the message is one sentence naming the file."""
+
+
+class BadPicture(SequenceError, BadImage):
+    """A picture of a posed sequence that is lost; the others may be sound."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +91,7 @@ class PosedSequence:
         return tuple(i for i, frame in enumerate(self.frames) if frame.depth_path is not None)
 
     def image(self, i: int) -> np.ndarray:
-        """Return frame i's image, (H, W, 3) uint8 RGB."""
+        """Return frame i's image, (H, W, 3) uint8 RGB; raises BadPicture."""
         path = self.frames[i].image_path
         return cv2.cvtColor(self._read(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
@@ -107,17 +111,17 @@ class PosedSequence:
         return None if path is None else self._read(path, cv2.IMREAD_GRAYSCALE) > 0
 
     def frame(self, i: int) -> Frame:
-        """Return frame i as the estimator takes it."""
+        """Return frame i as the estimator takes it; raises BadPicture."""
         frame = self.frames[i]
         return Frame(stamp_ns=frame.stamp_ns, image=self.image(i), camera=self.camera, T_world_cam=frame.T_world_cam)
 
     def _read(self, path: Path, mode: int) -> np.ndarray:
         image = read_picture(path, mode)
         if image is None:
-            raise SequenceError(f'{path} cannot be read as an image.')
+            raise BadPicture(f'{path} cannot be read as an image.')
         height, width = image.shape[:2]
         if (width, height) != (self.camera.width, self.camera.height):
-            raise SequenceError(
+            raise BadPicture(
                 f'{path} is {width}x{height}, but the camera of {self.folder} is '
                 f'{self.camera.width}x{self.camera.height}.'
             )
@@ -274,12 +278,12 @@ def _camera(section: _Index) -> Camera:
 
 
 def _frame(entry: _Index, folder: Path) -> SequenceFrame:
-    image_path = folder / entry.value('image', str, 'a file name')
+    image_path = folder / entry.value('image', str, 'a file name')  # one that is not there costs itself alone
     depth_path, moving_path = (
         folder / entry.value(key, str, 'a file name') if entry.content.get(key) is not None else None
         for key in ('depth', 'moving')
     )
-    for path in filter(None, (image_path, depth_path, moving_path)):
+    for path in filter(None, (depth_path, moving_path)):
         if not os.path.isfile(path):  # unlike Path's, it takes names that no file can have
             raise entry.error(f'names {path}, which is not there')
     return SequenceFrame(image_path, round(entry.number('stamp') * 1e9), _pose(entry), depth_path, moving_path)

@@ -1,6 +1,7 @@
 """The frames of recorded flights, through the same intake as a live one's."""
 
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,7 +45,11 @@ def recorded_frames(
     if (path / INDEX_NAME).is_file():
         sequence = PosedSequence.load(path)
         masked_hw = read_mask(options.mask_file) if options and options.mask_file else None
-        return (RecordedFrame(replace(sequence.frame(i), masked_hw=masked_hw)) for i in range(len(sequence.frames)))
+
+        def recorded(i: int) -> RecordedFrame:
+            return RecordedFrame(replace(sequence.frame(i), masked_hw=masked_hw))
+
+        return _sound((functools.partial(recorded, i) for i in range(len(sequence.frames))), refused)
     options = options or IntakeOptions()
     bag = Bag(
         path, lambda sentence: refused(MessageRefusal(Drop.DAMAGED, {'why': sentence})), world_frame=options.world_frame
@@ -78,12 +83,29 @@ def bag_frames(bag: Bag, refused: Callable[[Refusal], None], options: IntakeOpti
     """Return the frames of an open bag that has images, camera_info and poses; see `recorded_frames`."""
     images = IMAGE if IMAGE in bag.topics else COMPRESSED
     intake = Intake(options, RecordedMounting(bag.static_transforms(), options), bag.name(images))
-    for outcome in _outcomes(bag, intake, images):
+
+    def recorded(arrival: Arrival) -> RecordedFrame:
+        return RecordedFrame(arrival.frame(), arrival.epoch, arrival.pose.T_body_cam)
+
+    return _sound(
+        (
+            outcome if isinstance(outcome, Refusal) else functools.partial(recorded, outcome)
+            for outcome in _outcomes(bag, intake, images)
+        ),
+        refused,
+    )
+
+
+def _sound(
+    outcomes: Iterable[Callable[[], RecordedFrame] | Refusal], refused: Callable[[Refusal], None]
+) -> Iterator[RecordedFrame]:
+    """Return the frames that can be decoded, and tell `refused` of the others: a damaged image costs itself alone."""
+    for outcome in outcomes:
         if isinstance(outcome, Refusal):
             refused(outcome)
             continue
         try:
-            yield RecordedFrame(outcome.frame(), outcome.epoch, outcome.pose.T_body_cam)
+            yield outcome()
         except BadImage as error:
             refused(Refusal(Drop.BAD_IMAGE, {'why': str(error)}))
 

@@ -12,6 +12,7 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
+from ros_depthnet.core.frames import BadImage
 from ros_depthnet.core.motion import InvalidPose, PoseBuffer, inverse
 from ros_depthnet.core.mounting import mounting
 from ros_depthnet.flight.bag import PARAMETERS, Bag, RecordingError
@@ -54,7 +55,7 @@ def open_recording(settings: SimpleNamespace, report: Callable[[str], None]) -> 
     if not path.exists():
         raise RecordingError(f'There is no recording at {path}.')
     if (path / INDEX_NAME).is_file():
-        return SequenceRecording(PosedSequence.load(path), settings)
+        return SequenceRecording(PosedSequence.load(path), settings, report)
     return BagRecording(path, settings, report)
 
 
@@ -97,9 +98,9 @@ class BagRecording:
 class SequenceRecording:
     """A posed sequence as a drone would have published it, with odometry between its frames."""
 
-    def __init__(self, sequence: PosedSequence, settings: SimpleNamespace):
+    def __init__(self, sequence: PosedSequence, settings: SimpleNamespace, report: Callable[[str], None]):
         """Use the mounting, the body's name and the odometry's rate of the settings."""
-        self._sequence, self._settings = sequence, settings
+        self._sequence, self._settings, self._report = sequence, settings, report
         images = {'raw': {IMAGE}, 'compressed': {COMPRESSED}, 'both': {IMAGE, COMPRESSED}}[settings.images]
         self.topics = frozenset({*images, CAMERA_INFO, ODOM})
 
@@ -124,8 +125,13 @@ class SequenceRecording:
         for i, frame in enumerate(self._sequence.frames):
             header = Header(stamp=to_stamp(frame.stamp_ns), frame_id=CAMERA_FRAME)
             yield Event(frame.stamp_ns, CAMERA_INFO, from_camera(self._sequence.camera, header))
+            try:
+                image = self._sequence.image(i)
+            except BadImage as error:
+                self._report(str(error))
+                continue
             if IMAGE in self.topics:
-                yield Event(frame.stamp_ns, IMAGE, from_rgb(self._sequence.image(i), header))
+                yield Event(frame.stamp_ns, IMAGE, from_rgb(image, header))
             if COMPRESSED in self.topics:
                 message = CompressedImage(header=header, format=frame.image_path.suffix.lstrip('.').lower())
                 message.data = octets(np.fromfile(frame.image_path, np.uint8))

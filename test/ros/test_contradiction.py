@@ -34,7 +34,7 @@ def fly(bench, model, **parameters):
     settings = SimpleNamespace(**{parameter.name: parameter.default for parameter in REPLAY_NODE})
     sequence = PosedSequence.load(share_path('flights', 'park'))
     stamps_ns = []
-    for event in SequenceRecording(sequence, settings).events():
+    for event in SequenceRecording(sequence, settings, pytest.fail).events():
         publishers[event.topic].publish(event.message)
         if event.topic is topics.IMAGE:
             stamps_ns.append(to_ns(event.message.header.stamp))

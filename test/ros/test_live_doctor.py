@@ -32,7 +32,7 @@ CAMERA = {topics.IMAGE: ('camera/image_raw', Image), topics.CAMERA_INFO: ('camer
 def events():
     """Return the shipped flight as messages."""
     settings = SimpleNamespace(**{parameter.name: parameter.default for parameter in REPLAY_NODE})
-    return list(SequenceRecording(PosedSequence.load(share_path('flights', 'park')), settings).events())
+    return list(SequenceRecording(PosedSequence.load(share_path('flights', 'park')), settings, pytest.fail).events())
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """replay_node over DDS: posed sequences and both kinds of rosbag2."""
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -182,6 +183,16 @@ def test_a_damaged_message_is_left_out_and_said(bench, heard, tmp_path):
     assert times(heard['image_raw']) == [START_NS + i * PERIOD_NS for i in (0, 2, 3)]
     status = bench.status('replay_node', lambda status: value(status, 'dropped/left_out') == '1')
     assert 'damaged message on /camera/image_raw' in status.message
+
+
+def test_a_damaged_image_of_a_posed_sequence_is_left_out_and_said(bench, heard, flight, tmp_path):
+    copy = shutil.copytree(flight, tmp_path / 'copy')
+    (copy / 'images/00001.png').write_bytes(b'')
+    play(bench, copy, images='both')
+    for topic in ('image_raw', 'image_raw/compressed'):
+        assert times(heard[topic]) == [START_NS + i * PERIOD_NS for i in range(FRAMES) if i != 1]
+    status = bench.status('replay_node', lambda status: value(status, 'dropped/left_out') == '1')
+    assert '00001.png cannot be read as an image' in status.message
 
 
 @EITHER

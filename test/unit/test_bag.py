@@ -3,6 +3,7 @@
 import json
 import sqlite3
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -212,6 +213,21 @@ def test_a_damaged_message_costs_itself_alone(tmp_path):
     frames, said = read(path)
     assert [frame.stamp_ns for frame in frames] == [k * 10**8 for k in range(FRAMES) if k != 3]
     assert 'damaged message on /camera/image_raw' in said[0]
+
+
+@pytest.mark.parametrize('data', [b'', b'\xff\xd8 no picture'], ids=['empty', 'undecodable'])
+def test_a_damaged_image_costs_itself_alone(tmp_path, data):
+    events = list(messages())
+    place = next(k for k, (ms, _, kind, _) in enumerate(events) if ms == 300 and kind == 'sensor_msgs/Image')
+    good = cv2.imencode('.png', np.zeros((12, 16, 3), np.uint8))[1]
+    for k, (ms, _, kind, message) in enumerate(events):
+        if kind == 'sensor_msgs/Image':
+            picture = np.frombuffer(data, np.uint8) if k == place else good.ravel()
+            compressed = make('sensor_msgs/CompressedImage', header=message.header, format='png', data=picture)
+            events[k] = ms, '/camera/image_raw/compressed', 'sensor_msgs/CompressedImage', compressed
+    frames, said = read(write(tmp_path / 'bag', events))
+    assert [frame.stamp_ns for frame in frames] == [k * 10**8 for k in range(FRAMES) if k != 3]
+    assert len(said) == 1 and 'cannot be decoded' in said[0]
 
 
 def test_a_bag_damaged_in_the_middle_is_read_up_to_there_and_what_is_lost_is_said(tmp_path):

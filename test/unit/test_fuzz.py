@@ -118,7 +118,7 @@ def test_a_camera_that_binning_leaves_nothing_of_is_refused():
 
 @pytest.mark.parametrize('change, sentence', [
     ({'depth_scale': 10**400}, 'no number that makes sense'),
-    ({'frames': [{'image': 'a' * 999, 'stamp': 0.0, 'T_world_cam': np.eye(4).tolist()}]}, 'which is not there'),
+    ({'frames': [{'image': 'a', 'depth': 'a' * 999, 'stamp': 0, 'T_world_cam': np.eye(4).tolist()}]}, 'is not there'),
     ({'camera': {'width': 0.5, 'height': 8, 'fx': 8, 'fy': 8, 'cx': 0, 'cy': 0}}, 'The camera image is empty'),
 ])  # fmt: skip
 def test_numbers_and_names_that_no_machine_holds_are_refused(tmp_path, change, sentence):

@@ -10,12 +10,14 @@ import pytest
 
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
+from ros_depthnet.core.reasons import Drop
 from ros_depthnet.flight.posed_sequence import (
     NewFrame,
     PosedSequence,
     SequenceError,
     write_posed_sequence,
 )
+from ros_depthnet.flight.recorded import recorded_frames
 
 CAMERA = Camera(width=8, height=6, fx=7.0, fy=7.5, cx=3.5, cy=2.5)
 ABOUT = {'name': 'tiny', 'source': 'made here', 'licence': 'Apache-2.0', 'kind': 'noise', 'max_depth': 10.0}
@@ -128,7 +130,7 @@ def edit(folder, change):
         (lambda c: c.update(depth_scale=-1), '"depth_scale"'),
         (lambda c: c.update(frames=[]), 'no frames'),
         (lambda c: c.update(frames=['a']), 'entry 0 of "frames"'),
-        (lambda c: c['frames'][0].update(image='images/none.png'), 'none.png'),
+        (lambda c: c['frames'][1].update(depth='depth/none.png'), 'none.png'),
         (lambda c: c['frames'][0].update(stamp=float('nan')), r'frames\[0\].stamp'),
         (lambda c: c['frames'][1].pop('T_world_cam'), r'frames\[1\].T_world_cam'),
         (lambda c: c['frames'][1].update(T_world_cam=[[float('nan')] * 4] * 4), r'frames\[1\].T_world_cam'),
@@ -157,18 +159,26 @@ def test_a_damaged_index_is_refused(tmp_path):
         PosedSequence.load(tmp_path)
 
 
-def test_a_truncated_image_is_refused(tmp_path):
-    folder = written(tmp_path)
-    (folder / 'images/00000.png').write_bytes((folder / 'images/00000.png').read_bytes()[:40])
-    with pytest.raises(SequenceError, match='00000.png'):
-        PosedSequence.load(folder).image(0)
-
-
-def test_an_image_of_another_size_than_the_camera_is_refused(tmp_path):
-    folder = written(tmp_path)
-    cv2.imwrite(str(folder / 'images/00000.png'), np.zeros((5, 8, 3), np.uint8))
-    with pytest.raises(SequenceError, match='8x5'):
-        PosedSequence.load(folder).image(0)
+@pytest.mark.parametrize(
+    'spoil, words',
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:40]), 'cannot be read'),
+        (lambda path: path.write_bytes(b''), 'cannot be read'),
+        (lambda path: path.unlink(), 'cannot be read'),
+        (lambda path: cv2.imwrite(str(path), np.zeros((5, 8, 3), np.uint8)), '8x5'),
+    ],
+    ids=['cut', 'empty', 'gone', 'another size'],
+)
+def test_a_damaged_image_costs_itself_alone_and_is_named(tmp_path, spoil, words):
+    folder = write_posed_sequence(tmp_path, new_frames(4), [], **ABOUT)
+    spoil(folder / 'images/00002.png')
+    said = []
+    frames = list(recorded_frames(folder, said.append))
+    assert [each.frame.stamp_ns for each in frames] == [0, 100_000_000, 300_000_000]
+    assert [refusal.reason for refusal in said] == [Drop.BAD_IMAGE]
+    assert '00002.png' in said[0].sentence and words in said[0].sentence
+    with pytest.raises(SequenceError, match=f'00002.png .*{words}'):  # where each counts
+        PosedSequence.load(folder).image(2)
 
 
 def test_an_eight_bit_depth_map_is_refused(tmp_path):
