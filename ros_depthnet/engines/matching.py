@@ -6,6 +6,7 @@ hypotheses x pixels, which none of the caches holds, for the next to read. The r
 `learning.networks.parallaxnet.matching_cost`, from which the names are taken.
 """
 
+import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -74,7 +75,7 @@ def _add_differences(reference, source, taps, weights, channels, differences, to
 
 # Sums may be reordered and multiplications contracted, but NaN stays NaN.
 @njit(nogil=True, cache=True, error_model='numpy', fastmath={'contract', 'reassoc', 'nsz', 'arcp'})
-def _rows(first, last, reference, sources, displacements, rays_x, rays_y, focal, centre, rho, ends, cost, seen):
+def _rows(reference, sources, displacements, rays_x, rays_y, focal, centre, rho, ends, cost, seen, first, last):
     number, lanes = len(sources), reference.shape[2]
     hypotheses, height, width = rho.shape
     pixels = sources.reshape(number, height * width, lanes)
@@ -126,7 +127,7 @@ class Matching:
 
     def costs(
         self,
-        reference: np.ndarray,
+        references: np.ndarray,
         sources: np.ndarray,
         displacements: np.ndarray,
         intrinsics: np.ndarray,
@@ -135,35 +136,38 @@ class Matching:
         rho: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """
-        Return what hypotheses of one reference cost (G D, h, w), 0..1, and what share is in sight (1, h, w).
+        Return what hypotheses of references cost (B, G D, h, w), 0..1, and what share is in sight (B, 1, h, w).
 
-        All float32. reference: packed (h, w, P). sources: packed (S, h, w, P). displacements: (S, 3),
-        over the unit length. intrinsics: fx, fy, cx, cy in pixels of the input, of which a pixel of descriptors
+        All float32. references: packed (B, h, w, P). sources: packed (B, S, h, w, P). displacements: (B, S, 3),
+        over the unit length. intrinsics: (B, 4), fx, fy, cx, cy in pixels of the input, of which a pixel of descriptors
         has `stride`. groups: sizes of what is compared as one, (G,). rho: lateral parallax, pixels of the input,
-        (D, h, w).
+        (B, D, h, w).
         """
-        height, width = rho.shape[1:]
-        # (pixel + 1/2) / stride - 1/2 is where a pixel of the input lies among the descriptors.
-        focal, centre = intrinsics[:2] / stride, (intrinsics[2:] + 0.5) / stride - 0.5
-        rays_x, rays_y = (
-            (np.arange(size, dtype=np.float32) - c) / f
-            for size, f, c in zip((width, height), focal, centre, strict=True)
-        )
-        costs = np.empty((len(groups), *rho.shape), np.float32)
-        seen = np.empty((1, height, width), np.float32)
-        arguments = (
-            reference,
-            sources,
-            displacements,
-            rays_x,
-            rays_y,
-            focal,
-            centre,
-            np.float32(1 / stride) * rho,
-            np.cumsum(groups),
-            costs,
-            seen[0],
-        )
+        batch, number, height, width = rho.shape
+        costs = np.empty((batch, len(groups), number, height, width), np.float32)
+        seen = np.empty((batch, 1, height, width), np.float32)
         bounds = np.linspace(0, height, _CHUNKS * self._threads + 1).astype(int)
-        list(self._pool.map(lambda first, last: _rows(first, last, *arguments), bounds[:-1], bounds[1:]))
-        return costs.reshape(-1, height, width), seen
+        ends, scaled = np.cumsum(groups), np.float32(1 / stride) * rho
+        for each in range(batch):
+            # (pixel + 1/2) / stride - 1/2 is where a pixel of the input lies among the descriptors.
+            focal, centre = intrinsics[each, :2] / stride, (intrinsics[each, 2:] + 0.5) / stride - 0.5
+            rays_x, rays_y = (
+                (np.arange(size, dtype=np.float32) - c) / f
+                for size, f, c in zip((width, height), focal, centre, strict=True)
+            )
+            rows = functools.partial(
+                _rows,
+                references[each],
+                sources[each],
+                displacements[each],
+                rays_x,
+                rays_y,
+                focal,
+                centre,
+                scaled[each],
+                ends,
+                costs[each],
+                seen[each, 0],
+            )
+            list(self._pool.map(rows, bounds[:-1], bounds[1:]))
+        return costs.reshape(batch, -1, height, width), seen

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -91,16 +92,10 @@ class SplitSession:
             references, sources = views[stage.stride][:, 0], views_of_sources[stage.stride]
             rho = tensors[f'rho_{number}']
             rho = np.broadcast_to(rho, (len(references), rho.shape[1], *references.shape[1:3]))
-            costs, seen = zip(
-                *(
-                    self._matching.costs(*views_of_one, stage.stride, stage.groups, hypotheses)
-                    for *views_of_one, hypotheses in zip(
-                        references, sources, inputs['displacements'], inputs['intrinsics'], rho, strict=True
-                    )
-                ),
-                strict=True,
+            cost, seen = self._matching.costs(
+                references, sources, inputs['displacements'], inputs['intrinsics'], stage.stride, stage.groups, rho
             )
-            tensors |= {f'cost_{number}': np.stack(costs), f'seen_{number}': np.stack(seen)}
+            tensors |= {f'cost_{number}': cost, f'seen_{number}': seen}
             tensors |= part(tensors)
         return [tensors[output.name] for output in self._outputs]
 
@@ -110,9 +105,11 @@ class SplitSession:
         found = {}
         for stride in {stage.stride for stage in self._stages}:
             descriptors = described[f'described_{stride}']
-            height, width = descriptors.shape[2:]
-            seen = valid.reshape(-1, height, stride, width, stride).mean((2, 4))
-            found[stride] = self._matching.packed(descriptors, seen)
+            size = descriptors.shape[:1:-1]
+            seen = [
+                cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in valid.reshape(-1, *valid.shape[3:])
+            ]
+            found[stride] = self._matching.packed(descriptors, np.stack(seen))
             found[stride] = found[stride].reshape(*images.shape[:2], *found[stride].shape[1:])
         return found
 

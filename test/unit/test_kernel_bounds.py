@@ -34,7 +34,8 @@ for height, width in ((1, 1), (1, 9), (9, 1), (12, 16)):
     rho = rng.choice(np.float32([np.nan, np.inf, -np.inf, -1e30, 0, 7, 1e30]), (3, height, width))
     for displacements in (np.float32([[1, 0, 0.6], [0.3, -0.4, -9]]), np.full((2, 3), np.nan, np.float32)):
         intrinsics = np.float32([70, 65, width * 2, height * 2])
-        matching.costs(packed[0], packed[1:], displacements, intrinsics, 4, (3, 1, 2), rho)
+        batch = (each[None] for each in (packed[0], packed[1:], displacements, intrinsics))
+        matching.costs(*batch, 4, (3, 1, 2), rho[None])
 """
 
 MOVE = """

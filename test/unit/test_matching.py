@@ -57,10 +57,11 @@ def test_one_pass_computes_the_definition(ahead):
     rho = rng.uniform(0, 60, (5, HEIGHT, WIDTH)).astype(np.float32)
     matching = Matching(2)
     reference, *sources = matching.packed(descriptors, seen)
-    found = matching.costs(reference, np.stack(sources), displacements, INTRINSICS, STRIDE, GROUPS, rho)
+    batch = (each[None] for each in (reference, np.stack(sources), displacements, INTRINSICS))
+    found = matching.costs(*batch, STRIDE, GROUPS, rho[None])
     expected = slow_costs(descriptors[0], descriptors[1:], seen[1:], displacements, rho)
     for one, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-5)
+        np.testing.assert_allclose(one[0], other, atol=2e-5)
     assert (expected[0] == 0.4).any() and (expected[0] != 0.4).mean() > 0.5
 
 
