@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from bench import value
 from depth_source import FOCAL, HEIGHT, WALL, WIDTH, DepthSource, depth_image, message
 from diagnostic_msgs.msg import DiagnosticStatus
 from drone import camera_info
@@ -144,3 +145,14 @@ def test_bad_input_is_named_and_the_next_good_one_works(bench, clouds, frame, se
     assert sentence in status.message
     assert not clouds
     first_cloud(bench, clouds, source)
+
+
+def test_a_refused_pose_is_counted_and_so_is_the_depth_that_waited_for_it(bench, clouds):
+    source = DepthSource(bench)
+    bench.start(CloudNode, pose_timeout=0.1)
+    source.await_listener()
+    source.publish(turn=Quaternion(w=0.0))
+    status = bench.status('cloud_node', lambda status: value(status, 'dropped/no_odometry') == '1')
+    assert value(status, 'refused/bad_pose') == '2'  # before and after the image
+    assert 'zero quaternion' in status.message
+    assert not clouds

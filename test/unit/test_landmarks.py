@@ -141,3 +141,14 @@ def test_landmarks_that_were_wrong_themselves_are_given_up_after_some_seconds(wa
     found = doubts(to_and_fro, told)
     assert Drop.CONTRADICTED in found[5:15]
     assert found[-12:] == [None] * 12
+
+
+def test_what_is_known_outlives_a_flight_that_begins_anew(wall):
+    seen_by, ways, images = wall
+    told, watch, found = np.concatenate([ways[:8], 5 + 0.5 * ways[8:]]), Watch(), []
+    for k, (image, x) in enumerate(zip(images, told)):
+        if k == 8:
+            watch.begin_anew()  # as odometry has jumped
+        found.append(watch.look(Frame(125_000_000 * k, image, seen_by, motion.pose(R_WORLD_CAM, [x, 0, 0]))))
+    assert found[:9] == [None] * 9
+    assert found[11:14] == [Drop.CONTRADICTED] * 3
