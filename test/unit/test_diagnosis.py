@@ -95,6 +95,18 @@ def test_another_mounting_is_measured_and_said(rpy, words):
     assert motion.rotation_angle(motion.inverse(measured) @ true) < np.radians(1)
 
 
+def test_a_mounting_is_measured_though_a_quarter_of_what_is_followed_moves_by_itself():
+    rng, true = np.random.default_rng(5), mounting((0.1, 0, 0), (-np.pi / 2 - np.radians(30), 0, -np.pi / 2))
+    still = evidence(T_body_cam=true)
+    pairs = []
+    for pair in still.pairs:
+        moved = rng.normal(0, 0.15, pair.rays_later.shape) * (1, 1, 0) * (rng.random((len(pair.rays_later), 1)) < 0.25)
+        pairs.append(dataclasses.replace(pair, rays_later=pair.rays_later + moved))
+    found = diagnose(dataclasses.replace(still, pairs=tuple(pairs)), 3.0)
+    measured = mounting(found.parameters['camera_xyz'], found.parameters['camera_rpy'])
+    assert motion.rotation_angle(motion.inverse(measured) @ true) < np.radians(0.5)
+
+
 def test_five_degrees_lurk():
     found = evidence(T_body_cam=mounting((0.1, 0, 0), (-np.pi / 2 - np.radians(5), 0, -np.pi / 2)))
     assert '5 degrees pitched down' in lurking(found, thorough=True).sentence
