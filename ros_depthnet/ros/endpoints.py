@@ -16,7 +16,14 @@ from ros_depthnet.core.recent import Recent
 from ros_depthnet.ros import qos
 from ros_depthnet.ros.diagnostics import Complaint
 from ros_depthnet.ros.managed import ManagedNode
-from ros_depthnet.ros.publishers import Heard, Publishers, WithInfo, publisher_names
+from ros_depthnet.ros.publishers import (
+    Heard,
+    Publishers,
+    WithInfo,
+    inputs_there,
+    of_another_drone,
+    publisher_names,
+)
 from ros_depthnet.ros.topics import NODES, Topic
 
 try:
@@ -28,7 +35,6 @@ except ImportError:  # Humble
 UNHEARD = SubscriptionEventCallbacks(incompatible_qos=lambda event: None)
 _MOST_NAMED = 3
 _LOOK_PERIOD = 0.2  # seconds between looks for publishers that keep what they sent
-_OURS = ('depth_node', 'cloud_node', 'obstacle_node')
 _GONE = (rclpy_implementation.RCLError, rclpy_implementation.InvalidHandle)
 
 
@@ -111,9 +117,8 @@ class Input:
         kinds = {self._topic.type, *self._topic.others}
         found = [
             name
-            for name, types in self._node.get_topic_names_and_types()
-            if kinds & {*types}
-            and any(info.node_name not in _OURS for info in self._node.get_publishers_info_by_topic(name))
+            for name, types in inputs_there(self._node).items()
+            if kinds & types and not of_another_drone(self._node, name)
         ]
         if self._topic not in NODES['depth_node'].subscribes or not found:
             return 'or remap the topic'

@@ -14,12 +14,11 @@ from ros_depthnet.core.reasons import Drop, Refusal
 from ros_depthnet.flight.doctor import Complaint
 from ros_depthnet.flight.messages.pose import READERS
 from ros_depthnet.flight.transforms import TRANSFORMS
-from ros_depthnet.ros.publishers import publisher_names
+from ros_depthnet.ros.publishers import inputs_there, publisher_names
 from ros_depthnet.ros.topics import CAMERA_INFO, COMPRESSED, IMAGE, NODES, ODOM, TF, TF_STATIC, Topic
 
 Spin = Callable[[Callable[[], bool], float], bool]  # until a condition holds, at most so many seconds; whether it does
 
-_MAKERS = ('depth_node', 'cloud_node', 'obstacle_node')  # what they publish is no input
 _ANSWER_LIMIT = 3.0  # seconds
 # Names of nodes come by another way than their endpoints, later or, now and then, not at all.
 _NAMELESS = ('_NODE_NAME_UNKNOWN_', '_CREATED_BY_BARE_DDS_APP_')
@@ -167,13 +166,13 @@ def mismatches(node: Node, topics: Iterable[str]) -> list[Complaint]:
 
 
 def _published(node: Node, namespace: str) -> dict[str, set[str]]:
-    """Return the types of every topic that somebody else than our own processing nodes publishes."""
-    found = {}
-    for name, _ in sorted(node.get_topic_names_and_types()):
-        if name in (TF.name, TF_STATIC.name) or name.startswith(f'{namespace.rstrip("/")}/'):
-            publishers = node.get_publishers_info_by_topic(name)
-            found[name] = {info.topic_type for info in publishers if info.node_name not in _MAKERS}
-    return {name: kinds for name, kinds in found.items() if kinds and name != TF_STATIC.name}
+    """Return the types of every topic of a namespace, and of tf, that may be an input."""
+    within = f'{namespace.rstrip("/")}/'
+    return {
+        name: kinds
+        for name, kinds in inputs_there(node).items()
+        if name == TF.name or (name.startswith(within) and name != TF_STATIC.name)
+    }
 
 
 def _taken(node: Node, taker: str) -> dict[str, set[str]]:

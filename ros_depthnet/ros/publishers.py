@@ -5,9 +5,11 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rclpy.node import Node
 from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
+_MAKERS = ('depth_node', 'cloud_node', 'obstacle_node')  # what they publish is no input
 _RIVAL_S = 1.0  # seconds for which who has published is taken to go on with it; no driver restarts faster
 _REMEMBERED = 8  # publishers, those heard last
 
@@ -53,6 +55,23 @@ class Publishers:
 def publisher_names(endpoints: Iterable[TopicEndpointInfo]) -> str:
     """Return the full names of the nodes that these endpoints of a topic belong to."""
     return ', '.join(sorted({f'{each.node_namespace.rstrip("/")}/{each.node_name}' for each in endpoints}))
+
+
+def inputs_there(node: Node) -> dict[str, set[str]]:
+    """Return the types of every topic that neither this node nor one of our processing nodes publishes."""
+    makers, found = {*_MAKERS, node.get_name()}, {}
+    for name, _ in sorted(node.get_topic_names_and_types()):
+        publishers = node.get_publishers_info_by_topic(name)
+        found[name] = {each.topic_type for each in publishers if each.node_name not in makers}
+    return {name: kinds for name, kinds in found.items() if kinds}
+
+
+def of_another_drone(node: Node, topic: str) -> bool:
+    """Tell whether a topic lies in the namespace of a depth_node that is not this node's."""
+    own = node.get_namespace()
+    flown = {space for name, space in node.get_node_names_and_namespaces() if name == 'depth_node'} | {own}
+    holding = [space for space in flown if topic.startswith(f'{space.rstrip("/")}/')]
+    return max(holding, key=len, default=own) != own
 
 
 class WithInfo:

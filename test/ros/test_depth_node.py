@@ -6,6 +6,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+import rclpy
 from bench import value
 from diagnostic_msgs.msg import DiagnosticStatus
 from drone import DEPTH, FOCAL, GREEN, HEIGHT, PERIOD_NS, STEP, WIDTH, camera_info, image, odometry, stamp
@@ -420,6 +421,18 @@ def test_a_topic_that_nobody_publishes_is_said_with_those_that_would_do(bench, m
     ) in said
     assert '/depth/' not in said.partition('Nobody publishes /image_raw')[2].partition('.')[0]
     assert there.get_subscription_count() == 0
+
+
+@pytest.mark.parametrize('remapping', ['__ns:=/first', '__node:=eyes'])
+def test_topics_of_another_drone_and_ones_own_are_not_offered(bench, model, remapping):
+    other = rclpy.create_node('depth_node', namespace='/second')
+    there = [bench.publisher(Image, topic) for topic in ('/camera/color', '/second/camera/image_raw')]
+    node = bench.start(DepthNode, model=str(model), input_timeout=0.1, cli_args=['--ros-args', '-r', remapping])
+    bench.collect(Image, f'{node.get_namespace().rstrip("/")}/depth/image')
+    bench.until(lambda: {each.topic_name for each in there} <= dict(node.get_topic_names_and_types()).keys())
+    status = bench.status(node.get_fully_qualified_name().lstrip('/'), lambda status: '/camera/color' in status.message)
+    assert 'or remap image_raw, to /camera/color for one' in status.message
+    other.destroy_node()
 
 
 def test_pictures_are_painted_for_those_who_look_and_for_nobody_else(drone, monkeypatch):
