@@ -117,7 +117,7 @@ class Input:
         kinds = {self._topic.type, *self._topic.others}
         found = [
             name
-            for name, types in inputs_there(self._node).items()
+            for name, types in inputs_there(self._node, self._node.get_name()).items()
             if kinds & types and not of_another_drone(self._node, name)
         ]
         if self._topic not in NODES['depth_node'].subscribes or not found:

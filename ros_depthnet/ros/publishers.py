@@ -57,9 +57,9 @@ def publisher_names(endpoints: Iterable[TopicEndpointInfo]) -> str:
     return ', '.join(sorted({f'{each.node_namespace.rstrip("/")}/{each.node_name}' for each in endpoints}))
 
 
-def inputs_there(node: Node) -> dict[str, set[str]]:
-    """Return the types of every topic that neither this node nor one of our processing nodes publishes."""
-    makers, found = {*_MAKERS, node.get_name()}, {}
+def inputs_there(node: Node, renamed: str = '') -> dict[str, set[str]]:
+    """Return the types of every topic that none of our processing nodes publishes, nor one that is called otherwise."""
+    makers, found = {*_MAKERS, renamed}, {}
     for name, _ in sorted(node.get_topic_names_and_types()):
         publishers = node.get_publishers_info_by_topic(name)
         found[name] = {each.topic_type for each in publishers if each.node_name not in makers}
