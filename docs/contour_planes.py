@@ -19,7 +19,6 @@ import torch
 from ros_depthnet.core import photometric, planes
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.contours import thinned
-from ros_depthnet.core.frames import Views
 from ros_depthnet.core.measurer import EstimatorOptions, Measurer
 from ros_depthnet.engines.contour_model import load_contour_model
 from ros_depthnet.engines.model import load_model
@@ -65,7 +64,7 @@ def main(*folders: str) -> None:
         flight, errors = PosedSequence.load(folder), defaultdict(list)
         for reference, source in flight.pairs:
             frames = [measurer.sized(flight.frame(number)) for number in (reference, source)]
-            views = Views(frames[0], (frames[1],), np.stack([measurer.motions(*frames[:1], frames[1:])[frames[1]]]))
+            views = measurer.comparing(frames[0]).with_sources(frames[1:])
             prediction = measurer.model.predict([views])[0]
             truth_hw, detail = flight.depth(reference), views.detailed().reference
             lines = {

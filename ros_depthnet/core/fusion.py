@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numba import njit
 
+from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 
 GATE = 3.0  # combined deviations: what differs by more shows something else
@@ -125,11 +126,7 @@ def carried(old: DepthMap, camera: Camera, T_new_old: np.ndarray, seconds: float
     """
     way = float(np.linalg.norm(T_new_old[:3, 3]))
     log_hw = np.log(old.depth_hw)
-    known_hw = np.isfinite(log_hw)
-    places_hw = np.empty((3, *log_hw.shape), np.float32)
-    nearest_hw = np.full(log_hw.shape, np.inf, np.float32)
-    intrinsics = np.array((camera.fx, camera.fy, camera.cx, camera.cy), np.float32)
-    _move(old.depth_hw, known_hw, T_new_old.astype(np.float32), intrinsics, places_hw, nearest_hw)
+    places_hw, nearest_hw = _seen_from(old, camera, T_new_old)
     sums = np.zeros((4, *log_hw.shape), np.float32)
     _splat(
         places_hw,
@@ -137,7 +134,7 @@ def carried(old: DepthMap, camera: Camera, T_new_old: np.ndarray, seconds: float
         old.depth_hw,
         old.deviation_hw,
         old.age_hw,
-        np.where(known_hw, log_hw, np.nan),
+        np.where(np.isfinite(log_hw), log_hw, np.nan),
         np.float32((TRANSLATION_NOISE * way) ** 2),
         np.float32(FORGETTING**2 * seconds),
         sums,
@@ -150,14 +147,18 @@ def carried(old: DepthMap, camera: Camera, T_new_old: np.ndarray, seconds: float
 
 def hidden(depth_map: DepthMap, camera: Camera, T_src_ref: np.ndarray) -> np.ndarray:
     """Return, (H, W) bool, what of a map another view of this camera does not see for something nearer in the map."""
-    known_hw = np.isfinite(depth_map.depth_hw)
-    places_hw = np.empty((3, *known_hw.shape), np.float32)
-    nearest_hw = np.full(known_hw.shape, np.inf, np.float32)
-    intrinsics = np.array((camera.fx, camera.fy, camera.cx, camera.cy), np.float32)
-    _move(depth_map.depth_hw, known_hw, T_src_ref.astype(np.float32), intrinsics, places_hw, nearest_hw)
-    hidden_hw = np.empty(known_hw.shape, np.bool_)
+    places_hw, nearest_hw = _seen_from(depth_map, camera, T_src_ref)
+    hidden_hw = np.empty(nearest_hw.shape, np.bool_)
     _behind(places_hw, cv2.erode(nearest_hw, np.ones((3, 3))), hidden_hw)  # points fall on some pixels only
     return hidden_hw
+
+
+def _seen_from(depth_map: DepthMap, camera: Camera, T_new_old: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where points are seen from a new view, (3, H, W): x, y, z, and (H, W) the depth of the nearest there."""
+    places_hw = np.empty((3, *depth_map.depth_hw.shape), np.float32)
+    nearest_hw = np.full(depth_map.depth_hw.shape, np.inf, np.float32)
+    _move(depth_map.depth_hw, motion.projection(camera, T_new_old), places_hw, nearest_hw)
+    return places_hw, nearest_hw
 
 
 @njit(nogil=True, cache=True, error_model='numpy')
@@ -172,31 +173,35 @@ def _behind(places_hw, nearest_hw, hidden_hw):
 
 
 @njit(nogil=True, cache=True, error_model='numpy')
-def _move(depth_hw, known_hw, T_new_old, intrinsics, places_hw, nearest_hw):
-    """Write where points are seen from the new view, (3, H, W): x, y, z, and the depth of the nearest by pixel."""
+def _move(depth_hw, P, places_hw, nearest_hw):
+    """Write places and the nearest depth, as `_seen_from` has them; NaN where a point is unknown or not in view."""
     height, width = depth_hw.shape
-    fx, fy, cx, cy = intrinsics
-    T = T_new_old
+    zero, one, nan = np.float32(0), np.float32(1), np.float32(np.nan)
+    right, bottom = np.float32(width), np.float32(height)
     for y in range(height):
-        ray_y = (np.float32(y) - cy) / fy
+        at_y = np.float32(y)
+        for x in range(width):  # without branches, so that several are done at once
+            at_x, depth = np.float32(x), depth_hw[y, x]
+            z = (P[2, 0] * at_x + P[2, 1] * at_y + P[2, 2]) * depth + P[2, 3]
+            nearer = one / z
+            u = ((P[0, 0] * at_x + P[0, 1] * at_y + P[0, 2]) * depth + P[0, 3]) * nearer
+            v = ((P[1, 0] * at_x + P[1, 1] * at_y + P[1, 2]) * depth + P[1, 3]) * nearer
+            known = (depth > zero) & (depth < np.inf) & (z > zero)
+            inside = known & (u > -one) & (u < right) & (v > -one) & (v < bottom)
+            places_hw[0, y, x] = u if inside else nan
+            places_hw[1, y, x] = v if inside else nan
+            places_hw[2, y, x] = z if inside else nan
         for x in range(width):
-            places_hw[:, y, x] = np.nan
-            if not known_hw[y, x]:
+            u, v, z = places_hw[0, y, x], places_hw[1, y, x], places_hw[2, y, x]
+            if not z > zero:
                 continue
-            depth, ray_x = depth_hw[y, x], (np.float32(x) - cx) / fx
-            z = (T[2, 0] * ray_x + T[2, 1] * ray_y + T[2, 2]) * depth + T[2, 3]
-            if not z > 0:
-                continue
-            u = ((T[0, 0] * ray_x + T[0, 1] * ray_y + T[0, 2]) * depth + T[0, 3]) / z * fx + cx
-            v = ((T[1, 0] * ray_x + T[1, 1] * ray_y + T[1, 2]) * depth + T[1, 3]) / z * fy + cy
-            if not (-1 < u < width and -1 < v < height):
-                continue
-            places_hw[0, y, x], places_hw[1, y, x], places_hw[2, y, x] = u, v, z
             left, top = int(np.floor(u)), int(np.floor(v))
-            for column in (left, left + 1):
-                for row in (top, top + 1):
-                    weight = (1 - abs(u - column)) * (1 - abs(v - row))
-                    if weight > _LEAST_WEIGHT and 0 <= column < width and 0 <= row < height:
+            du, dv = u - np.float32(left), v - np.float32(top)
+            for across in range(2):
+                for down in range(2):
+                    column, row = left + across, top + down
+                    weight = (du if across else one - du) * (dv if down else one - dv)
+                    if weight > np.float32(_LEAST_WEIGHT) and 0 <= column < width and 0 <= row < height:
                         nearest_hw[row, column] = min(nearest_hw[row, column], z)
 
 

@@ -4,17 +4,18 @@ import dataclasses
 import enum
 import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from ros_depthnet.core import fusion, motion, photometric, refine
+from ros_depthnet.core import fusion, motion, photometric
 from ros_depthnet.core.baseline import PairOptions, Source, source_of
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Prediction, Views
 from ros_depthnet.core.reasons import Drop
+from ros_depthnet.core.refine import Comparing
 
 _ON_TARGET = 4.0  # ratio of parallax to the target up to which a range is relied upon
 _MAY_BE_ZERO = ('rotation_noise', 'alignment_rounds', 'alignment_sources')
@@ -174,7 +175,7 @@ class Measurer:
         reference, *sources = map(self.sized, (reference, *sources))
         depth, clock = self.options.initial_depth, StageClock()
         chosen = tuple(source_of(reference, source, depth) for source in sources)
-        fresh = self.measured(reference, [chosen], [()], clock)
+        fresh = self.measured(self.comparing(reference), [chosen], [()], clock)
         return self.judged(reference, fresh, chosen, clock, reference.stamp_ns)
 
     def sized(self, frame: Frame) -> Frame:
@@ -185,19 +186,24 @@ class Measurer:
         detail = frame.resized(round(shrink * camera.width), round(shrink * camera.height))
         return dataclasses.replace(frame.resized(width, height), detail=detail)
 
+    def comparing(self, reference: Frame) -> Comparing:
+        """Return what makes views of a reference of the model's size, as the options have it."""
+        return Comparing(reference, self.options.rotation_noise)
+
     def measured(
         self,
-        reference: Frame,
+        comparing: Comparing,
         ranges: Sequence[Sequence[Source]],
         farther: Sequence[Sequence[Source]],
         clock: 'StageClock',
     ) -> fusion.DepthMap:
         """Return what the model sees in the ranges' sources, aligned with these and the farther, fused."""
+        reference = comparing.reference
         whole = self._whole_for(reference)
         depths = (
             self._at_once(whole, reference, ranges, farther, clock)
             if whole
-            else self._in_steps(reference, ranges, farther, clock)
+            else self._in_steps(comparing, ranges, farther, clock)
         )
         fresh = fusion.fused([fusion.DepthMap.fresh(each.depth_hw, each.deviation_hw) for each in depths])
         fresh = fresh.where(reference.seen_hw)
@@ -219,12 +225,14 @@ class Measurer:
         farther: Sequence[Sequence[Source]],
         clock: 'StageClock',
     ) -> list[Prediction]:
-        def views_of(sources: Sequence[Source]) -> Views:
-            frames = tuple(source.frame for source in sources)
-            return Views(reference, frames, _odometry(reference, frames))
-
+        as_flown = Comparing(reference, rotation_noise=0)
         depths = [
-            whole.measure(views_of(near), views_of(far), self.options, self._relied_upon)
+            whole.measure(
+                as_flown.with_sources(_frames(near)),
+                as_flown.with_sources(_frames(far)),
+                self.options,
+                self._relied_upon,
+            )
             for near, far in zip(ranges, farther, strict=True)
         ]
         clock.lap('model')
@@ -232,42 +240,23 @@ class Measurer:
 
     def _in_steps(
         self,
-        reference: Frame,
+        comparing: Comparing,
         ranges: Sequence[Sequence[Source]],
         farther: Sequence[Sequence[Source]],
         clock: 'StageClock',
     ) -> list[Prediction]:
-        T_srcs_ref = self.motions(reference, {source.frame for sources in (*ranges, *farther) for source in sources})
-
-        def views_of(sources: Sequence[Source]) -> Views:
-            frames = tuple(source.frame for source in sources)
-            return Views(reference, frames, np.stack([T_srcs_ref[frame] for frame in frames]))
-
-        views = [views_of(sources) for sources in ranges]
+        views = [comparing.with_sources(_frames(near)) for near in ranges]
+        aligning = [comparing.with_sources(_frames((*near, *far))) for near, far in zip(ranges, farther, strict=True)]
         clock.lap('rotation')
         predictions = self.model.predict(views)
         clock.lap('model')
         if self.options.alignment_rounds:
             predictions = [
-                photometric.aligned(prediction, views_of((*near, *far)).detailed(), self.options.alignment_rounds)
-                for prediction, near, far in zip(predictions, ranges, farther, strict=True)
+                photometric.aligned(prediction, each.detailed(), self.options.alignment_rounds)
+                for prediction, each in zip(predictions, aligning, strict=True)
             ]
             clock.lap('align')
         return [self._with_geometry(*each) for each in zip(predictions, views, strict=True)]
-
-    def motions(self, reference: Frame, sources: Collection[Frame]) -> dict[Frame, np.ndarray]:
-        """Return T_src_ref of each source: by odometry, its rotation corrected by the images if asked to."""
-        frames, noise = tuple(sources), self.options.rotation_noise
-        views = Views(reference, frames, _odometry(reference, frames))
-        if not noise:
-            return dict(zip(frames, views.T_srcs_ref, strict=True))
-        detail, corrected = views.detailed(), {}
-        pixels = refine.corners(detail.reference.image, detail.reference.seen_hw)
-        for frame, source, T_src_ref in zip(frames, detail.sources, detail.T_srcs_ref, strict=True):
-            pairs = refine.followed(detail.reference, source, T_src_ref, pixels)
-            left = refine.residual_rotation(*pairs, detail.camera, motion.displacement(T_src_ref), noise)
-            corrected[frame] = refine.turned(T_src_ref, left)
-        return corrected
 
     @property
     def _relied_upon(self) -> tuple[float, float]:
@@ -327,9 +316,8 @@ class Measurer:
         )
 
 
-def _odometry(reference: Frame, sources: Sequence[Frame]) -> np.ndarray:
-    """Return T_src_ref of each source as odometry says, (N, 4, 4)."""
-    return np.reshape([motion.inverse(source.T_world_cam) @ reference.T_world_cam for source in sources], (-1, 4, 4))
+def _frames(sources: Sequence[Source]) -> tuple[Frame, ...]:
+    return tuple(source.frame for source in sources)
 
 
 def wanted_parallax(least: float, most: float) -> float:

@@ -274,6 +274,17 @@ def _homography(camera: Camera, R_src_ref: np.ndarray) -> np.ndarray:
     return camera.K @ R_src_ref.T @ np.linalg.inv(camera.K)
 
 
+def projection(camera: Camera, T_src_ref: np.ndarray) -> np.ndarray:
+    """
+    Return (3, 4) float32 that maps (column, row, 1, inverse depth) in a reference to a source's homogeneous pixel.
+
+    Its third number is the depth there over the depth here; both images are of this camera.
+    """
+    to_ray = np.eye(4)
+    to_ray[:3, :3] = np.linalg.inv(camera.K)
+    return (camera.K @ T_src_ref[:3] @ to_ray).astype(np.float32)
+
+
 def foe(camera: Camera, displacement: np.ndarray) -> np.ndarray:
     """Return the focus of expansion, the pixel (2,) of `K t`; far outside or infinite for sideways motion."""
     forward = displacement[2] or 5e-324  # keeps 0 / 0 from being NaN

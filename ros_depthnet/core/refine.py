@@ -6,12 +6,14 @@ that only its depth knows. What moves it off that line is rotation, whatever the
 three angles for each point that can be followed.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.frames import Frame
+from ros_depthnet.core.frames import Frame, Views
 
 POINTS = 300  # corners followed, at most
 PATCH = 25  # pixels round a corner whose brightness counts
@@ -23,6 +25,40 @@ LEAST_POINTS = 12  # fewer say nothing reliable
 TRACKING_NOISE = 0.2  # pixels, one standard deviation of where a corner is found again
 INDEPENDENT = 15  # neighbouring corners err alike: however many, they count as this many
 ROUNDS = 8  # of reweighting, each halving what outliers still pull
+
+
+class Comparing:
+    """
+    A reference beside any sources: whoever asks, each source's rotation is corrected by the images once.
+
+    rotation_noise: as for `residual_rotation`; 0: motions are what odometry says.
+    """
+
+    def __init__(self, reference: Frame, rotation_noise: float):
+        """Begin with no source."""
+        self.reference, self._noise = reference, rotation_noise
+        self._T_src_ref: dict[Frame, np.ndarray] = {}
+        self._corners: np.ndarray | None = None
+
+    def with_sources(self, sources: Sequence[Frame]) -> Views:
+        """Return the reference and these sources."""
+        for source in sources:
+            if source not in self._T_src_ref:
+                self._T_src_ref[source] = self._corrected(source)
+        T_srcs_ref = [self._T_src_ref[source] for source in sources]
+        return Views(self.reference, tuple(sources), np.reshape(T_srcs_ref, (-1, 4, 4)))
+
+    def _corrected(self, source: Frame) -> np.ndarray:
+        T_src_ref = motion.inverse(source.T_world_cam) @ self.reference.T_world_cam
+        if not self._noise:
+            return T_src_ref
+        detailed = Views(self.reference, (source,), T_src_ref[None]).detailed()
+        reference = detailed.reference
+        if self._corners is None:
+            self._corners = corners(reference.image, reference.seen_hw)
+        pairs = followed(reference, detailed.sources[0], T_src_ref, self._corners)
+        left = residual_rotation(*pairs, detailed.camera, motion.displacement(T_src_ref), self._noise)
+        return turned(T_src_ref, left)
 
 
 def corners(image: np.ndarray, seen_hw: np.ndarray) -> np.ndarray:

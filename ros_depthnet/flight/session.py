@@ -24,6 +24,7 @@ from ros_depthnet.core.measurer import DepthModel, Estimate, EstimatorOptions, M
 from ros_depthnet.core.moving import MOVES
 from ros_depthnet.core.one_image import SingleViewModel
 from ros_depthnet.core.reasons import Drop
+from ros_depthnet.core.refine import Comparing
 from ros_depthnet.flight.attached import AttachedParts
 from ros_depthnet.flight.diagnosis import Finding
 from ros_depthnet.flight.key_frames import KeyFrames
@@ -121,12 +122,13 @@ class Session:
             return stopped
         earlier = [held for held in self._buffer.frames if held is not frame]
         if self._key_frames and (done := self._key_frames.finished()):
-            self._learn(done.map, done.frame, (), (), StageClock())
+            self._learn(done.map, self._measurer.comparing(done.frame), (), (), StageClock())
         chosen = stopped or choose_sources(frame, earlier, self._wanted_depths(frame), self.options)
         if chosen is Drop.ROTATING_TOO_FAST:
             self._buffer.remove_newest()  # it is blurred
+        comparing = self._measurer.comparing(frame)
         if isinstance(chosen, Drop):
-            return self._remembered(frame, earlier, chosen)
+            return self._remembered(comparing, earlier, chosen)
         if self.options.memory and self.options.ranges_in_turn:
             self._turn += 1
             chosen = (chosen[self._turn % len(chosen)],)
@@ -135,13 +137,14 @@ class Session:
             for sources in chosen
         ]
         clock = StageClock()
-        measure = functools.partial(self._measurer.measured, frame, chosen, farther, clock)
+        measure = functools.partial(self._measurer.measured, comparing, chosen, farther, clock)
         if key_frames := self._in_background(frame, earlier):
             if key_frames.idle:
                 key_frames.begin(frame, measure)
-            return self._remembered(frame, earlier, Drop.BUSY)
+            return self._remembered(comparing, earlier, Drop.BUSY)
         fresh = self._key_frames.wait_for(measure) if self._key_frames else measure()
-        return self._learn(fresh, frame, earlier, tuple(source for sources in chosen for source in sources), clock)
+        sources = tuple(source for sources in chosen for source in sources)
+        return self._learn(fresh, comparing, earlier, sources, clock)
 
     def _in_background(self, frame: Frame, earlier: Sequence[Frame]) -> KeyFrames | None:
         """Return who measures while the flight goes on, if what is remembered will do for a frame meanwhile."""
@@ -154,17 +157,17 @@ class Session:
     def _learn(
         self,
         fresh: fusion.DepthMap,
-        frame: Frame,
+        comparing: Comparing,
         earlier: Sequence[Frame],
         sources: tuple[Source, ...],
         clock: StageClock,
     ) -> Estimate:
         """Return what was measured of a frame together with what is remembered, and remember that."""
-        shown = fresh
+        shown, frame = fresh, comparing.reference
         if self.options.memory and self._memory:
             shown = fusion.updated(fresh, self._young(self._memory.seen_from(frame)))
             clock.lap('memory')
-        shown, moving_hw = self._without_movers(frame, earlier, shown, clock)
+        shown, moving_hw = self._without_movers(comparing, earlier, shown, clock)
         if self.options.memory:
             self._memory = Memory(shown, frame)
         self._forget_guesses()
@@ -220,20 +223,20 @@ class Session:
         return frame, afresh
 
     def _without_movers(
-        self, frame: Frame, earlier: Sequence[Frame], depth_map: fusion.DepthMap, clock: StageClock
+        self, comparing: Comparing, earlier: Sequence[Frame], depth_map: fusion.DepthMap, clock: StageClock
     ) -> tuple[fusion.DepthMap, np.ndarray | None]:
         """Return a map with what moves by itself unknown, and the probability that it does, if asked for."""
         moving_hw = None
         if self.options.find_moving:
-            moving_hw = self._movers.look(frame, earlier, depth_map, self._measurer.motions)
+            moving_hw = self._movers.look(comparing, earlier, depth_map)
             clock.lap('moving')
         return (depth_map if moving_hw is None else depth_map.where(moving_hw < MOVES)), moving_hw
 
-    def _remembered(self, frame: Frame, earlier: Sequence[Frame], reason: Drop) -> Estimate | Drop:
+    def _remembered(self, comparing: Comparing, earlier: Sequence[Frame], reason: Drop) -> Estimate | Drop:
         """Return what is still known of a frame that nothing was measured from; the reason if nothing is."""
         if not self._memory:
             return reason
-        clock = StageClock()
+        clock, frame = StageClock(), comparing.reference
         if reason in _STILL and (self.options.remember_unchanged or self._panorama):
             old, same_hw = self._memory.unchanged_in(frame)
             old = old.where(same_hw | (old.age_hw <= self.options.memory_age))
@@ -244,7 +247,7 @@ class Session:
         else:
             old = self._young(self._memory.seen_from(frame))
             clock.lap('memory')
-        old, moving_hw = self._without_movers(frame, earlier, old, clock)
+        old, moving_hw = self._without_movers(comparing, earlier, old, clock)
         measured_ns = self._memory.frame.stamp_ns
         estimate = self._measurer.judged(frame, old, (), clock, measured_ns, reason)
         return reason if np.isnan(estimate.depth_hw).all() else replace(estimate, moving_hw=moving_hw)

@@ -97,13 +97,13 @@ def _measured(measurer: Measurer, frame: Frame, frames: Sequence[Frame], guess: 
         and source_of(frame, other, guess).rotation <= options.max_rotation
     ]
     nothing = np.full((frame.camera.height, frame.camera.width), np.nan, np.float32)
-    found, depths = fusion.DepthMap(nothing, nothing, nothing), (guess,)
+    found, depths, comparing = fusion.DepthMap(nothing, nothing, nothing), (guess,), measurer.comparing(frame)
     for _ in range(_PASSES):
         ranges = [sources for depth in depths if (sources := sources_at(frame, near, depth, options))]
         if not ranges:
             break
         farther = [farther_sources(frame, near, sources, options) for sources in ranges]
-        found = measurer.measured(frame, ranges, farther, StageClock())
+        found = measurer.measured(comparing, ranges, farther, StageClock())
         before, depths = depths, depth_ranges(found.depth_hw, options.ranges)
         if not depths or abs(math.log(depths[0] / before[0])) < _SETTLED:
             break

@@ -202,6 +202,17 @@ def test_what_lies_behind_the_source_is_not_valid():
     assert not result.valid_hw.any()
 
 
+def test_a_projection_says_where_a_source_shows_a_pixel_of_some_depth():
+    camera = Camera(40, 30, 50.0, 61.0, 18.5, 13.5)
+    T_src_ref = motion.pose(cv2.Rodrigues(np.array([0.05, -0.08, 0.11]))[0], (0.3, -0.2, 0.4))
+    depth = np.random.default_rng(0).uniform(2, 9, (30, 40))
+    points_src = camera.back_project(depth) @ T_src_ref[:3, :3].T + T_src_ref[:3, 3]
+    row, column = np.indices(depth.shape)
+    seen = np.stack([column, row, np.ones_like(depth), 1 / depth], -1) @ motion.projection(camera, T_src_ref).T
+    np.testing.assert_allclose(seen[..., :2] / seen[..., 2:], camera.project(points_src), atol=1e-3)
+    np.testing.assert_allclose(seen[..., 2], points_src[..., 2] / depth, rtol=1e-5)
+
+
 def test_parallax_vanishes_at_the_focus_of_expansion():
     displacement = np.array([0.1, -0.05, 0.5])
     u, v = motion.foe(CAMERA, displacement)

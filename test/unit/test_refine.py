@@ -99,6 +99,19 @@ def test_a_change_of_exposure_is_no_rotation(gain):
     assert np.abs(rotation).max() < np.radians(0.03)
 
 
+def test_a_source_is_corrected_once_whoever_asks(monkeypatch):
+    poses = [world.pose((0, 0, 0.2 * i)) for i in range(4)]
+    *sources, reference = (world.frame(T, 0.1 * i) for i, T in enumerate(poses))
+    followed, follow = [], refine.followed
+    monkeypatch.setattr(refine, 'followed', lambda *about: followed.append(about[1]) or follow(*about))
+    comparing = refine.Comparing(reference, NOISE)
+    first = comparing.with_sources(sources[:2])
+    again = comparing.with_sources([sources[2], sources[1]])
+    assert followed == sources
+    np.testing.assert_array_equal(again.T_srcs_ref[1], first.T_srcs_ref[1])
+    assert (again.T_srcs_ref[1] != motion.inverse(poses[1]) @ poses[3]).any()  # corrected it is
+
+
 def test_a_picture_without_corners_has_nothing_to_follow():
     grey = dataclasses.replace(world.frame(np.eye(4)), image=np.full((120, 160, 3), 100, np.uint8))
     nowhere = refine.corners(grey.image, grey.seen_hw)
@@ -115,7 +128,7 @@ def test_the_estimator_compares_with_corrected_sources(tmp_path):
     def off(**options):
         measurer = Measurer(model, EstimatorOptions(**options))
         seen, true, turned = map(measurer.sized, (reference, source, wrong))
-        (T_src_ref,) = measurer.motions(seen, {turned}).values()
+        (T_src_ref,) = measurer.comparing(seen).with_sources([turned]).T_srcs_ref
         return motion.rotation_angle(motion.inverse(true.T_world_cam) @ seen.T_world_cam @ motion.inverse(T_src_ref))
 
     assert off(rotation_noise=0.005) < 0.4 * off(rotation_noise=0.0)
