@@ -12,7 +12,7 @@ from visualization_msgs.msg import MarkerArray
 
 from ros_depthnet.flight.messages.stamp import to_ns
 from ros_depthnet.ros import qos, topics
-from ros_depthnet.ros.conversions.markers import to_boxes
+from ros_depthnet.ros.conversions.markers import BOXES, to_boxes
 from ros_depthnet.ros.depth_consumer import DEPTH_TYPES, frame_of, published_pose
 from ros_depthnet.ros.synchroniser import Synchroniser
 
@@ -47,8 +47,9 @@ def show_live(viewer: 'Viewer', namespace: str, seconds: float | None, progress:
         progress(f'{shown} depth maps')
 
     def on_obstacles(message: MarkerArray) -> None:
-        if message.markers:
-            viewer.show_obstacles(to_ns(message.markers[0].header.stamp), to_boxes(message))
+        ours = [marker for marker in message.markers if marker.ns == BOXES]
+        if ours:
+            viewer.show_obstacles(to_ns(ours[0].header.stamp), to_boxes(message))
 
     synchroniser = Synchroniser(topics.DEPTH, lambda: DEPTH_TYPES, on_set)
     for topic, kind in DEPTH_TYPES.items():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from drone import HEIGHT, STEP, WIDTH
 from std_msgs.msg import Header
-from visualization_msgs.msg import MarkerArray
+from visualization_msgs.msg import Marker, MarkerArray
 
 from ros_depthnet.core.obstacle_tracks import ObstacleTracks
 from ros_depthnet.core.obstacles import Box
@@ -36,12 +36,14 @@ def standing(boxes):
 def test_depth_comes_with_its_image_deviation_and_pose(drone):
     box = Box(np.array([4.0, 1.0, 0.0]), np.array([1.0, 2.0, 3.0]), 3.5, 40)
     seen, drawn = Seen(), from_obstacles(standing([box]), Header(), set())
+    foreign = MarkerArray(markers=[Marker(ns='planner', type=Marker.SPHERE)])
     markers = drone.bench.publisher(MarkerArray, 'obstacles')
     drone.start()
     listening = threading.Thread(target=show_live, args=(seen, '', 5.0, lambda text: None))
     listening.start()
     for _ in range(60):
         drone.frame()
+        markers.publish(foreign)
         markers.publish(drawn)
         drone.bench.spin(0.1)
         if len(seen.moments) >= 2 and seen.obstacles:
@@ -52,7 +54,7 @@ def test_depth_comes_with_its_image_deviation_and_pose(drone):
     (sent,) = (message for message in drone.depths if to_ns(message.header.stamp) == stamp_ns)
     np.testing.assert_array_equal(depth_hw, to_depth(sent))
     assert T_odom_cam[1, 3] == pytest.approx((stamp_ns - 10**9) / 10**8 * STEP, abs=1e-3)
-    assert seen.obstacles[-1][0].distance == 3.5
+    assert {tuple(box.distance for box in boxes) for boxes in seen.obstacles} == {(3.5,)}
 
 
 def test_no_depth_is_a_sentence(bench):
@@ -66,3 +68,19 @@ def test_boxes_are_read_back_as_they_were_drawn():
     assert [(*box.centre, *box.size, box.distance) for box in found] == [
         (*box.centre, *box.size, box.distance) for box in boxes
     ]
+
+
+@pytest.mark.parametrize(
+    'foreign',
+    [
+        [Marker(ns='boxes', id=5, type=Marker.CUBE)],  # of which nobody says how far it is
+        [Marker(ns='boxes', id=5, type=Marker.CUBE), Marker(ns='distances', id=5, text='')],
+        [Marker(ns='boxes', id=5, type=Marker.CUBE), Marker(ns='distances', id=5, text='far away')],
+        [Marker(ns='boxes', id=5, type=Marker.LINE_LIST), Marker(ns='distances', id=5, text='3.0 m')],
+        [Marker(ns='planner', id=0, type=Marker.CUBE), Marker(action=Marker.DELETEALL)],
+    ],
+)
+def test_what_others_draw_is_left_out(foreign):
+    ours = from_obstacles(standing([Box(np.zeros(3), np.ones(3), 7.1, 0)]), Header(), set())
+    found = to_boxes(MarkerArray(markers=[*foreign, *ours.markers, *foreign]))
+    assert [box.distance for box in found] == [7.1]

@@ -1,5 +1,6 @@
 """From obstacles to the visualization_msgs/MarkerArray that RViz shows."""
 
+import re
 from collections.abc import Sequence, Set
 
 import numpy as np
@@ -51,14 +52,19 @@ def from_obstacles(obstacles: Sequence[Obstacle], header: Header, previous: Set[
 
 
 def to_boxes(message: MarkerArray) -> list[Box]:
-    """Return the obstacles of what `from_obstacles` made; how many points each has is not told."""
-    added = {(marker.ns, marker.id): marker for marker in message.markers if marker.action == Marker.ADD}
+    """Return the obstacles that `from_obstacles` drew, leaving out what others did; their points are not told."""
+    added = [marker for marker in message.markers if marker.action == Marker.ADD]
+    distances = {
+        marker.id: float(told[1])
+        for marker in added
+        if marker.ns == DISTANCES and (told := re.match(r'(\d+\.\d) m', marker.text))
+    }
     boxes = []
-    for (name, number), marker in added.items():
-        if name == BOXES:
+    for marker in added:
+        if marker.ns == BOXES and marker.type == Marker.CUBE and marker.id in distances:
             at, size = marker.pose.position, marker.scale
-            distance = float(added[DISTANCES, number].text.split()[0])
-            boxes.append(Box(np.array([at.x, at.y, at.z]), np.array([size.x, size.y, size.z]), distance, 0))
+            centre, edges = np.array([at.x, at.y, at.z]), np.array([size.x, size.y, size.z])
+            boxes.append(Box(centre, edges, distances[marker.id], 0))
     return boxes
 
 
