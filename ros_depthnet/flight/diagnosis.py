@@ -95,16 +95,15 @@ class Finding:
     """
     What contradicts, in a sentence, and the parameters that mend it.
 
-    deviation: how far off the images are, in allowances. subtle: it does not show in single pairs.
+    subtle: it does not show in single pairs.
     """
 
     sentence: str
-    deviation: float
     parameters: Mapping[str, object] = field(default_factory=dict)
     subtle: bool = False
 
 
-class _Trial:
+class Trial:
     """The matches of all pairs side by side, to be judged under other beliefs."""
 
     def __init__(self, evidence: Evidence):
@@ -200,9 +199,8 @@ def diagnose(evidence: Evidence, deviation: float) -> Finding:
         return Finding(
             f'The images contradict the odometry ({_times(deviation)}), so there is no depth; in a few '
             'seconds of motion it will show why.',
-            deviation,
         )
-    trial = _Trial(evidence)
+    trial = Trial(evidence)
     believed = trial.believed()
     # From the simplest to the one with the most freedom.
     found = [*_misread_attitudes(trial), _offset(trial), _focal(trial), _mounting(trial)]
@@ -212,13 +210,11 @@ def diagnose(evidence: Evidence, deviation: float) -> Finding:
             f'The images contradict the odometry ({_times(deviation)}), so there is no depth, and no '
             'single mistake explains it: check odometry, calibration and mounting with `depthnet '
             'doctor`, or wait until less of what is seen moves by itself.',
-            deviation,
         )
     least = min(each.cost for each in good)
     chosen = next(each for each in good if each.cost <= _SIMPLER * least + 1e-3)
     return Finding(
         f'The images contradict the odometry ({_times(deviation)}), so there is no depth: {chosen.sentence}',
-        deviation,
         chosen.parameters,
     )
 
@@ -230,7 +226,7 @@ def lurking(evidence: Evidence, thorough: bool = False) -> Finding | None:
     Looks for a time offset; thorough, which takes a hundred times as long, for a mounting, a focal length and a
     lens that are a little off as well.
     """
-    trial = _Trial(evidence)
+    trial = Trial(evidence)
     believed = trial.believed()
     if cost_of(believed) < _WITHOUT_FAULT:
         return None
@@ -242,7 +238,6 @@ def lurking(evidence: Evidence, thorough: bool = False) -> Finding | None:
     chosen = next(each for each in good if each.cost <= _SIMPLER * least)
     return Finding(
         f'The images contradict the odometry over time, so there is no depth: {chosen.sentence}',
-        float(np.median(believed)),
         chosen.parameters,
         subtle=True,
     )
@@ -252,7 +247,7 @@ def _times(deviation: float) -> str:
     return f'corners are {deviation:.1f} times what is allowed off from where a static point can be'
 
 
-def _offset(trial: _Trial) -> _Explanation:
+def _offset(trial: Trial) -> _Explanation:
     costs = np.array([cost_of(trial.shifted(seconds)) for seconds in _OFFSETS_S])
     # Where the motion tells many apart no better than that, as to and fro on a line does, the least is told.
     as_good = np.flatnonzero(costs <= _SIMPLER * costs.min() + 1e-3)
@@ -272,7 +267,7 @@ def _offset(trial: _Trial) -> _Explanation:
     )
 
 
-def _focal(trial: _Trial) -> _Explanation:
+def _focal(trial: Trial) -> _Explanation:
     ratio = min(_FOCAL_RATIOS, key=lambda ratio: cost_of(trial.zoomed(ratio)))
     ratio = min(ratio * np.geomspace(0.96, 1.04, 17), key=lambda ratio: cost_of(trial.zoomed(ratio)))
     return _Explanation(
@@ -283,20 +278,23 @@ def _focal(trial: _Trial) -> _Explanation:
     )
 
 
-def _lens(trial: _Trial) -> _Explanation:
+def _lens(trial: Trial) -> _Explanation:
     bend = float(min(_BENDS, key=lambda bend: cost_of(trial.bent(bend))))
-    straight = bend < 0
-    return _Explanation(
-        trial.bent(bend),
+    sentence, parameters = bent_otherwise(bend)
+    return _Explanation(trial.bent(bend), sentence, parameters, abs(bend) / _SUBTLE_BEND, _BEND_BETTER)
+
+
+def bent_otherwise(bend: float) -> tuple[str, dict[str, object]]:
+    """Say in words that a lens bends more than is told, or less (negative); and which parameters mend that."""
+    if bend > 0:
+        return (
+            'the images are bent as by a lens of which camera_info tells too little: calibrate it, so that D says '
+            'what it does.'
+        ), {}
+    return (
         'the images are bent less than camera_info says, as where they are rectified already: set rectify to never, or '
         'calibrate the lens.'
-        if straight
-        else 'the images are bent as by a lens of which camera_info tells too little: calibrate it, so that D says '
-        'what it does.',
-        {'rectify': 'never'} if straight else {},
-        abs(bend) / _SUBTLE_BEND,
-        _BEND_BETTER,
-    )
+    ), {'rectify': 'never'}
 
 
 _ORDERS = {
@@ -305,7 +303,7 @@ _ORDERS = {
 }
 
 
-def _misread_attitudes(trial: _Trial) -> list[_Explanation]:
+def _misread_attitudes(trial: Trial) -> list[_Explanation]:
     if trial.evidence.T_body_cam is None:
         return []
     found = []
@@ -336,7 +334,7 @@ def _misread_attitudes(trial: _Trial) -> list[_Explanation]:
     return found
 
 
-def _mounting(trial: _Trial) -> _Explanation:
+def _mounting(trial: Trial) -> _Explanation:
     coarse = sorted(_coarse_rotations(), key=lambda R: cost_of(trial.mounted(R)))[:_REFINED]
     best = min((_refined(trial, R) for R in coarse), key=lambda R: cost_of(trial.mounted(R)))
     T_body_cam = trial.evidence.T_body_cam
@@ -368,7 +366,7 @@ def _coarse_rotations() -> list[np.ndarray]:
     return [R @ tilt for R in cube for tilt in tilts]
 
 
-def _refined(trial: _Trial, R: np.ndarray) -> np.ndarray:
+def _refined(trial: Trial, R: np.ndarray) -> np.ndarray:
     """Return a mounting nearby under which the matches fit better, by reweighted least squares."""
     for _ in range(_ROUNDS):
         off = trial.mounted(R)

@@ -17,6 +17,7 @@ from ros_depthnet.core.reasons import Drop
 from ros_depthnet.core.tracks import Tracker
 from ros_depthnet.flight.diagnosis import LEAST_STRETCHES, Evidence, Finding, Pair, diagnose, lurking
 from ros_depthnet.flight.landmarks import Pace, Step
+from ros_depthnet.flight.lens_watch import LensWatch
 
 _LEAST_FLOW = 3.0  # pixels at the tracker's size: less shows nothing
 SUSPICIOUS = 1.0  # allowances, the middle of a pair's matches: more contradicts
@@ -43,7 +44,7 @@ class Watch:
     def __init__(self, survey: bool = False):
         """Begin a flight; a survey keeps the evidence of the whole flight, for a diagnosis at its end."""
         self._survey = survey
-        self._tracker, self._pace = Tracker(), Pace()
+        self._tracker, self._pace, self._lens = Tracker(), Pace(), LensWatch()
         self._pixels: np.ndarray | None = None
         self.begin_anew()
 
@@ -62,7 +63,7 @@ class Watch:
     @property
     def finding(self) -> Finding | None:
         """What contradicts the odometry at present."""
-        return self._finding or self._rushed
+        return self._finding or self._rushed or self._lens.finding
 
     @property
     def deviation(self) -> float | None:
@@ -104,6 +105,8 @@ class Watch:
         self._pairs.append(pair)
         if self._survey:
             return None
+        if now < SUSPICIOUS:
+            self._lens.look(pair, matches.camera, self._poses)
         self._judge(frame.stamp_ns, now)
         return Drop.CONTRADICTED if self.finding or now > _GROSS else None
 
@@ -154,6 +157,5 @@ def _rushed(step: Step) -> Finding:
     return Finding(
         f'The odometry moves {step.ratio:.2f} times as far as the images do, which it did not before, so there is no '
         'depth: it has jumped, stopped, changed its scale or its clock, or camera_info its focal length; check its '
-        'source.',
-        abs(step.deviation),
+        'source.'
     )

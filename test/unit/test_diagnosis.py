@@ -55,6 +55,21 @@ def evidence(believed=lambda T_world_body: T_world_body, told=T_BODY_CAM, shift=
     return Evidence(pairs, poses, told)
 
 
+def bent(straight, k1):
+    """Return the evidence of a flight as another lens would have seen it."""
+
+    def bent_rays(rays):
+        x, y = rays[:, 0] / rays[:, 2], rays[:, 1] / rays[:, 2]
+        grown = 1 + k1 * (x * x + y * y)
+        return np.column_stack([x * grown, y * grown, np.ones_like(x)])
+
+    pairs = tuple(
+        dataclasses.replace(pair, rays_earlier=bent_rays(pair.rays_earlier), rays_later=bent_rays(pair.rays_later))
+        for pair in straight.pairs
+    )
+    return dataclasses.replace(straight, pairs=pairs)
+
+
 def middle(found):
     return np.median([np.median(pair.deviations(found.poses)) for pair in found.pairs])
 
@@ -127,17 +142,7 @@ def test_a_tenth_of_the_focal_length_lurks_for_who_looks_thoroughly(ratio):
     ],
 )
 def test_a_lens_that_is_not_as_told_lurks_for_who_looks_thoroughly(k1, words, parameters):
-    def bent(rays):
-        x, y = rays[:, 0] / rays[:, 2], rays[:, 1] / rays[:, 2]
-        grown = 1 + k1 * (x * x + y * y)
-        return np.column_stack([x * grown, y * grown, np.ones_like(x)])
-
-    straight = evidence()
-    pairs = tuple(
-        dataclasses.replace(pair, rays_earlier=bent(pair.rays_earlier), rays_later=bent(pair.rays_later))
-        for pair in straight.pairs
-    )
-    found = dataclasses.replace(straight, pairs=pairs)
+    found = bent(evidence(), k1)
     assert middle(found) < SUSPICIOUS
     finding = lurking(found, thorough=True)
     assert words in finding.sentence
