@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,15 +129,18 @@ def adapt(
     )
     restore(network, folder / 'run' / 'last.pt')
     before = _scores(load_model(card.file, precision='float32'), checked, check)
-    for share in _SHARES:
-        progress(f'checking {share:.0%} of what was learned')
-        after = _scores(_exported(recipe.task, network, share, card, options, before, path), checked, check)
-        if after.held_out < before.held_out and after.rendered <= _NO_WORSE * before.rendered:
-            if card.int8_file:
-                quantise(load_model(path).card, parallax_samples(check))
-            return Adapted(before, after, share, path)
-    for written in (path, path.with_suffix('.yaml')):
-        written.unlink()
+    # Until it is found to be better, and is whole, it has no place beside what was there.
+    with tempfile.TemporaryDirectory(dir=folder) as tried:
+        candidate = Path(tried) / path.name
+        for share in _SHARES:
+            progress(f'checking {share:.0%} of what was learned')
+            after = _scores(_exported(recipe.task, network, share, card, options, before, candidate), checked, check)
+            if after.held_out < before.held_out and after.rendered <= _NO_WORSE * before.rendered:
+                if card.int8_file:
+                    quantise(load_model(candidate).card, parallax_samples(check))
+                for written in sorted(Path(tried).iterdir()):  # the card, which names the others, comes last
+                    written.replace(path.with_name(written.name))
+                return Adapted(before, after, share, path)
     return Adapted(before, after, share, None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import ctypes
+import io
 import os
 import platform
 import time
@@ -281,9 +282,9 @@ def _write_results(path: Path, recipe: Recipe, flights: list[int], device, row: 
 
 
 def _append(path: Path, row: dict) -> None:
-    new = not path.exists()
-    with path.open('a', newline='') as file:
-        writer = csv.DictWriter(file, row)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    table = io.StringIO(path.read_text(encoding='utf-8') if path.exists() else '', newline='')
+    writer = csv.DictWriter(table, row, lineterminator='\n')
+    if not table.seek(0, io.SEEK_END):
+        writer.writeheader()
+    writer.writerow(row)
+    write_file(path, table.getvalue())

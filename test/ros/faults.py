@@ -220,8 +220,10 @@ class Flight:
 
     def bring_up(self, folder: Path | None = None, **parameters: object) -> None:
         self.process = NodeProcess('depth_node', '', {**self.parameters, **parameters}, folder or self.folder)
-        with _Manager('') as manager:
+        with _Manager('') as manager, contextlib.ExitStack() as otherwise:
+            otherwise.callback(self.end)
             manager.bring_up(self.process)
+            otherwise.pop_all()
 
     def end(self) -> int:
         self.process.interrupt()

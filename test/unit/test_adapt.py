@@ -29,6 +29,7 @@ from ros_depthnet.learning.networks.parallaxnet import (  # noqa: E402
 )
 from ros_depthnet.learning.parallax_task import loss_terms, stack  # noqa: E402
 from ros_depthnet.learning.still_box.textures import TextureAtlas  # noqa: E402
+from ros_depthnet.whole_files import write_file  # noqa: E402
 
 UNSPOILT = AugmentOptions(exposure=0, noise=0, blur=0, grey=0, rotation_noise=0, direction_noise=0)
 MODEL = 'parallaxnet_small'
@@ -190,13 +191,15 @@ def test_a_flight_teaches_a_model_or_it_is_said_that_it_does_not(own, monkeypatc
         assert card.training['adapted']['from'] == MODEL and card.training['adapted']['frames'] == 9
 
 
-def test_a_model_that_learned_nothing_is_not_written(own, monkeypatch, capsys):
+def test_a_model_that_learned_nothing_is_not_written_and_an_earlier_one_stays(own, monkeypatch, capsys):
     hurry(monkeypatch, learning_rate=0.0)
     path, out = own
     shutil.rmtree(out / 'run', ignore_errors=True)
-    assert adapt(path, out, '--steps', '1') == 1
+    write_file(out / 'other.onnx', 'of an earlier run')
+    assert adapt(path, out, '--steps', '1', '--name', 'other') == 1
     assert 'Nothing was written, as the model is no better by it' in capsys.readouterr().out
-    assert not list(out.glob('adapted.*'))
+    assert (out / 'other.onnx').read_text() == 'of an earlier run'
+    assert {each.name for each in out.glob('*.*')} <= {'adapted.onnx', 'adapted.yaml', 'other.onnx'}
 
 
 def test_a_flight_too_short_to_hold_some_out_is_a_sentence(tmp_path, capsys):

@@ -87,7 +87,6 @@ ELSEWHERE = {
     'evaluation/flight_report.py': 'a video; the page that is written after it would not fit either',
     'learning/curves.py': 'a picture that is drawn again at the next row',
     'learning/quantise.py': 'a temporary folder',
-    'learning/training.py': 'a row at the end of a table',
     'ros/bag_writing.py': 'a bag, removed where it is not whole',
     'ros/isolation.py': 'a lock',
     'ros/processes.py': 'the log of a process that it starts',
