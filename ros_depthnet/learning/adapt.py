@@ -16,7 +16,8 @@ from ros_depthnet.core.baseline import sources_at
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import EstimatorOptions, Measurer
 from ros_depthnet.engines.card import ModelCard
-from ros_depthnet.engines.model import Model, load_model
+from ros_depthnet.engines.metric_model import Model
+from ros_depthnet.engines.model import load_model
 from ros_depthnet.learning.adapt_task import AdaptTask
 from ros_depthnet.learning.dataset import RenderedFlights, render_shards
 from ros_depthnet.learning.export import export_parallaxnet, write_card
@@ -94,7 +95,11 @@ def label_flight(frames: Sequence[Frame], teacher: Model, folder: Path, held_out
     if min(cut, len(frames) - cut) < _LEAST_FRAMES:
         raise ValueError(f'{len(frames)} usable frames are too few to learn from and to hold some out.')
     for name, part in (('learned', frames[:cut]), ('held_out', frames[cut:])):
-        measure_flight(part, teacher, folder / name, lambda text, name=name: progress(f'{folder.name}, {name}: {text}'))
+        measure_flight(part, teacher, folder / name, _about(f'{folder.name}, {name}', progress))
+
+
+def _about(what: str, progress: Progress) -> Progress:
+    return lambda text: progress(f'{what}: {text}')
 
 
 def adapt(
@@ -115,9 +120,9 @@ def adapt(
         _rendered(folder / name, seed, options.crop, progress)
         for name, seed in (('rendered', _LEARNED_SEED), ('check', _CHECKED_SEED))
     )
-    recipe = _recipe(card, flights, checked, options)
+    task = _task(card, flights, checked, options)
     network = train(
-        recipe,
+        _recipe(task, options),
         [rendered],
         check,
         folder / 'run',
@@ -134,7 +139,7 @@ def adapt(
         candidate = Path(tried) / path.name
         for share in _SHARES:
             progress(f'checking {share:.0%} of what was learned')
-            after = _scores(_exported(recipe.task, network, share, card, options, before, candidate), checked, check)
+            after = _scores(_exported(task, network, share, card, options, before, candidate), checked, check)
             if after.held_out < before.held_out and after.rendered <= _NO_WORSE * before.rendered:
                 if card.int8_file:
                     quantise(load_model(candidate).card, parallax_samples(check))
@@ -150,13 +155,16 @@ def _rendered(folder: Path, seed: int, size: tuple[int, int], progress: Progress
     return RenderedFlights.open(folder)
 
 
-def _recipe(card: ModelCard, flights, checked, options: AdaptOptions) -> Recipe:
+def _task(card: ModelCard, flights, checked, options: AdaptOptions) -> AdaptTask:
     of_card = card.training.get('recipe', {}) if isinstance(card.training, dict) else {}
     task = ParallaxTask.take({key: of_card[key] for key in ('network', 'source_shares') if key in of_card})
-    task = AdaptTask(
+    return AdaptTask(
         network=task.network, source_shares=task.source_shares, median_parallax=(2.0, 90.0),
         flights=flights, held_out=checked, share=1 - options.rendered,
     )  # fmt: skip
+
+
+def _recipe(task: AdaptTask, options: AdaptOptions) -> Recipe:
     stage = Stage(options.steps, options.crop, 64, options.batch, decay=options.steps * 2 // 3, frozen_norms=True)
     warmup = max(1, options.steps // 20)
     return Recipe((stage,), task, options.learning_rate, warmup=warmup, seed=options.seed, name='adapt')

@@ -97,10 +97,10 @@ def sample(
     None, if the median of the parallax drawn is not in this range, pixels.
     """
     frames = len(sequence.images)
-    reference, *sources = rng.permutation(frames)[: number + 1]
-    displacements = sequence.positions[reference] - sequence.positions[sources]
+    reference, *drawn = rng.permutation(frames)[: number + 1]
+    displacements = sequence.positions[reference] - sequence.positions[drawn]
     order = np.argsort(-np.linalg.norm(displacements, axis=1))
-    sources, displacements = np.array(sources)[order], displacements[order]
+    sources, displacements = np.array(drawn)[order], displacements[order]
     unit = np.linalg.norm(displacements[0])
     fx, fy, cx, cy = sequence.intrinsics
 

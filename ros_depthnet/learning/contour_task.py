@@ -32,6 +32,7 @@ class ContourTask:
     eikonal: float = 0.0
 
     kind: ClassVar[str] = 'contournet'
+    needs_depth: ClassVar[bool] = True
     curves: ClassVar[tuple[str, ...]] = ('f1', 'precision', 'recall')
 
     @classmethod

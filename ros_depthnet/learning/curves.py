@@ -23,8 +23,8 @@ def draw_curves(table: Path, scores: tuple[str, ...]) -> Path:
     names = list(rows[0])
     losses = [name for name in names[: names.index(scores[0])] if name not in ('step', 'seconds')]
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), layout='constrained')
-    for axes, names, title in ((left, losses, 'loss terms, training'), (right, scores, 'validation')):
-        for name in names:
+    for axes, shown, title in ((left, tuple(losses), 'loss terms, training'), (right, scores, 'validation')):
+        for name in shown:
             axes.plot(steps, [float(row[name]) for row in rows], label=name)
         axes.set(title=title, xlabel='step')
         axes.grid(alpha=0.3)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from torch.utils.data import Dataset
 
 from ros_depthnet.learning.arrays import mapped_array, write_array
 from ros_depthnet.learning.still_box.sequences import Sequence, SequenceOptions, random_sequence
@@ -52,7 +53,7 @@ def render_shards(
 
 
 @dataclass(frozen=True)
-class RenderedFlights:
+class RenderedFlights(Dataset[Sequence]):
     """The flights of a folder, memory-mapped: `len()` of them, each a Sequence."""
 
     shards: tuple[dict, ...]

@@ -120,7 +120,8 @@ def _scaled(rows: Sequence[np.ndarray], size: tuple[int, int]) -> torch.Tensor:
 
 def scale_errors(scales: list[torch.Tensor], truth: torch.Tensor) -> list[torch.Tensor]:
     """Return mean |depth - truth| metres of each scale (B, h, w) against truth (B, H, W) averaged to it."""
-    return [(depth - F.adaptive_avg_pool2d(truth[:, None], depth.shape[1:])[:, 0]).abs().mean() for depth in scales]
+    averaged = [F.adaptive_avg_pool2d(truth[:, None], (depth.shape[1], depth.shape[2]))[:, 0] for depth in scales]
+    return [(depth - true).abs().mean() for depth, true in zip(scales, averaged, strict=True)]
 
 
 @torch.no_grad()
@@ -135,7 +136,7 @@ def scores(network: DepthNet, flights: RenderedFlights, size: tuple[int, int]) -
     training = network.training
     network.eval()
     device = next(network.parameters()).device
-    coarse, coarse_truth, fine, fine_truth = [], [], [], []
+    rows = []
     for start in range(0, len(flights), _BATCH):
         chosen = [flights[i] for i in range(start, min(start + _BATCH, len(flights)))]
         batch = _batch(
@@ -144,12 +145,10 @@ def scores(network: DepthNet, flights: RenderedFlights, size: tuple[int, int]) -
             size,
         )
         depth, truth = network(batch['pair'].to(device)).cpu()[:, None], batch['depth'][:, None]
-        coarse.append(depth)
-        coarse_truth.append(F.adaptive_avg_pool2d(truth, depth.shape[2:]))
-        fine.append(F.interpolate(depth, size[::-1], mode='bilinear'))
-        fine_truth.append(truth)
+        coarse_truth = F.adaptive_avg_pool2d(truth, depth.shape[2:])
+        rows.append((depth, coarse_truth, F.interpolate(depth, size[::-1], mode='bilinear'), truth))
     network.train(training)
-    coarse, coarse_truth, fine, fine_truth = map(torch.cat, (coarse, coarse_truth, fine, fine_truth))
+    coarse, coarse_truth, fine, fine_truth = (torch.cat(each) for each in zip(*rows, strict=True))
     known = fine_truth < FARTHEST - 0.01
     ratio = (fine[known] / fine_truth[known]).log()
     found = {

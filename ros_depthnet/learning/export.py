@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -20,7 +20,7 @@ import yaml
 from ros_depthnet.core.moving import CLUES
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.engines.single_view import load_single_view
-from ros_depthnet.evaluation.evaluate import evaluate, load_sets
+from ros_depthnet.evaluation.evaluate import Result, evaluate, load_sets
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.depth_task import NOMINAL_DISPLACEMENT
 from ros_depthnet.learning.held_out import (
@@ -36,12 +36,13 @@ from ros_depthnet.learning.networks.movingnet import MovingNet
 from ros_depthnet.learning.networks.naming import DOMAIN
 from ros_depthnet.learning.networks.parallaxnet import ParallaxNet
 from ros_depthnet.learning.networks.singleview import SingleView
-from ros_depthnet.learning.onnx_graph import keep_names, store_in_half
+from ros_depthnet.learning.onnx_graph import keep_names, store_in_half, traced
+from ros_depthnet.learning.parallax_task import ParallaxTask
 from ros_depthnet.learning.recipe import Recipe, recipe_path
 from ros_depthnet.learning.split import split_scores
 from ros_depthnet.learning.still_box.sequences import CLASSIC
 from ros_depthnet.learning.task import Task
-from ros_depthnet.learning.weights import average, halve, restore, take
+from ros_depthnet.learning.weights import Network, average, halve, restore, take
 from ros_depthnet.resources import share_path
 from ros_depthnet.whole_files import write_file
 
@@ -89,19 +90,15 @@ def export_parallaxnet(network: ParallaxNet, path: Path) -> float:
         'intrinsics': {0: 'batch'},
         **{name: {0: 'batch', 1: 'height', 2: 'width'} for name in _OUTPUTS},
     }
-    content = io.BytesIO()
-    torch.onnx.export(
+    model = traced(
         network,
         tuple(example_inputs(2, 3, 96, 160).values()),
-        content,
         input_names=list(_INPUTS),
         output_names=list(_OUTPUTS),
         dynamic_axes=dynamic,
         opset_version=OPSET,
         custom_opsets={DOMAIN: 1},
-        dynamo=False,
     )
-    model = onnx.load_from_string(content.getvalue())
     keep_names(model)
     onnx.helper.set_model_props(model, {'matching': json.dumps(network.config.matching)})
     store_in_half(model)
@@ -153,18 +150,14 @@ def _export_per_pixel(
     shapes other than the traced one.
     """
     axes = {taken: {0: 'batch', 2: 'height', 3: 'width'}}
-    content = io.BytesIO()
-    torch.onnx.export(
+    model = traced(
         network,
         (torch.rand(2, channels, 64, 64),),
-        content,
         input_names=[taken],
         output_names=list(given),
         dynamic_axes=axes | {name: {0: 'batch', 1: f'{stride}height', 2: f'{stride}width'} for name in given},
         opset_version=OPSET,
-        dynamo=False,
     )
-    model = onnx.load_from_string(content.getvalue())
     store_in_half(model)
     write_file(path, model.SerializeToString())
     generator = torch.Generator().manual_seed(0)
@@ -213,9 +206,9 @@ def export_run(
     loaded = Recipe.load(recipe_path(recipe))
     if path.with_suffix('.yaml').absolute() == recipe_path(recipe).absolute():
         raise ValueError(f'The card would overwrite the recipe {recipe}: call the model otherwise.')
-    task, changes = loaded.task, {}
+    task, changes = loaded.task, dict[str, float]()
     if contrast_floor is not None:
-        if task.kind != 'parallaxnet':
+        if not isinstance(task, ParallaxTask):
             raise ValueError(f'{task.kind} has no contrast floor.')
         task = replace(task, network=replace(task.network, contrast_floor=contrast_floor))
         changes['contrast_floor'] = contrast_floor
@@ -241,7 +234,7 @@ def export_run(
         largest = export_parallaxnet(network, path)
         about = {**_ABOUT_PARALLAXNET, 'input': {**_ABOUT_PARALLAXNET['input'], **loaded.input}}
     names = list(last)
-    scores = {'validation': {name: float(last[name]) for name in names[names.index(task.curves[0]) :]}}
+    scores: dict[str, dict] = {'validation': {name: float(last[name]) for name in names[names.index(task.curves[0]) :]}}
     before = state.get('before') or loaded.after and _written(loaded.after)
     card = {
         'name': path.stem,
@@ -295,7 +288,7 @@ def _written(recipe: str) -> dict:
 
 
 _SPLIT_SIDES = 64, 128
-_ABOUT_PARALLAXNET = {
+_ABOUT_PARALLAXNET: dict[str, Any] = {
     'input': {'width': 384, 'height': 288, 'multiple': 32},
     'parallax_range': [0.5, 160.0],
     'normalisation': 'RGB in 0..1',
@@ -339,7 +332,7 @@ def _about_depthnet(size: tuple[int, int], rms_log: float) -> dict:
     }
 
 
-def _trained(task: Task, checkpoint: Path) -> tuple[torch.nn.Module, dict]:
+def _trained(task: Task[Network, Any], checkpoint: Path) -> tuple[Network, dict]:
     """Return the network of a checkpoint, and the checkpoint."""
     network = task.build()
     return network, restore(network, checkpoint)
@@ -371,6 +364,7 @@ def _scores(path: Path, scored: list[Path]) -> dict[str, dict[str, float]]:
     return {
         result.row.set: {name: round(result.row.as_dict()[name], 4) for name in ('mae_log', 'delta_125', 'delta_105')}
         for result in results
+        if isinstance(result, Result)
     }
 
 

@@ -11,11 +11,12 @@ from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import EstimatorOptions, Measurer
 from ros_depthnet.core.motion import pose
-from ros_depthnet.engines.model import Model
+from ros_depthnet.engines.metric_model import Model
 from ros_depthnet.engines.single_view import SingleViewModel
 from ros_depthnet.evaluation.metrics import DepthAndDeviation, PixelErrors, average
 from ros_depthnet.learning.dataset import RenderedFlights
-from ros_depthnet.learning.depth_task import FARTHEST, NEAREST
+from ros_depthnet.learning.depth_task import FARTHEST
+from ros_depthnet.learning.networks.depthnet import NEAREST
 from ros_depthnet.learning.still_box.options import SensorOptions
 from ros_depthnet.learning.still_box.sensor import Sensor
 from ros_depthnet.learning.still_box.sequences import Sequence
@@ -80,14 +81,12 @@ def _pair(flight: Sequence, seed: int | None) -> tuple[Frame, Frame]:
     moved = np.linalg.norm(flight.positions[1:] - flight.positions[0], axis=1)
     parallax = camera.fx * moved / np.median(truth[truth < FARTHEST])
     chosen = 1 + int(np.abs(np.log(parallax / (_WANTED * width))).argmin())
-    images, displacement, turn = (
-        flight.images[[0, chosen]],
-        flight.positions[chosen] - flight.positions[0],
-        np.zeros(3),
-    )
+    images = flight.images[[0, chosen]]
+    turn: np.ndarray = np.zeros(3)
+    displacement = flight.positions[chosen] - flight.positions[0]
     if seed is not None:
         sensor, rng = Sensor(_CAMERA, _RATE, seed), np.random.default_rng(seed)
-        images = [sensor.take(image.astype(np.float32) / 255) for image in images]
+        images = np.stack([sensor.take(image.astype(np.float32) / 255) for image in images])
         turn = rng.normal(0, _ROTATION_NOISE / np.sqrt(3), 3)
         displacement = displacement + rng.normal(0, _DIRECTION_NOISE / np.sqrt(3), 3) * moved[chosen - 1]
     poses = np.eye(4), pose(cv2.Rodrigues(turn)[0], displacement)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def hypotheses_speed(
         file = folder / f'{count}.onnx'
         export_parallaxnet(ParallaxNet(replace(task.network, hypotheses=count)), file)
         engine = OnnxEngine(file, 'cpu', threads)
-        contenders.append(Contender(f'{count} hypotheses', threads, lambda engine=engine: engine.run(inputs)))
+        contenders.append(Contender(f'{count} hypotheses', threads, partial(engine.run, inputs)))
     medians = [float(np.median(times)) for times in taken_in_turns(contenders, seconds, progress)]
     return [
         HypothesesSpeed(count, round(median, 2), round(median / medians[0], 3))

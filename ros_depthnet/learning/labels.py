@@ -20,7 +20,7 @@ from ros_depthnet.core.baseline import depth_ranges, farther_sources, source_of,
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import EstimatorOptions, Measurer, StageClock
-from ros_depthnet.engines.model import Model
+from ros_depthnet.engines.metric_model import Model
 from ros_depthnet.whole_files import whole_file
 
 _OPTIONS = EstimatorOptions(max_sources=4, alignment_sources=4, ranges=2)
@@ -97,7 +97,8 @@ def _measured(measurer: Measurer, frame: Frame, frames: Sequence[Frame], guess: 
         and source_of(frame, other, guess).rotation <= options.max_rotation
     ]
     nothing = np.full((frame.camera.height, frame.camera.width), np.nan, np.float32)
-    found, depths, comparing = fusion.DepthMap(nothing, nothing, nothing), (guess,), measurer.comparing(frame)
+    found, comparing = fusion.DepthMap(nothing, nothing, nothing), measurer.comparing(frame)
+    depths: tuple[float, ...] = (guess,)
     for _ in range(_PASSES):
         ranges = [sources for depth in depths if (sources := sources_at(frame, near, depth, options))]
         if not ranges:

@@ -11,7 +11,7 @@ from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import EstimatorOptions, Measurer
 from ros_depthnet.core.motion import pose
-from ros_depthnet.engines.model import Model
+from ros_depthnet.engines.metric_model import Model
 from ros_depthnet.learning.arrays import write_array
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.still_box.sequences import Sequence

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from torch.utils.data import Dataset
 
 from ros_depthnet.core.measurer import Estimate, EstimatorOptions
-from ros_depthnet.engines.model import Model, load_model
+from ros_depthnet.engines.metric_model import Model
+from ros_depthnet.engines.model import load_model
 from ros_depthnet.flight.movers import Movers
 from ros_depthnet.flight.posed_sequence import PosedSequence, SequenceError
 from ros_depthnet.flight.session import Session
@@ -35,7 +37,7 @@ class CluedFlight:
 
 
 @dataclass(frozen=True)
-class CluedFlights:
+class CluedFlights(Dataset[CluedFlight]):
     """The flights of a folder, memory-mapped."""
 
     paths: tuple[Path, ...]

@@ -50,9 +50,9 @@ class MovingTask:
         flight, (width, height) = flights[int(rng.integers(stage.flights))], stage.crop
         frame, (full_height, full_width) = int(rng.integers(len(flight.moving))), flight.moving.shape[1:]
         left, top = int(rng.integers(full_width - width + 1)), int(rng.integers(full_height - height + 1))
-        window = np.s_[top : top + height, left : left + width]
-        clues = flight.clues[frame][(slice(None), *window)].astype(np.float32)
-        moving = flight.moving[frame][window] / np.float32(255)
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        clues = flight.clues[frame, :, rows, columns].astype(np.float32)
+        moving = flight.moving[frame, rows, columns] / np.float32(255)
         if rng.random() < 0.5:
             clues, moving = clues[..., ::-1].copy(), moving[:, ::-1].copy()
             clues[list(_ACROSS)] *= -1

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnx
+import torch
 
 from ros_depthnet.learning.networks.naming import DOMAIN, NUMBERED, OPERATOR
 from ros_depthnet.learning.weights import HALF
+
+
+def traced(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], **options: Any) -> onnx.ModelProto:
+    """Return a network as it is called with inputs; options: of `torch.onnx.export`."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / 'traced.onnx'
+        torch.onnx.export(network, inputs, path, dynamo=False, **options)
+        return onnx.load(path)
 
 
 def keep_names(model: onnx.ModelProto) -> None:
@@ -17,7 +29,9 @@ def keep_names(model: onnx.ModelProto) -> None:
 
     They are declared as float32 (B, C, h, w), so that `onnx.utils.Extractor` can cut there.
     """
-    graph, counts, names = model.graph, Counter(), {}
+    graph = model.graph
+    counts: Counter[str] = Counter()
+    names: dict[str, str] = {}
     for node in [node for node in graph.node if (node.domain, node.op_type) == (DOMAIN, OPERATOR)]:
         name = node.attribute[0].s.decode()
         if name.endswith(NUMBERED):
@@ -65,7 +79,8 @@ def shorten(model: onnx.ModelProto) -> None:
     """Keep each constant once and give what has no name outside short ones, in place: a third of the bytes."""
     graph = model.graph
     kept = {tensor.name for tensor in (*graph.input, *graph.output)}
-    names, constants = {name: name for name in ('', *kept)}, {}
+    names = {name: name for name in ('', *kept)}
+    constants: dict[tuple[int, tuple[int, ...], bytes], str] = {}
     for node in [node for node in graph.node if node.op_type == 'Constant']:
         tensor = node.attribute[0].t
         key = tensor.data_type, tuple(tensor.dims), onnx.numpy_helper.to_array(tensor).tobytes()

@@ -140,7 +140,7 @@ def validate(network: ParallaxNet, flights: RenderedFlights) -> dict[str, float]
     for index in range(0, min(96, len(flights)), 8):
         rng = np.random.default_rng([9, index])
         rows = [sample(flights[i], 1 + index // 8 % 2, size, rng, AugmentOptions()) for i in range(index, index + 8)]
-        batch = {name: value.to(device) for name, value in stack(rows).items()}
+        batch = {name: value.to(device) for name, value in stack([row for row in rows if row]).items()}
         truth = batch.pop('parallax')
         prediction = network.predict(**batch)
         scored = (truth > 2) & (truth < 60)

@@ -53,7 +53,7 @@ def peer_speeds(
         call = in_onnx_runtime(network, inputs, folder / f'{number}.onnx', threads)
         contenders.append(Contender(name, threads, call))
     medians = [float(np.median(times)) for times in taken_in_turns(contenders, seconds, progress)]
-    sizes = [model.input_size(images), *(tuple(images.shape[:1:-1]) for _, (images, *_) in networks.values())]
+    sizes = [model.input_size(images), *((images.shape[-1], images.shape[-2]) for _, (images, *_) in networks.values())]
     return [
         PeerSpeed(contender.name, size, round(median, 2), round(median / medians[0], 3))
         for contender, size, median in zip(contenders, sizes, medians)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ros_depthnet.learning.contour_task import ContourTask
 from ros_depthnet.learning.depth_task import DepthTask
@@ -16,7 +17,7 @@ from ros_depthnet.learning.task import Stage, Task
 from ros_depthnet.learning.unsupervised_depth_task import UnsupervisedDepthTask
 from ros_depthnet.text_files import read_yaml
 
-_TASKS = {
+_TASKS: dict[tuple[str, str], type[Task]] = {
     ('parallaxnet', 'depth'): ParallaxTask,
     ('parallaxnet', 'images'): SelfSupervisedParallaxTask,
     ('depthnet', 'depth'): DepthTask,
@@ -78,15 +79,16 @@ class Recipe:
 
     @classmethod
     def _of(cls, raw: dict, path: Path) -> Recipe:
-        stages = tuple(
-            Stage(**{key: tuple(value) if isinstance(value, list) else value for key, value in stage.items()})
-            for stage in raw.pop('stages')
-        )
+        stages = tuple(Stage(**_with_tuples(stage)) for stage in raw.pop('stages'))
         what = raw.pop('kind', ParallaxTask.kind), raw.pop('supervision', 'depth')
         if what not in _TASKS:
             raise ValueError(f'{path}: there is no {what[0]} supervised by {what[1]}.')
         task = _TASKS[what].take(raw)
         return cls(stages, task, name=Path(path).stem, **raw)
+
+
+def _with_tuples(raw: dict) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in raw.items()}
 
 
 def recipe_path(name: str) -> Path:

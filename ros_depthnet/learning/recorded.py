@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from torch.utils.data import Dataset
 
 from ros_depthnet.core.frames import Frame
 
@@ -31,7 +32,7 @@ class Window:
 
 
 @dataclass(frozen=True, eq=False)
-class RecordedFlights:
+class RecordedFlights(Dataset[Window]):
     """The windows of flights, one beginning at each frame that is followed by enough others."""
 
     flights: tuple[Window, ...]

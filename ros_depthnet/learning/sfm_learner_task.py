@@ -73,7 +73,7 @@ class SfmLearnerTask:
     def loss_terms(self, network: SingleView, batch: dict) -> dict[str, torch.Tensor]:
         """Return what the sources differ by at each of three sizes, how bent depth is, and what is not explained."""
         views, explained = Views(**batch), None
-        if self.pose:
+        if isinstance(network, PosedSingleView):
             views, explained = with_found_motion(network.pose, views)
         depth = network(views.reference)[0].exp()
         inverse = 1 / depth
@@ -96,7 +96,9 @@ class SfmLearnerTask:
         """Return singleview's scores, its scale left out, and those of the pose network, if there is one."""
         found = single_view_task.scores(network, flights, crop)
         found = {name: found[name] for name in self.curves}  # its deviation stays untaught
-        return found | pose_scores(network.pose, flights, crop, self.turned) if self.pose else found
+        if isinstance(network, PosedSingleView):
+            return found | pose_scores(network.pose, flights, crop, self.turned)
+        return found
 
 
 def _unlike_where_explained(views: Views, depth, explained, options: Photometric) -> torch.Tensor:

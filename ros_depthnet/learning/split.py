@@ -8,9 +8,10 @@ import numpy as np
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Views
-from ros_depthnet.engines.model import Model
+from ros_depthnet.engines.metric_model import Model
 from ros_depthnet.learning.dataset import RenderedFlights
-from ros_depthnet.learning.depth_task import FARTHEST, NEAREST, NOMINAL_FRAMES
+from ros_depthnet.learning.depth_task import FARTHEST, NOMINAL_FRAMES
+from ros_depthnet.learning.networks.depthnet import NEAREST
 from ros_depthnet.learning.still_box.sequences import Sequence
 
 _QUARTER = 4
@@ -24,12 +25,12 @@ def split_scores(model: Model, flights: RenderedFlights, size: tuple[int, int]) 
     the best constant depth would have. The model sees images of that size, enlarged if its input is larger.
     """
     quarter = size[0] // _QUARTER, size[1] // _QUARTER
-    found, truths = [], []
+    rows = []
     for number in range(len(flights)):
         flight = flights[number]
-        found.append(_shrunk(model.predict([_views(flight, size, model)])[0].depth_hw, quarter))
-        truths.append(_shrunk(flight.depth[NOMINAL_FRAMES].astype(np.float32), quarter))
-    found, truths = np.stack(found), np.stack(truths)
+        depth_hw = model.predict([_views(flight, size, model)])[0].depth_hw
+        rows.append([_shrunk(each, quarter) for each in (depth_hw, flight.depth[NOMINAL_FRAMES].astype(np.float32))])
+    found, truths = (np.stack(each) for each in zip(*rows, strict=True))
     return {
         'mean_l1': round(float(np.abs(found - truths).mean()), 4),
         'constant_mean_l1': round(float(np.abs(truths - np.median(truths)).mean()), 4),

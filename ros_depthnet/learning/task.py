@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
 
-from ros_depthnet.learning.dataset import RenderedFlights
+from ros_depthnet.learning.weights import Network
+
+Flights = TypeVar('Flights', contravariant=True)
 
 
 @dataclass(frozen=True)
@@ -35,23 +37,27 @@ class Stage:
             raise ValueError(f'A stage draws from a list of sets, as sets: [0], not from {self.sets}.')
 
 
-class Task(Protocol):
-    """A network, the samples it sees, and what counts as loss and as score."""
+class Task(Protocol[Network, Flights]):
+    """A network, the flights that teach it, the samples it sees, and what counts as loss and as score."""
 
-    kind: str
-    curves: tuple[str, ...]
+    kind: ClassVar[str]
+    curves: ClassVar[tuple[str, ...]]
     """Names of the scores worth a curve."""
-    needs_depth: bool
+    needs_depth: ClassVar[bool]
     """Whether its samples need flights with depth, so rendered ones."""
 
-    def build(self) -> torch.nn.Module:
+    @classmethod
+    def take(cls, raw: dict) -> Task[Network, Flights]:
+        """Take what concerns the task out of a recipe's YAML."""
+
+    def build(self) -> Network:
         """Return the untrained network."""
 
-    def draw(self, flights: RenderedFlights, stage: Stage, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+    def draw(self, flights: Flights, stage: Stage, rng: np.random.Generator) -> dict[str, torch.Tensor]:
         """Return a batch of samples."""
 
-    def loss_terms(self, network: torch.nn.Module, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def loss_terms(self, network: Network, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return the terms whose sum is the loss."""
 
-    def validate(self, network: torch.nn.Module, flights: RenderedFlights, crop: tuple[int, int]) -> dict[str, float]:
+    def validate(self, network: Network, flights: Flights, crop: tuple[int, int]) -> dict[str, float]:
         """Return scores on fixed samples."""

@@ -152,7 +152,7 @@ def train(
         prefetch_factor=4 if loaders else None,
         pin_memory=torch.device(device).type == 'cuda',
     )
-    lesson = _Lesson(recipe, network)
+    lesson: torch.nn.Module = _Lesson(recipe, network)
     if dist.is_initialized():
         lesson = DistributedDataParallel(lesson)
     start, running = time.monotonic(), []

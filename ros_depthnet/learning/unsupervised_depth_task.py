@@ -75,7 +75,7 @@ class UnsupervisedDepthTask(DepthTask):
     def loss_terms(self, network: DepthNet, batch: dict) -> dict[str, torch.Tensor]:
         """Return, for each scale, what the sources differ by, moved to where its depth says, and its smoothness."""
         views = Views(**batch)
-        if self.pose:
+        if isinstance(network, PosedDepthNet):
             views, _ = with_found_motion(network.pose, views)
         views = first(views, self.chosen(network, views), 2)
         scales = network.scales(stabilised_pair(views))
@@ -93,7 +93,9 @@ class UnsupervisedDepthTask(DepthTask):
     def validate(self, network: DepthNet, flights, crop: tuple[int, int]) -> dict[str, float]:
         """Return DepthNet's `scores`, and of its pose network, if it has one, `pose_scores`."""
         found = super().validate(network, flights, crop)
-        return found | pose_scores(network.pose, flights, crop, self.turned) if self.pose else found
+        if isinstance(network, PosedDepthNet):
+            return found | pose_scores(network.pose, flights, crop, self.turned)
+        return found
 
     @torch.no_grad()
     def chosen(self, network: DepthNet, views: Views) -> torch.Tensor:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import io
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import onnx
 import torch
@@ -13,6 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ros_depthnet.whole_files import write_file
 
+Network = TypeVar('Network', bound=torch.nn.Module)
 HALF = '.half'
 EXPORTED = '.onnx'
 
@@ -54,16 +57,17 @@ def average(network: torch.nn.Module, other: torch.nn.Module, share: float) -> N
             value.copy_(share * value + (1 - share) * others[name])
 
 
-def halve(network: torch.nn.Module) -> torch.nn.Module:
+def halve(network: Network) -> Network:
     """
     Return a copy for inference whose weights need only half precision.
 
     Batch norm is folded into the convolutions, and every weight is rounded to what a 16 bit float can say.
     """
     network = copy.deepcopy(network).cpu().eval()
-    for module in _normalised(network).values():
-        module[0] = fuse_conv_bn_eval(module[0], module[1], isinstance(module[0], ConvTranspose2d))
-        module[1] = torch.nn.Identity()
+    for each in _normalised(network):
+        transposed = isinstance(each.convolution, ConvTranspose2d)
+        each.module[0] = fuse_conv_bn_eval(each.convolution, each.norm, transposed)
+        each.module[1] = torch.nn.Identity()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.copy_(parameter.half().float())
@@ -95,12 +99,13 @@ def _exported_state(network: torch.nn.Module, model: Path) -> dict[str, torch.Te
     }
     state = network.state_dict()
     weights = {name: exported[name] for name in state if name in exported}
-    for name, (convolution, norm, *_) in _normalised(network).items():
+    for each in _normalised(network):
+        name, norm = each.name, each.norm
         if f'{name}.0.weight' not in weights or f'{name}.0.bias' not in exported:
             continue
         weight = weights[f'{name}.0.weight']
         outputs = weight.dim() * [1]
-        outputs[isinstance(convolution, ConvTranspose2d)] = -1
+        outputs[isinstance(each.convolution, ConvTranspose2d)] = -1
         others = [axis for axis, size in enumerate(outputs) if size == 1]
         usual = 2 / (3 * weight.numel() / norm.num_features) ** 0.5
         scale = weight.square().mean(others).sqrt().clamp_min(1e-6) / usual
@@ -109,16 +114,25 @@ def _exported_state(network: torch.nn.Module, model: Path) -> dict[str, torch.Te
         weights[f'{name}.1.bias'] = exported[f'{name}.0.bias']
         weights[f'{name}.1.running_mean'] = torch.zeros_like(scale)
         weights[f'{name}.1.running_var'] = torch.full_like(scale, 1 - norm.eps)
-        weights[f'{name}.1.num_batches_tracked'] = norm.num_batches_tracked
+        weights[f'{name}.1.num_batches_tracked'] = state[f'{name}.1.num_batches_tracked']
     return weights
 
 
-def _normalised(network: torch.nn.Module) -> dict[str, torch.nn.Sequential]:
-    """Return by name what begins with a convolution and its batch norm."""
-    return {
-        name: module
-        for name, module in network.named_modules()
-        if isinstance(module, torch.nn.Sequential)
-        and isinstance(module[0], (Conv2d, ConvTranspose2d))
-        and isinstance(module[1], BatchNorm2d)
-    }
+@dataclass(frozen=True)
+class _Normalised:
+    """What begins with a convolution and its batch norm, by its name in a network."""
+
+    name: str
+    module: torch.nn.Sequential
+    convolution: Conv2d | ConvTranspose2d
+    norm: BatchNorm2d
+
+
+def _normalised(network: torch.nn.Module) -> list[_Normalised]:
+    found = []
+    for name, module in network.named_modules():
+        if isinstance(module, torch.nn.Sequential):
+            match list(module):
+                case [Conv2d() | ConvTranspose2d() as convolution, BatchNorm2d() as norm, *_]:
+                    found.append(_Normalised(name, module, convolution, norm))
+    return found

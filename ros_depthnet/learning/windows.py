@@ -53,11 +53,11 @@ def draw_window(
     mirror = np.where(rng.random(2) < 0.5, -1.0, 1.0)
     flipped = [1 + axis for axis in (0, 1) if mirror[1 - axis] < 0]
     sides = np.diag([*mirror, 1, 1])
-    images = np.flip(np.stack(images), flipped).transpose(0, 3, 1, 2).astype(np.float32) / 255
+    rows = np.flip(np.stack(images), flipped).transpose(0, 3, 1, 2).astype(np.float32) / 255
     centre = np.where(mirror < 0, np.array(size) - 1 - centre, centre)
     return {
-        'reference': images[0],
-        'sources': images[1:],
+        'reference': rows[0],
+        'sources': rows[1:],
         'valid': np.flip(np.stack(valid[1:]), flipped)[:, None].astype(np.float32),
         'T_srcs_ref': np.array([sides @ T @ sides for T in poses[1:]], np.float32),
         'intrinsics': np.concatenate([focal, centre]).astype(np.float32),

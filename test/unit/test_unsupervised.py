@@ -13,16 +13,21 @@ from ros_depthnet.core import motion  # noqa: E402
 from ros_depthnet.core.camera import Camera  # noqa: E402
 from ros_depthnet.core.frames import Frame  # noqa: E402
 from ros_depthnet.flight.posed_sequence import NewFrame, write_posed_sequence  # noqa: E402
+from ros_depthnet.learning.contour_task import ContourTask  # noqa: E402
 from ros_depthnet.learning.dataset import SHARD, RenderedFlights  # noqa: E402
+from ros_depthnet.learning.depth_task import DepthTask  # noqa: E402
 from ros_depthnet.learning.found_motion import with_found_motion  # noqa: E402
 from ros_depthnet.learning.losses.reconstruction import Photometric, Views, unlike  # noqa: E402
+from ros_depthnet.learning.moving_task import MovingTask  # noqa: E402
 from ros_depthnet.learning.networks.depthnet import DepthNetConfig  # noqa: E402
 from ros_depthnet.learning.networks.posenet import PoseNet, PoseNetConfig, moved  # noqa: E402
 from ros_depthnet.learning.networks.singleview import SingleViewConfig  # noqa: E402
+from ros_depthnet.learning.parallax_task import ParallaxTask  # noqa: E402
 from ros_depthnet.learning.recipe import Recipe, recipe_path  # noqa: E402
 from ros_depthnet.learning.recorded import APART, WINDOW, RecordedFlights  # noqa: E402
 from ros_depthnet.learning.self_supervised_parallax_task import SelfSupervisedParallaxTask  # noqa: E402
 from ros_depthnet.learning.sfm_learner_task import SfmLearnerTask  # noqa: E402
+from ros_depthnet.learning.single_view_task import SingleViewTask  # noqa: E402
 from ros_depthnet.learning.still_box.sequences import Sequence  # noqa: E402
 from ros_depthnet.learning.task import Stage  # noqa: E402
 from ros_depthnet.learning.training import train  # noqa: E402
@@ -98,10 +103,11 @@ def test_of_a_recording_frames_too_close_to_each_other_are_left_out():
         RecordedFlights.of([walk[:5]])
 
 
-def test_a_recipe_that_needs_depth_refuses_recordings(tmp_path):
+@pytest.mark.parametrize('task', [ParallaxTask(), DepthTask(), SingleViewTask(), ContourTask(), MovingTask()])
+def test_a_recipe_that_needs_depth_refuses_recordings(task, tmp_path):
     flights = RecordedFlights.of([hops(*[1.1 * APART] * WINDOW)])
     with pytest.raises(ValueError, match='learns from depth, which recorded flights lack'):
-        train(Recipe((Stage(1, (64, 64), 1),), name='parallaxnet'), [flights], None, tmp_path)
+        train(Recipe((Stage(1, (64, 64), 1),), task, name='any'), [flights], None, tmp_path)
 
 
 def test_a_recorded_flight_teaches_by_the_command_line(flights, tmp_path):

@@ -103,11 +103,11 @@ def evidence(inverse_depth, intrinsics, resolution: Resolution = MEASURED):
     focal, centre = intrinsics.split(2, 1)
     of_squares = torch.cat([focal / stride, (centre + 0.5) / stride - 0.5], 1)
     turn = turning(normals(_pooled(inverse_depth, stride), of_squares))
-    found = sum(
+    jumps, turns = (
         F.interpolate((each / unit)[:, None], inverse_depth.shape[1:], mode='bilinear')[:, 0].square()
         for each, unit in ((jump, resolution.jump), (turn, resolution.turn))
     )
-    return found.clamp_max(STRONGEST).masked_fill(unknown, torch.nan)
+    return (jumps + turns).clamp_max(STRONGEST).masked_fill(unknown, torch.nan)
 
 
 def at_image_edges(found, image):

@@ -54,7 +54,8 @@ class Monocular(nn.Module):
             for join, resize, project, level in zip(self.join, self.resize, self.project, levels)
         ]
         path = None
-        for level, (skip, residual, out) in zip(levels[::-1], self.refine):
+        for level, stage in zip(levels[::-1], self.refine):
+            skip, residual, out = stage.children()
             if path is not None:
                 level = F.interpolate(path, level.shape[2:], mode='bilinear', align_corners=True) + skip(level)
             path = out(F.interpolate(residual(level), scale_factor=2, mode='bilinear', align_corners=True))

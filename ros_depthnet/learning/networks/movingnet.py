@@ -50,7 +50,7 @@ class MovingNet(nn.Module):
             _two(deeper + channel, channel) for deeper, channel in zip(channels[:0:-1], channels[-2::-1])
         )
         self.answer = nn.Conv2d(channels[0], 1, 1)
-        nn.init.constant_(self.answer.bias, _RARE)
+        nn.init.constant_(self.answer.get_parameter('bias'), _RARE)
 
     def forward(self, clues: torch.Tensor) -> torch.Tensor:
         """Return the log odds at each pixel."""

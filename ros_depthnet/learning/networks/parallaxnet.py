@@ -332,6 +332,8 @@ class Sweep(nn.Module):
 
     def __init__(self, config: ParallaxNetConfig, context):
         super().__init__()
+        self.q: torch.Tensor
+        self.below: torch.Tensor
         wide, deep = config.sweep_channels, config.deep_channels
         most = math.log1p(config.max_parallax / _KNEE)
         self.register_buffer('q', torch.linspace(0, most, config.hypotheses), persistent=False)
@@ -379,6 +381,7 @@ class Narrowing(nn.Module):
 
     def __init__(self, number, step, groups, context, hidden, channels):
         super().__init__()
+        self.offsets: torch.Tensor
         self.register_buffer('offsets', (torch.arange(number) - number // 2) * step, persistent=False)
         hypotheses = number + 2
         self.enter = _conv(groups * hypotheses + 7 + context + hidden, channels)
@@ -443,8 +446,10 @@ class ParallaxNet(nn.Module):
         }
         of_sources = self._described(sources.flatten(0, 1))
 
+        height, width = reference.shape[-2:]
+
         def view(stride):
-            epipolar = Epipolar(displacements, intrinsics, *reference.shape[-2:], stride)
+            epipolar = Epipolar(displacements, intrinsics, height, width, stride)
             return View.at(stride, of_reference[stride], of_sources[stride], valid, epipolar)
 
         context = {2: named(self.context2((reference - 0.45) * 4), 'context_2')}

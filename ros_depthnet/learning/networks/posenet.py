@@ -39,18 +39,19 @@ class PoseNet(nn.Module):
         super().__init__()
         self.config = config
         channels = [6, *(max(4, round(config.width * n)) for n in _CHANNELS)]
-        self.convolutions = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(inputs, outputs, kernel, 2, kernel // 2), nn.ReLU(True))
+        convolutions = [
+            nn.Conv2d(inputs, outputs, kernel, 2, kernel // 2)
             for inputs, outputs, kernel in zip(channels, channels[1:], _KERNELS)
-        )
-        for convolution, _ in self.convolutions:
+        ]
+        self.convolutions = nn.ModuleList(nn.Sequential(convolution, nn.ReLU(True)) for convolution in convolutions)
+        for convolution in convolutions:
             # Without norms, torch's own start would lose the images on their way through seven of them.
             nn.init.kaiming_normal_(convolution.weight, nonlinearity='relu')
         self.motion = nn.Conv2d(channels[-1], 6, 1)
         if config.explains:
             self.explained = nn.Conv2d(channels[_EXPLAINING], 1, 3, 1, 1)
-            nn.init.zeros_(self.explained.weight)
-            nn.init.zeros_(self.explained.bias)
+            for parameter in self.explained.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, reference, source):
         """Return T_src_ref (B, 4, 4) and, if the network explains, shares (B, H, W) in 0..1, else None."""

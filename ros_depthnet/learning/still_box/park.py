@@ -15,7 +15,9 @@ _PHOTO_TINT = 0.73  # a photograph's own brightness
 
 class _Layout:
     def __init__(self, atlas: TextureAtlas):
-        self.atlas, self.solids, self.looks = atlas, [], []
+        self.atlas = atlas
+        self.solids: list[tuple] = []
+        self.looks: list[tuple] = []
 
     def add(self, kind, centre, size, photograph, period, R=None, tint=(1, 1, 1), contrast=1.0):
         self.solids.append((kind, np.eye(3) if R is None else R, size, centre))

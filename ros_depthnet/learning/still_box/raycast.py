@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import reduce
 
 import torch
 
@@ -164,6 +165,7 @@ def _intersect(kind: Kind, o, d, tube: Tube | None):
     if kind == Kind.TERRAIN:
         return _intersect_terrain(o, d)
     if kind == Kind.TUBE:
+        assert tube is not None, 'A tube has a shape.'
         return tube.first_wall(o, d)
     if kind == Kind.ELLIPSOID:
         return _first(
@@ -206,7 +208,7 @@ def _intersect_cone(ox, oy, oz, dx, dy, dz):
 
 def relief(x: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
     """Return y, within [-1, 1], of the ground of a terrain at x and z, all in its own space."""
-    return sum(height * torch.sin(kx * x + kz * z + phase) for kx, kz, height, phase in _WAVES)
+    return reduce(torch.add, [height * torch.sin(kx * x + kz * z + phase) for kx, kz, height, phase in _WAVES])
 
 
 def _relief_slopes(x, z):

@@ -154,9 +154,10 @@ class SceneBuilder:
         """Return what was added, all of it with `velocity` (N, 3) in metres a second if it is given."""
         kinds, rotations, sizes, centres = zip(*self._solids)
         texture, period, contrast, tint = zip(*self._looks)
-        rows = (rotations, sizes, centres) if velocity is None else (rotations, sizes, centres, velocity)
+        turned, halves, places = (_tensor(rows, device) for rows in (rotations, sizes, centres))
+        moving = None if velocity is None else _tensor(velocity, device)
         return (
-            Solids.build(kinds, *(_tensor(row, device) for row in rows), tube=self.tube),
+            Solids.build(kinds, turned, halves, places, moving, self.tube),
             Surface(
                 torch.tensor(texture, device=device),
                 *(_tensor(row, device) for row in (period, contrast, tint)),
@@ -555,7 +556,8 @@ def _tube(builder: SceneBuilder, folds=False, bends=False, vessels=False) -> Non
     angle, aside = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.3)
     eye = np.array([x + aside * np.cos(angle), y + aside * np.sin(angle), z])
     yaw, pitch = np.arctan(ahead_x), -np.arctan(ahead_y / np.hypot(ahead_x, 1))
-    R_world_local = rotation(*rng.uniform(-0.44, 0.44, 2), rng.uniform(-np.pi, np.pi)) @ rotation(yaw, pitch).T
+    turned_yaw, turned_pitch = rng.uniform(-0.44, 0.44, 2)
+    R_world_local = rotation(turned_yaw, turned_pitch, rng.uniform(-np.pi, np.pi)) @ rotation(yaw, pitch).T
     mucosa = np.array([0.95, 0.37, 0.24]) * np.exp(rng.normal(0, (0.05, 0.12, 0.15)))
     look = builder.textures + int(rng.integers(VESSELS)), mucosa * rng.uniform(0.8, 1.1)
     period, contrast = 2 * np.pi * radius / rng.integers(2, 5), rng.uniform(0.5, 1.0)
@@ -573,11 +575,11 @@ def _tube(builder: SceneBuilder, folds=False, bends=False, vessels=False) -> Non
 def _headlight(preset: Preset, rng: np.random.Generator, textures: int) -> Headlight:
     """Return the lamp of a tube, about as bright as automatic gain makes it, mirrored where the tube is wet."""
     reach, gloss, waves = np.exp(rng.uniform(np.log(0.7), np.log(1.3))), rng.uniform(1, 4), rng.uniform(0.03, 0.08)
-    wet = {'gloss': gloss, 'film': textures + VESSELS, 'waves': waves} if preset == Preset.TUBE_WET else {}
-    return Headlight(reach, even=preset == Preset.TUBE_FLAT, **wet)
+    lamp = Headlight(reach, even=preset == Preset.TUBE_FLAT)
+    return replace(lamp, gloss=gloss, film=textures + VESSELS, waves=waves) if preset == Preset.TUBE_WET else lamp
 
 
-_PRESETS = {
+_PRESETS: dict[Preset, Callable[[SceneBuilder], object]] = {
     Preset.STILL_BOX: _still_box,
     Preset.BOXES: _boxes,
     Preset.ROOM: _room,

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from ros_depthnet.learning.still_box.options import Preset
 from ros_depthnet.learning.still_box.raycast import inside
 from ros_depthnet.learning.still_box.render import Rendering, render
 from ros_depthnet.learning.still_box.scene import (
     ANY_SOLID,
-    Preset,
     Scene,
     SceneBuilder,
     random_rotation,
@@ -154,11 +154,11 @@ def random_rendering(
         if len(finite) < 0.25 * probe.depth.numel():
             continue
         nearest, middle = float(finite.min()), float(finite.median())
-        step = options.step_metres
-        if step is None:
+        metres = options.step_metres
+        if metres is None:
             travel = (options.frames - 1) * parallax * middle / focal
-            step = min(travel, 0.75 * nearest) / (options.frames - 1)
-        step = step * direction
+            metres = min(travel, 0.75 * nearest) / (options.frames - 1)
+        step = metres * direction
         positions = np.arange(options.frames)[:, None] * step
         origins = torch.tensor(positions @ R_world_cam.T, dtype=torch.float32, device=device)
         within = inside(scene.solids, origins, torch.zeros(options.frames, device=device))

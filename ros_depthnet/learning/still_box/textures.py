@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from functools import reduce
 from pathlib import Path
 
 import cv2
@@ -75,7 +76,7 @@ def _vessels(rng: np.random.Generator) -> np.ndarray:
         canvas[-2 * rim : -rim] = np.maximum(canvas[-2 * rim : -rim], canvas[:rim])
         canvas = canvas.T.copy()
     blood = _blurred(canvas[rim:-rim, rim:-rim] / 255, 0.8)
-    blotches = sum(_blurred(rng.normal(size=(SIZE, SIZE)), size) * size for size in (3, 12, 40))
+    blotches = reduce(np.add, [_blurred(rng.normal(size=(SIZE, SIZE)), size) * size for size in (3, 12, 40)])
     tints = np.array((0.6, 1.0, 0.9)) * rng.uniform(0.35, 0.5)
     return np.clip(0.6 + 0.05 * blotches[..., None] - blood[..., None] * tints, 0, 1).astype(np.float32)
 

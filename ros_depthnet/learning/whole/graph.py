@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import numpy as np
-import onnx
 import torch
 from torch import nn
 
 from ros_depthnet.core import refine
 from ros_depthnet.core.measurer import EstimatorOptions
 from ros_depthnet.core.resampling import matrices
-from ros_depthnet.learning.onnx_graph import shorten
+from ros_depthnet.learning.onnx_graph import shorten, traced
 from ros_depthnet.learning.whole.alignment import correction
 from ros_depthnet.learning.whole.deviation import geometric_deviation, joined_deviation
 from ros_depthnet.learning.whole.resampling import grey_of, resamplings_of
@@ -128,7 +126,8 @@ class After(nn.Module):
 
 def export_parts(folder: Path) -> None:
     """Write `before.onnx` and `after.onnx`, in which sizes and the numbers of sources are free."""
-    for module, (name, example) in zip((Before(), After()), part_examples().items()):
+    parts: list[Before | After] = [Before(), After()]
+    for module, (name, example) in zip(parts, part_examples().items(), strict=True):
         _export(module, {key: torch.from_numpy(value) for key, value in example.items()}, folder / f'{name}.onnx')
 
 
@@ -204,19 +203,15 @@ def _axes(name: str) -> dict[int, str]:
     }.get(name, {})
 
 
-def _export(module: nn.Module, example: dict[str, torch.Tensor], path: Path) -> None:
-    content = io.BytesIO()
-    torch.onnx.export(
+def _export(module: Before | After, example: dict[str, torch.Tensor], path: Path) -> None:
+    model = traced(
         _Named(module, tuple(example)).eval(),
         tuple(example.values()),
-        content,
         input_names=list(example),
         output_names=list(module.outputs),
         dynamic_axes={name: axes for name in (*example, *module.outputs) if (axes := _axes(name))},
         opset_version=_OPSET,
-        dynamo=False,
     )
-    model = onnx.load_from_string(content.getvalue())
     shorten(model)
     write_file(path, model.SerializeToString())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import cv2
 import torch
@@ -48,8 +49,8 @@ def filtered(images_nhw: torch.Tensor, rows: list[float], columns: list[float], 
     by = len(rows) // 2
     padded = mirrored(images_nhw, by)
     height, width = images_nhw.shape[-2:]
-    down = sum(weight * padded[:, i : i + height : step] for i, weight in enumerate(rows) if weight)
-    return sum(weight * down[..., i : i + width : step] for i, weight in enumerate(columns) if weight)
+    down = reduce(torch.add, [weight * padded[:, i : i + height : step] for i, weight in enumerate(rows) if weight])
+    return reduce(torch.add, [weight * down[..., i : i + width : step] for i, weight in enumerate(columns) if weight])
 
 
 def blurred(images_nhw: torch.Tensor, deviation: float) -> torch.Tensor:
