@@ -4,7 +4,7 @@ Measure when what crosses is announced: `python docs/crossing_measure.py FLIGHT.
 FLIGHT: posed sequences as `depthnet render flight --crossing 3` makes. Obstacles are followed by exact depth, by that
 of a stereo camera (12 cm, an eighth of a pixel) and by the product's own, with and without find_moving. Of each:
 seconds from when the thing is half a percent of the image until its box is said to move, and, with find_moving, until
-half of its pixels are; and how many boxes of what stands are said to move.
+half of its pixels are; and how many boxes of what stands are said to move. In flights without movers, all stand.
 """
 
 import sys
@@ -70,6 +70,7 @@ def report(flight: PosedSequence, sights: Iterator[Seen | None]) -> str:
     tracks, came, announced, masked, wrong, others = ObstacleTracks(), None, None, None, 0, 0
     for i, seen in enumerate(sights):
         frame, truth_hw = flight.frame(i), flight.moving(i)
+        truth_hw = np.zeros(frame.image.shape[:2], bool) if truth_hw is None else truth_hw
         seconds, T_world_cam = frame.stamp_ns / 1e9, frame.T_world_cam
         if came is None and truth_hw.mean() >= IN_VIEW:
             came = seconds
