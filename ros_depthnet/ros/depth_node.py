@@ -145,6 +145,8 @@ class DepthNode(ProcessingNode):
         if settings.mask_file:
             read_mask(settings.mask_file)
         options_from(settings, EstimatorOptions)
+        if settings.every_image and settings.find_moving:
+            raise ValueError('every_image leaves no time for find_moving: set one of them to false.')
         if settings.find_moving:
             load_moving_model(threads=settings.threads)  # or every image would find it damaged
         near, far = settings.colour_range

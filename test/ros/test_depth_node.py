@@ -525,6 +525,11 @@ def test_while_hovering_depth_goes_on_and_says_where_it_is_from(drone, tmp_path)
     assert np.isfinite(depth).all()
 
 
+def test_finding_movers_in_every_image_is_refused(drone):
+    with pytest.raises(ValueError, match='set one of them to false'):
+        drone.start(every_image=True, find_moving=True)
+
+
 def test_a_range_of_colours_that_is_upside_down_is_refused():
     with pytest.raises(ValueError, match='colour_range must have the nearer depth first'):
         DepthNode(parameter_overrides=[Parameter('colour_range', value=[20.0, 2.0])])
