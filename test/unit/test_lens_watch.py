@@ -1,5 +1,7 @@
 """What a flight's stretches tell together of its lens, in a world of points whose matches are exact."""
 
+import dataclasses
+
 import cv2
 import numpy as np
 import pytest
@@ -64,6 +66,12 @@ def test_what_is_right_or_a_little_off_in_another_way_is_no_lens(slight):
 
 def test_a_bend_that_does_no_harm_is_none():
     assert look(LensWatch(), bent(evidence(), -0.05)) is None
+
+
+def test_what_two_stretches_show_and_the_third_denies_is_chance():
+    right, other = evidence(), bent(evidence(), -0.25)
+    pairs = [(right if k % 3 == 0 else other).pairs[k] for k in range(len(right.pairs))]
+    assert look(LensWatch(), dataclasses.replace(right, pairs=tuple(pairs))) is None
 
 
 def test_another_calibration_is_believed_anew_and_so_is_a_lens_that_is_right_again():
