@@ -61,7 +61,6 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     camera = views.camera
     size = (camera.width, camera.height)
     cells = cells_of(size)
-    reference, sources = _evened(views.reference), [_evened(source) for source in views.sources]
     # What is unknown must not spread to its neighbours.
     known = np.maximum(np.nan_to_num(prediction.depth_hw, nan=np.inf, posinf=np.inf), np.float32(NEAREST))
     predicted_inverse_hw = cv2.resize(1 / known, size)
@@ -74,6 +73,7 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     expected = correction = np.zeros_like(prior)  # of ln(inverse depth)
     information = np.zeros_like(prior)  # of the images about that
     with ThreadPoolExecutor(max(1, cv2.getNumThreads()), __name__) as pool:
+        reference, *sources = pool.map(_evened, (views.reference, *views.sources))
         for number in range(rounds):
             if number == LEANING:
                 # Where there is nothing to match, predictions are surer than they should be.
