@@ -50,7 +50,9 @@ class ParallaxTask:
     def take(cls, raw: dict) -> ParallaxTask:
         """Take what concerns the task out of a recipe's YAML."""
         network = raw.pop('network', {})
-        for key in ('narrowings', 'context_channels'):
+        if isinstance(every := network.get('fine_channels'), int):  # as cards said it while all narrowings were alike
+            network['fine_channels'] = len(network.get('narrowings', ParallaxNetConfig.narrowings)) * [every]
+        for key in ('narrowings', 'context_channels', 'fine_channels', 'learned_strides'):
             if key in network:
                 network[key] = tuple(tuple(each) if isinstance(each, list) else each for each in network[key])
         tuples = {

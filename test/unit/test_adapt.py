@@ -132,7 +132,7 @@ def test_a_frame_of_which_nothing_is_believed_gives_no_sample(labelled):
 
 def test_what_is_unknown_teaches_nothing(labelled):
     torch.manual_seed(0)
-    network = ParallaxNet(ParallaxNetConfig(hypotheses=8, sweep_channels=8, deep_channels=8, fine_channels=8))
+    network = ParallaxNet(ParallaxNetConfig(hypotheses=8, sweep_channels=8, deep_channels=8, fine_channels=(8, 8, 8)))
     drawn = labelled_sample(labelled.label(2), labelled, 1, (96, 64), np.random.default_rng(0), UNSPOILT, (3.0, 60.0))
     batch = stack([drawn])
     truth = batch.pop('parallax')

@@ -45,7 +45,7 @@ from ros_depthnet.learning.training import train  # noqa: E402
 from ros_depthnet.learning.weights import halve  # noqa: E402
 
 UNSPOILT = AugmentOptions(exposure=0, noise=0, blur=0, grey=0, stabilised=0, rotation_noise=0, direction_noise=0)
-SMALL = ParallaxNetConfig(hypotheses=8, sweep_channels=8, deep_channels=8, fine_channels=8)
+SMALL = ParallaxNetConfig(hypotheses=8, sweep_channels=8, deep_channels=8, fine_channels=(8, 8, 8))
 
 
 @pytest.fixture(scope='module')
@@ -195,7 +195,7 @@ def test_a_run_can_begin_with_the_weights_of_another(flights, tmp_path):
     follower = Recipe((stage,), task, after='parallaxnet', name='wide')
     with pytest.raises(ValueError, match='wide goes on from parallaxnet'):
         train(follower, folder=tmp_path / 'alone', **options)
-    larger = Recipe((stage,), ParallaxTask(dataclasses.replace(SMALL, fine_channels=12)))
+    larger = Recipe((stage,), ParallaxTask(dataclasses.replace(SMALL, fine_channels=(12, 12, 12))))
     with pytest.raises(ValueError, match='no checkpoint of the network'):
         train(larger, folder=tmp_path / 'larger', **more)
     whole = more['start_from'].read_bytes()
@@ -351,7 +351,7 @@ def test_training_goes_on_from_an_exported_model(flights, tmp_path):
     thawed = Recipe((dataclasses.replace(stage, frozen_norms=False),), task)
     with pytest.raises(ValueError, match='frozen_norms'):
         train(thawed, folder=tmp_path / 'thawed', **options)
-    larger = Recipe((stage,), ParallaxTask(dataclasses.replace(SMALL, fine_channels=12)))
+    larger = Recipe((stage,), ParallaxTask(dataclasses.replace(SMALL, fine_channels=(12, 12, 12))))
     with pytest.raises(ValueError, match='not the network of this recipe'):
         train(larger, folder=tmp_path / 'larger', **options)
     model.write_bytes(model.read_bytes()[:100])

@@ -297,7 +297,7 @@ def flights():
 
 UNSPOILT = AugmentOptions(exposure=0, noise=0, blur=0, grey=0, stabilised=0, rotation_noise=0, direction_noise=0)
 SMALL = ParallaxNetConfig(
-    hypotheses=16, max_parallax=40, sweep_channels=16, deep_channels=16, fine_channels=8,
+    hypotheses=16, max_parallax=40, sweep_channels=16, deep_channels=16, fine_channels=(8, 8, 8),
     context_channels=(8, 8, 8),
 )  # fmt: skip
 

@@ -33,28 +33,25 @@ class ParallaxNetConfig:
     `hypotheses` of the sweep reach up to `max_parallax` pixels; `narrowings` are (stride, number, step in q),
     strides falling from 4 to 2. `contrast_floor` is added to the local standard deviation of brightness, in
     0..1, that descriptors are divided by: less shows fainter texture, and more noise. `context_channels` are
-    what is seen in the reference alone, at strides 2, 4 and 8. `learned_groups` of learned descriptors are
-    compared beside the fixed ones.
+    what is seen in the reference alone, at strides 2, 4 and 8; `fine_channels` those behind each narrowing.
+    `learned_groups` of learned descriptors are compared beside the fixed ones, at `learned_strides`.
     """
 
     hypotheses: int = 48
     max_parallax: float = 240.0
     sweep_channels: int = 64
     deep_channels: int = 96
-    fine_channels: int = 24
+    fine_channels: tuple[int, ...] = (24, 24, 24)
     narrowings: tuple[tuple[int, int, float], ...] = ((4, 9, 0.16), (4, 9, 0.07), (2, 9, 0.03))
     contrast_floor: float = 0.03
     context_channels: tuple[int, int, int] = (16, 32, 48)
     learned_groups: int = 0
-
-    @property
-    def groups(self) -> int:
-        """Return how many groups of descriptors there are."""
-        return len(_FIXED_GROUPS) + self.learned_groups
+    learned_strides: tuple[int, ...] = (8, 4, 2)
 
     def group_sizes(self, stride: int) -> list[int]:
         """Return how many descriptors each group has at a stride."""
-        return [group.stop - group.start for group in _FIXED_GROUPS] + self.learned_groups * [_LEARNED_CHANNELS[stride]]
+        learned = self.learned_groups if stride in self.learned_strides else 0
+        return [group.stop - group.start for group in _FIXED_GROUPS] + learned * [_LEARNED_CHANNELS[stride]]
 
     @property
     def matching(self) -> dict:
@@ -299,32 +296,31 @@ def _twice(x):
 class LearnedDescriptors(nn.Module):
     """What to compare, learned: a U-Net on the fixed descriptors, so that brightness still may change."""
 
-    def __init__(self, groups: int):
+    def __init__(self, groups: int, strides: tuple[int, ...]):
         super().__init__()
         wide, wider, widest = 24, 40, 56
-        self.at2 = nn.Sequential(_conv(_FIXED, wide), _conv(wide, wide))
-        self.at4 = nn.Sequential(_conv(wide, wider, 2), _Residual(wider))
+        fine = 2 in strides
+        self.at2 = nn.Sequential(_conv(_FIXED, wide), _conv(wide, wide)) if fine else None
+        self.at4 = nn.Sequential(_conv(wide if fine else _FIXED, wider, 2), _Residual(wider))
         self.at8 = nn.Sequential(_conv(wider, widest, 2), _Residual(widest))
         self.at16 = nn.Sequential(_conv(widest, widest, 2), _Residual(widest))
-        self.up8, self.up4, self.up2 = (
-            _conv(2 * widest, widest),
-            _conv(widest + wider, wider),
-            _conv(wider + wide, wide),
-        )
+        self.up8, self.up4 = _conv(2 * widest, widest), _conv(widest + wider, wider)
+        self.up2 = _conv(wider + wide, wide) if fine else None
         out = {stride: groups * size for stride, size in _LEARNED_CHANNELS.items()}
-        self.out8, self.out4, self.out2 = (
-            nn.Conv2d(inputs, out[stride], 1) for stride, inputs in ((8, widest), (4, wider), (2, wide))
-        )
+        self.out8, self.out4 = nn.Conv2d(widest, out[8], 1), nn.Conv2d(wider, out[4], 1)
+        self.out2 = nn.Conv2d(wide, out[2], 1) if fine else None
 
     def forward(self, fixed2) -> dict[int, torch.Tensor]:
         """Return descriptors in -1..1 by stride, of the fixed ones at stride 2."""
-        at2 = self.at2(fixed2)
+        at2 = self.at2(fixed2) if self.at2 else fixed2
         at4 = self.at4(at2)
         at8 = self.at8(at4)
         at8 = self.up8(torch.cat([_twice(self.at16(at8)), at8], 1))
         at4 = self.up4(torch.cat([_twice(at8), at4], 1))
-        at2 = self.up2(torch.cat([_twice(at4), at2], 1))
-        return {8: self.out8(at8).tanh(), 4: self.out4(at4).tanh(), 2: self.out2(at2).tanh()}
+        learned = {8: self.out8(at8).tanh(), 4: self.out4(at4).tanh()}
+        if self.up2 and self.out2:
+            learned[2] = self.out2(self.up2(torch.cat([_twice(at4), at2], 1))).tanh()
+        return learned
 
 
 class Sweep(nn.Module):
@@ -339,13 +335,15 @@ class Sweep(nn.Module):
         self.register_buffer('q', torch.linspace(0, most, config.hypotheses), persistent=False)
         below = torch.ones(config.hypotheses, config.hypotheses).tril(-1)
         self.register_buffer('below', below[:, :, None, None], persistent=False)
-        self.enter = nn.Sequential(_conv(config.groups * config.hypotheses + 4 + context, wide), _Residual(wide))
+        self.enter = nn.Sequential(
+            _conv(len(config.group_sizes(8)) * config.hypotheses + 4 + context, wide), _Residual(wide)
+        )
         self.down16 = nn.Sequential(_conv(wide, deep, 2), _Residual(deep))
         self.down32 = nn.Sequential(_conv(deep, deep, 2), _Residual(deep), _Residual(deep))
         self.up16 = _conv(2 * deep, deep)
         self.up8 = nn.Sequential(_conv(deep + wide, wide), _Residual(wide))
         self.logits = _silent_at_first(nn.Conv2d(wide, config.hypotheses, 3, 1, 1))
-        self.vote = _Vote(config.groups)
+        self.vote = _Vote(len(config.group_sizes(8)))
 
     def forward(self, view: View, context):
         """Return q (B, 1, h, w), the features (B, C, h, w) behind it and log probabilities (B, D, h, w)."""
@@ -419,20 +417,24 @@ class ParallaxNet(nn.Module):
     def __init__(self, config: ParallaxNetConfig = ParallaxNetConfig()):  # noqa: B008  (frozen)
         super().__init__()
         self.config = config
-        fine, wide = config.fine_channels, config.sweep_channels
+        fine = config.fine_channels
         at2, at4, at8 = config.context_channels
         self.context2 = nn.Sequential(_conv(3, at2, 2), _conv(at2, at2))
         self.context4 = nn.Sequential(_conv(at2, at4, 2), _conv(at4, at4))
         self.context8 = nn.Sequential(_conv(at4, at8, 2), _conv(at8, at8))
-        self.learned = LearnedDescriptors(config.learned_groups) if config.learned_groups else None
+        self.learned = (
+            LearnedDescriptors(config.learned_groups, config.learned_strides) if config.learned_groups else None
+        )
         self.sweep = Sweep(config, at8)
         contexts = {4: at4, 2: at2}
         self.narrowings = nn.ModuleList(
-            Narrowing(number, step, config.groups, contexts[stride], fine if index else wide, fine)
-            for index, (stride, number, step) in enumerate(config.narrowings)
+            Narrowing(number, step, len(config.group_sizes(stride)), contexts[stride], before, channels)
+            for (stride, number, step), before, channels in zip(
+                config.narrowings, (config.sweep_channels, *fine), fine, strict=False
+            )
         )
-        self.log_scale = nn.Conv2d(fine, 1, 3, 1, 1)
-        self.mixing = nn.Sequential(_conv(fine + at2, 24), nn.Conv2d(24, 36, 1))
+        self.log_scale = nn.Conv2d(fine[-1], 1, 3, 1, 1)
+        self.mixing = nn.Sequential(_conv(fine[-1] + at2, 24), nn.Conv2d(24, 36, 1))
 
     def forward(self, reference, sources, valid, displacements, intrinsics):
         """Return (log_parallax, log_deviation), each (B, H, W): what the exported model computes."""
@@ -441,10 +443,12 @@ class ParallaxNet(nn.Module):
 
     def predict(self, reference, sources, valid, displacements, intrinsics) -> Outputs:
         """Return the prediction with the estimate after each stage."""
-        of_reference = {
-            stride: named(described, f'described_{stride}') for stride, described in self._described(reference).items()
-        }
-        of_sources = self._described(sources.flatten(0, 1))
+        described = self.described(reference), self.described(sources.flatten(0, 1))
+        return self.compared(*described, reference, valid, displacements, intrinsics)
+
+    def compared(self, of_reference, of_sources, reference, valid, displacements, intrinsics) -> Outputs:
+        """Return the same from what is `described` of the reference, and of the sources (B * S)."""
+        of_reference = {stride: named(described, f'described_{stride}') for stride, described in of_reference.items()}
 
         height, width = reference.shape[-2:]
 
@@ -470,7 +474,7 @@ class ParallaxNet(nn.Module):
         log_deviation = log_scale.clamp(-4, 2) + _LAPLACE_LOG_DEVIATION
         return Outputs(log_parallax, log_deviation, log_shares, tuple(stages))
 
-    def _described(self, image) -> dict[int, torch.Tensor]:
+    def described(self, image) -> dict[int, torch.Tensor]:
         """Return by stride what is compared (B, C, h, w) of images (B, 3, H, W)."""
         with torch.no_grad():
             fixed = {
@@ -480,7 +484,7 @@ class ParallaxNet(nn.Module):
         if self.learned is None:
             return fixed
         learned = self.learned(fixed[2])
-        return {stride: torch.cat([fixed[stride], learned[stride]], 1) for stride in fixed}
+        return fixed | {stride: torch.cat([fixed[stride], of_stride], 1) for stride, of_stride in learned.items()}
 
     @staticmethod
     def _upsample(x, mixing):
