@@ -92,13 +92,19 @@ def doubts(sequence: PosedSequence, every: int = 1) -> Iterator[tuple[Drop | Non
             yield doubt, watch.finding.sentence if watch.finding else ''
 
 
-def main() -> int:
-    """Print a line for each flight that is doubted, and the sum without those known; return 1 where it is not 0."""
-    parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
+def asked(about: str) -> argparse.Namespace:
+    """Return the command line's `folders` of posed sequences and the `cache` of rendered ones, which is there then."""
+    parser = argparse.ArgumentParser(description=about.strip().split('\n')[0])
     parser.add_argument('folders', nargs='*', type=Path)
     parser.add_argument('--cache', type=Path, default=Path(tempfile.gettempdir()) / 'healthy_flights')
     options = parser.parse_args()
     options.cache.mkdir(exist_ok=True)
+    return options
+
+
+def main() -> int:
+    """Print a line for each flight that is doubted, and the sum without those known; return 1 where it is not 0."""
+    options = asked(__doc__)
     flights = [rendered(healthy, options.cache) for healthy in (*RENDERED, *DOUBTED)]
     doubtful = {healthy.name for healthy in DOUBTED}
     flights += [PosedSequence.load(folder) for folder in (share_path('flights', 'park'), *options.folders)]

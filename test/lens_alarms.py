@@ -8,9 +8,7 @@ How soon a lens that is not as told is noticed in flight, and how often one that
 
 from __future__ import annotations
 
-import argparse
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +17,7 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 
-from false_alarms import RENDERED, rendered  # noqa: E402
+from false_alarms import RENDERED, asked, rendered  # noqa: E402
 
 from ros_depthnet.core.camera import Camera  # noqa: E402
 from ros_depthnet.core.frames import Frame  # noqa: E402
@@ -77,11 +75,7 @@ def noticed(sequence: PosedSequence, seen: Seen, seed: int | None) -> float | No
 
 def main() -> int:
     """Print after how many seconds each is noticed; return 1 where a lens is doubted that is right."""
-    parser = argparse.ArgumentParser(description=__doc__.strip().split('\n')[0])
-    parser.add_argument('folders', nargs='*', type=Path)
-    parser.add_argument('--cache', type=Path, default=Path(tempfile.gettempdir()) / 'healthy_flights')
-    options = parser.parse_args()
-    options.cache.mkdir(exist_ok=True)
+    options = asked(__doc__)
     folders = [PosedSequence.load(folder) for folder in options.folders]
     flights = folders or [
         *(rendered(healthy, options.cache) for healthy in RENDERED),

@@ -61,9 +61,12 @@ def main() -> None:
     if not isinstance(task, TaughtParallaxTask):
         parser.error(f'{arguments.config} names no teacher.')
     network = task.build()
-    slim(network, task.teacher)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_checkpoint(arguments.out, {'network': network.state_dict()})
+    try:
+        slim(network, task.teacher)
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        write_checkpoint(arguments.out, {'network': network.state_dict()})
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
 
 
 if __name__ == '__main__':
