@@ -30,7 +30,11 @@ class ManagedNode(LifecycleNode):
         # Timers run on steady time: simulated time may stand still or jump.
         self.steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self.settings = SimpleNamespace()
-        self._declare(TABLES[name])
+        try:
+            self._declare(TABLES[name])
+        except Exception:  # who is refused must not be taken for another of its name
+            self.destroy_node()
+            raise
         self.exit_code: int | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, DIAGNOSTICS.name, 10)
         self.create_timer(1.0, self._report, clock=self.steady_clock)

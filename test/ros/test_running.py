@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from bench import value
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from wall import wall_flight
 
@@ -35,20 +36,32 @@ def spawn():
         process.communicate()
 
 
-def test_a_node_that_ends_makes_room_for_another_of_its_name(bench, model):
+@pytest.fixture
+def uncollected(bench):
+    """Python's collector, which would take forgotten nodes out of the graph, too, but some time, has been and gone."""
+    gc.collect()
+    gc.disable()
+    bench.until(lambda: 'depth_node' not in bench.peer.get_node_names())
+    yield
+    gc.enable()
+
+
+def test_a_node_that_ends_makes_room_for_another_of_its_name(bench, model, uncollected):
     first = bench.start(DepthNode, model=str(model))
     first.close()
     bench.executor.remove_node(first)
-    gc.disable()  # which would take it out of the graph, too, but some time
-    try:
-        first.destroy_node()
-        bench.until(lambda: 'depth_node' not in bench.peer.get_node_names())
-    finally:
-        gc.enable()
+    first.destroy_node()
+    bench.until(lambda: 'depth_node' not in bench.peer.get_node_names())
     bench.nodes.remove(first)
     bench.start(DepthNode, model=str(model))
     # While both were there, rmw would give the second's publishers to the first, and leave them without a name.
     assert {info.node_name for info in bench.peer.get_publishers_info_by_topic('/depth/image')} == {'depth_node'}
+
+
+def test_a_node_that_is_refused_leaves_the_graph(bench, uncollected):
+    with pytest.raises(ValueError, match='threads'):
+        DepthNode(parameter_overrides=[Parameter('threads', value=-4)])
+    bench.until(lambda: 'depth_node' not in bench.peer.get_node_names())
 
 
 @pytest.mark.parametrize(
