@@ -22,7 +22,7 @@ def create() -> list[ManagedNode]:
 def main(args=None) -> None:
     """Run the nodes."""
     sys.setswitchinterval(_TURN)
-    sys.exit(run_all(create, args))
+    run_all(create, args)
 
 
 if __name__ == '__main__':

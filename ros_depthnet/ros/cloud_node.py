@@ -1,6 +1,5 @@
 """The node that turns depth, from depth_node or anybody else, into a point cloud."""
 
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -47,7 +46,7 @@ class CloudNode(DepthConsumer):
 
 def main(args=None) -> None:
     """Run the node."""
-    sys.exit(run(CloudNode, args))
+    run(CloudNode, args)
 
 
 if __name__ == '__main__':

@@ -1,7 +1,6 @@
 """The node that turns images and odometry into depth."""
 
 import functools
-import sys
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -269,7 +268,7 @@ class DepthNode(ProcessingNode):
 
 def main(args=None) -> None:
     """Run the node."""
-    sys.exit(run(DepthNode, args))
+    run(DepthNode, args)
 
 
 if __name__ == '__main__':

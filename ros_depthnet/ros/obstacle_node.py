@@ -1,6 +1,5 @@
 """The node that turns depth, from depth_node or anybody else, into obstacles and distances per direction."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -161,7 +160,7 @@ class _Places:
 
 def main(args=None) -> None:
     """Run the node."""
-    sys.exit(run(ObstacleNode, args))
+    run(ObstacleNode, args)
 
 
 if __name__ == '__main__':

@@ -1,6 +1,5 @@
 """The node that plays a recorded flight: a rosbag2 or a posed-sequence folder."""
 
-import sys
 import threading
 import time
 
@@ -118,7 +117,7 @@ class ReplayNode(ManagedNode):
 
 def main(args=None) -> None:
     """Run the node."""
-    sys.exit(run(ReplayNode, args))
+    run(ReplayNode, args)
 
 
 if __name__ == '__main__':

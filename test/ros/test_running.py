@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from bench import value
@@ -15,6 +16,8 @@ from wall import wall_flight
 from ros_depthnet.ros import qos
 from ros_depthnet.ros.depth_node import DepthNode
 from ros_depthnet.ros.transport import enlarge_shared_memory
+
+_TICKS_HZ = os.sysconf('SC_CLK_TCK')
 
 
 @pytest.fixture
@@ -98,6 +101,16 @@ def test_signals_that_go_on_while_a_node_ends_do_not_kill_it(bench, spawn, model
     bench.status('depth_node', lambda status: value(status, 'state') == 'active')
     bench.until(lambda: process.send_signal(signal.SIGINT) or process.poll() is not None, 10)
     assert process.returncode == 0
+
+
+def test_ending_takes_little_of_a_processor(bench, spawn, model):
+    """Other work may leave a node few percent of one, and it has to end within seconds there too."""
+    process = spawn('depth_node', f'model:={model}')
+    bench.status('depth_node', lambda status: value(status, 'state') == 'active')
+    before_s = sum(map(int, Path(f'/proc/{process.pid}/stat').read_text().rsplit(')')[-1].split()[11:13])) / _TICKS_HZ
+    process.send_signal(signal.SIGINT)
+    _, _, used = os.wait4(process.pid, 0)
+    assert used.ru_utime + used.ru_stime - before_s < 0.2
 
 
 def test_what_rooms_without_ros_log_is_in_the_nodes_log(bench, spawn, model):
