@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import ctypes
 import io
 import os
 import platform
@@ -18,6 +17,7 @@ import yaml
 from torch.nn.parallel import DistributedDataParallel
 
 from ros_depthnet.engines.card import ModelCard
+from ros_depthnet.heap import keep_freed_memory
 from ros_depthnet.learning.curves import draw_curves
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.moving_clues import CluedFlights
@@ -80,21 +80,6 @@ def cv2_threads_off() -> None:
     import cv2
 
     cv2.setNumThreads(0)
-
-
-def keep_freed_memory() -> None:
-    """
-    Let malloc keep what is freed, where it is glibc's.
-
-    By default it gives every large tensor back to the kernel, which clears the pages again at the next step;
-    on a CPU that is more than half of a training step's time.
-    """
-    if platform.libc_ver()[0] == 'glibc':
-        libc = ctypes.CDLL(None)
-        trim_threshold, top_pad, most_mappings = -1, -2, -4
-        libc.mallopt(trim_threshold, -1)
-        libc.mallopt(top_pad, 1 << 28)
-        libc.mallopt(most_mappings, 0)
 
 
 def train(

@@ -33,6 +33,7 @@ from ros_depthnet.ros.conversions.image import from_rgb
 from ros_depthnet.ros.conversions.pose import from_odometry
 from ros_depthnet.ros.conversions.time import to_stamp
 from ros_depthnet.ros.processes import PROCESSING_NODES, Flight
+from ros_depthnet.ros.transport import enlarge_shared_memory
 
 MISSING = 0.05  # share of images without depth that is let pass
 _SLOWEST, _FASTEST = 0.5, 60.0  # Hz, of the search
@@ -99,6 +100,7 @@ def graph_speed(
     """
     width, height = size
     camera = Camera(width, height, 0.9 * width, 0.9 * width, width / 2, height / 2)
+    enlarge_shared_memory()  # before the camera's context begins
     started = time.monotonic()
     flight = Flight(
         None, {'depth_node': {'warm_up_size': list(size), **(parameters or {})}}, folder=folder, processing_nodes=nodes

@@ -139,7 +139,6 @@ class ProcessingNode(ManagedNode):
     def _follow_demand(self) -> None:
         wanted = any(output.wanted for output in self._outputs)
         if wanted and not self._connected:
-            # One for all listeners to come: malloc may give each new thread an arena, which is never given back.
             self._worker = self._worker or Worker(self._process_guarded)
             self._connected = True
             try:

@@ -14,6 +14,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.signals import SignalHandlerOptions
 
+from ros_depthnet.heap import use_one_arena
 from ros_depthnet.ros.managed import ManagedNode
 from ros_depthnet.ros.transport import enlarge_shared_memory
 
@@ -39,6 +40,7 @@ def run_all(create_nodes: Callable[[], Sequence[ManagedNode]], args: list[str] |
 def _status_of(create_nodes: Callable[[], Sequence[ManagedNode]], args: list[str] | None) -> int:
     stop = threading.Event()
     _on_signals(lambda *_: stop.set())
+    use_one_arena()
     enlarge_shared_memory()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     executor = Executor()
