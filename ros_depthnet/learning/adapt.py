@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -31,6 +32,7 @@ from ros_depthnet.learning.still_box.textures import shared_atlas
 from ros_depthnet.learning.task import Stage
 from ros_depthnet.learning.training import train
 from ros_depthnet.learning.weights import average, halve, restore, take
+from ros_depthnet.whole_files import write_file
 
 Progress = Callable[[str], None]
 _LEARNED_SEED, _CHECKED_SEED = 1000, 1001
@@ -120,6 +122,7 @@ def adapt(
         _rendered(folder / name, seed, options.crop, progress)
         for name, seed in (('rendered', _LEARNED_SEED), ('check', _CHECKED_SEED))
     )
+    _refuse_others(folder / 'run', card, flights, options)
     task = _task(card, flights, checked, options)
     network = train(
         _recipe(task, options),
@@ -147,6 +150,18 @@ def adapt(
                     written.replace(path.with_name(written.name))
                 return Adapted(before, after, share, path)
     return Adapted(before, after, share, None)
+
+
+def _refuse_others(run: Path, card: ModelCard, flights: Sequence[LabelledFlight], options: AdaptOptions) -> None:
+    """Say in the folder of a run what learns there from what; ValueError if it has begun with something else."""
+    stamps_ns = [[frame.stamp_ns for frame in flight.frames] for flight in flights]
+    learns = f'{hashlib.sha256(card.file.read_bytes()).hexdigest()} {replace(options, minutes=0)} {stamps_ns}'
+    digest, told = hashlib.sha256(learns.encode()).hexdigest(), run / 'learns.txt'
+    if (run / 'last.pt').exists() and not (told.exists() and told.read_text(encoding='utf-8') == digest):
+        raise ValueError(
+            f'{run} has begun with another model, other flights or other options: remove it, or take another --out.'
+        )
+    write_file(told, digest)
 
 
 def _rendered(folder: Path, seed: int, size: tuple[int, int], progress: Progress) -> RenderedFlights:

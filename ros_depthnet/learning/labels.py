@@ -7,9 +7,10 @@ What neighbouring frames, each measured by itself, agree on is believed.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,9 +60,11 @@ def measure_flight(
     """
     Measure every frame with those before and after it, and write what is found, one file a frame.
 
-    Frames whose file is there already are left alone, so a flight that was stopped goes on.
+    Frames whose file is there already are left alone, so a flight that was stopped goes on. ValueError if there are
+    files of other frames.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    _refuse_others(folder, frames)
     measurer = Measurer(model, _OPTIONS)
     frames = [measurer.sized(frame) for frame in frames]
     guess = _OPTIONS.initial_depth
@@ -83,6 +86,18 @@ def measure_flight(
                 T_world_cam=frame.T_world_cam,
                 depth=found.depth_hw,
                 deviation=found.deviation_hw.astype(np.float16),
+            )
+
+
+def _refuse_others(folder: Path, frames: Sequence[Frame]) -> None:
+    stamps_ns = {f'{number:06d}.npz': frame.stamp_ns for number, frame in enumerate(frames)}
+    for path in sorted(folder.glob('*.npz')):
+        with _told_if_damaged(path), np.load(path) as file:
+            stamp_ns = int(file['stamp_ns'])
+        if stamp_ns != stamps_ns.get(path.name):
+            raise ValueError(
+                f'{folder} holds labels of other frames: of another flight, or with another share held out. '
+                'Remove it, or write elsewhere.'
             )
 
 
@@ -160,12 +175,18 @@ class LabelledFlight:
 
 
 def _read(path: Path) -> tuple[Frame, fusion.DepthMap]:
-    try:
+    with _told_if_damaged(path):
         with np.load(path) as file:
             stamp_ns, image, camera, T_world_cam, depth_hw, deviation_hw = (file[name] for name in _FIELDS)
         width, height, *intrinsics = camera
         frame = Frame(int(stamp_ns), image, Camera(int(width), int(height), *map(float, intrinsics)), T_world_cam)
         with np.errstate(over='ignore'):  # what is wild is unknown
             return frame, fusion.DepthMap.fresh(depth_hw, deviation_hw.astype(np.float32))
+
+
+@contextlib.contextmanager
+def _told_if_damaged(path: Path) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # what numpy and zipfile raise of damaged bytes has no common base
         raise ValueError(f'{path} is damaged: delete it, and label the flight again.') from error

@@ -96,12 +96,20 @@ def test_labelling_goes_on_where_it_was_stopped(model, folder):
     assert kept == {path: path.stat().st_mtime_ns for path in paths[1:]}
 
 
+@pytest.mark.parametrize('others', [slice(1, 9), slice(0, 8)], ids=['other stamps', 'fewer'])
+def test_labels_of_other_frames_are_not_mixed_with_a_flights_own(model, folder, others):
+    """As when a flight is labelled again with another share held out: what was learned from would be the judge."""
+    with pytest.raises(ValueError, match='holds labels of other frames: .* Remove it, or write elsewhere'):
+        measure_flight(flight(9)[others], model, folder)
+
+
 def test_a_damaged_label_is_a_sentence(folder, tmp_path):
     whole = next(folder.glob('*.npz')).read_bytes()
     for rest in (whole[:200], b'', b'label', whole[: len(whole) // 2]):
         (tmp_path / '000000.npz').write_bytes(rest)
-        with pytest.raises(ValueError, match=r'damaged: delete it, and label the flight again\.$'):
-            LabelledFlight(tmp_path)
+        for read in (LabelledFlight, lambda path: measure_flight(flight(1), None, path)):
+            with pytest.raises(ValueError, match=r'damaged: delete it, and label the flight again\.$'):
+                read(tmp_path)
 
 
 def test_a_folder_without_labels_says_how_to_make_them(tmp_path):
@@ -152,9 +160,9 @@ def test_what_is_unknown_teaches_nothing(labelled):
     assert terms_of_nan['stage3'].item() == pytest.approx(error.mean().item(), rel=1e-4)
 
 
-def sequence(folder, count):
+def sequence(folder, frames):
     about = {'source': 'made here', 'licence': 'Apache-2.0', 'kind': 'plane'}
-    return write_posed_sequence(folder, [NewFrame(frame) for frame in flight(count)], [], name='own', max_depth=20,
+    return write_posed_sequence(folder, [NewFrame(frame) for frame in frames], [], name='own', max_depth=20,
                                 **about)  # fmt: skip
 
 
@@ -162,7 +170,7 @@ def sequence(folder, count):
 def own(tmp_path_factory):
     """Return a flight, and a folder that keeps its labels and what is rendered from test to test."""
     folder = tmp_path_factory.mktemp('own')
-    return sequence(folder / 'flight', 18), folder / 'out'
+    return sequence(folder / 'flight', flight(18)), folder / 'out'
 
 
 def hurry(monkeypatch, **options):
@@ -191,6 +199,16 @@ def test_a_flight_teaches_a_model_or_it_is_said_that_it_does_not(own, monkeypatc
         assert card.training['adapted']['from'] == MODEL and card.training['adapted']['frames'] == 9
 
 
+def test_what_has_begun_to_learn_something_else_does_not_go_on(own, monkeypatch, capsys):
+    hurry(monkeypatch)
+    path, out = own
+    shutil.rmtree(out / 'run', ignore_errors=True)
+    adapt(path, out, '--steps', '1', '--seed', '3')
+    capsys.readouterr()
+    assert adapt(path, out, '--steps', '1', '--seed', '4') == 1
+    assert 'has begun with another model, other flights or other options: remove it' in capsys.readouterr().err
+
+
 def test_a_model_that_learned_nothing_is_not_written_and_an_earlier_one_stays(own, monkeypatch, capsys):
     hurry(monkeypatch, learning_rate=0.0)
     path, out = own
@@ -203,5 +221,25 @@ def test_a_model_that_learned_nothing_is_not_written_and_an_earlier_one_stays(ow
 
 
 def test_a_flight_too_short_to_hold_some_out_is_a_sentence(tmp_path, capsys):
-    assert adapt(sequence(tmp_path / 'short', 9), tmp_path / 'out') == 1
+    assert adapt(sequence(tmp_path / 'short', flight(9)), tmp_path / 'out') == 1
     assert '9 usable frames are too few' in capsys.readouterr().err
+
+
+def test_a_flight_that_stands_still_is_a_sentence(own, tmp_path, monkeypatch, capsys):
+    hurry(monkeypatch)
+    _, out = own
+    shutil.rmtree(out / 'run', ignore_errors=True)
+    still = sequence(tmp_path / 'still', [world.frame(poses(1)[0], 0.1 * i) for i in range(18)])
+    assert adapt(still, out, '--steps', '1') == 1
+    assert 'Hardly anything of the flight is believed, or it has no baselines' in capsys.readouterr().err
+
+
+def test_a_flight_whose_odometry_its_images_contradict_is_refused_before_anything_is_labelled(tmp_path, capsys):
+    frames = [world.frame(T, 0.1 * i) for i, T in enumerate(poses(24))]
+    turned = [
+        Frame(f.stamp_ns, f.image, f.camera, f.T_world_cam @ world.pose([0, 0, 0], world.turn(0.6))) for f in frames
+    ]
+    path, out = sequence(tmp_path / 'turned', turned), tmp_path / 'out'
+    assert cli.main(['adapt', str(path), '--model', MODEL, '--teacher', MODEL, '--out', str(out)]) == 1
+    assert '--force' in capsys.readouterr().err
+    assert not (out / 'labels').exists()
