@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
         write_whole(load_model(arguments.whole, 'cpu').card, arguments.out)
         print(f'{arguments.out}: images, camera and odometry in, depth and its deviation out.')
         return
-    from ros_depthnet.learning.export import Blend, export_run
+    from ros_depthnet.learning.run_export import Blend, export_run
 
     card, difference = export_run(
         arguments.training_run,

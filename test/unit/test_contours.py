@@ -22,6 +22,7 @@ from ros_depthnet.learning.export import export_contournet, write_card  # noqa: 
 from ros_depthnet.learning.losses import contours as losses  # noqa: E402
 from ros_depthnet.learning.measured import measure_shards  # noqa: E402
 from ros_depthnet.learning.recipe import Recipe, recipe_path  # noqa: E402
+from ros_depthnet.learning.run_export import export_run  # noqa: E402
 from ros_depthnet.learning.task import Stage  # noqa: E402
 from ros_depthnet.learning.weights import halve  # noqa: E402
 
@@ -344,3 +345,10 @@ def test_label_measures_a_rendered_set_and_takes_no_two_at_once(tmp_path, capsys
 
 def test_the_shipped_recipe_is_one():
     assert isinstance(Recipe.load(recipe_path('contournet')).task, ContourTask)
+
+
+@pytest.mark.parametrize('asked', ['split', 'held_out'])
+def test_scores_that_a_kind_of_network_has_not_are_refused_before_anything_is_written(tmp_path, asked):
+    with pytest.raises(ValueError, match='contournet .* leave --'):
+        export_run(tmp_path / 'run', 'contournet', tmp_path / 'model.onnx', [], **{asked: tmp_path})
+    assert not list(tmp_path.iterdir())

@@ -18,14 +18,7 @@ import line_task  # noqa: E402
 from ros_depthnet.cli import main as cli  # noqa: E402
 from ros_depthnet.learning.augment import AugmentOptions, sample  # noqa: E402
 from ros_depthnet.learning.dataset import SHARD, RenderedFlights, render_shards  # noqa: E402
-from ros_depthnet.learning.export import (  # noqa: E402
-    Blend,
-    difference,
-    example_inputs,
-    export_parallaxnet,
-    export_run,
-    write_card,
-)
+from ros_depthnet.learning.export import difference, example_inputs, export_parallaxnet, write_card  # noqa: E402
 from ros_depthnet.learning.networks.parallaxnet import (  # noqa: E402
     Epipolar,
     ParallaxNet,
@@ -38,6 +31,7 @@ from ros_depthnet.learning.networks.parallaxnet import (  # noqa: E402
 )
 from ros_depthnet.learning.parallax_task import ParallaxTask, loss_terms, stack  # noqa: E402
 from ros_depthnet.learning.recipe import Recipe  # noqa: E402
+from ros_depthnet.learning.run_export import Blend, export_run  # noqa: E402
 from ros_depthnet.learning.still_box.sequences import SequenceOptions  # noqa: E402
 from ros_depthnet.learning.still_box.textures import TextureAtlas  # noqa: E402
 from ros_depthnet.learning.task import Stage  # noqa: E402
