@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures import wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 
 from ros_depthnet.cli.progress import Progress
+from ros_depthnet.worker_processes import worker_processes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -235,7 +235,7 @@ def _set(arguments) -> None:
 
     shards = range(-(-arguments.flights // SHARD))
     options = _set_options(arguments)
-    with Progress() as show, ProcessPoolExecutor(arguments.workers, get_context('spawn')) as workers:
+    with Progress() as show, worker_processes(arguments.workers) as workers:
         ends = [
             workers.submit(
                 _shards, arguments.out, arguments.seed, shards[i :: arguments.workers], options, arguments.device

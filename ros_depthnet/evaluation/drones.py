@@ -1,9 +1,7 @@
 """Several drones on one host: how many images a second each of them measures while the others do too."""
 
-import multiprocessing
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from threading import Barrier
 
@@ -13,6 +11,7 @@ import numpy as np
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.evaluation.bench import in_flight
+from ros_depthnet.worker_processes import SPAWN, worker_processes
 
 _WARM = 2  # images
 _start: Barrier  # of all drones, in each one's process
@@ -61,8 +60,7 @@ def drones_speed(
 
 def _flown_at_once(model_name: str, count: int, threads: int, seconds: float) -> list[np.ndarray]:
     """Return what each image of each drone took, milliseconds."""
-    processes = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(count, processes, initializer=_meet_at, initargs=(processes.Barrier(count),)) as pool:
+    with worker_processes(count, _meet_at, SPAWN.Barrier(count)) as pool:
         return list(pool.map(_fly, [model_name] * count, [threads] * count, [seconds] * count))
 
 
