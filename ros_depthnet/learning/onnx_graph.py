@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,9 @@ from ros_depthnet.learning.weights import HALF
 
 def traced(network: torch.nn.Module, inputs: tuple[torch.Tensor, ...], **options: Any) -> onnx.ModelProto:
     """Return a network as it is called with inputs; options: of `torch.onnx.export`."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / 'traced.onnx'
-        torch.onnx.export(network, inputs, path, dynamo=False, **options)
-        return onnx.load(path)
+    content = io.BytesIO()
+    torch.onnx.export(network, inputs, content, dynamo=False, **options)  # type: ignore[arg-type]  # without dynamo
+    return onnx.load_from_string(content.getvalue())
 
 
 def keep_names(model: onnx.ModelProto) -> None:

@@ -1,7 +1,9 @@
 """Learning from one's own flights: labels by consensus, samples from them, and a model kept only if better."""
 
+import contextlib
 import functools
 import math
+import resource
 import shutil
 
 import numpy as np
@@ -17,6 +19,7 @@ from ros_depthnet.flight.posed_sequence import NewFrame, write_posed_sequence  #
 from ros_depthnet.learning import adapt as adapting  # noqa: E402
 from ros_depthnet.learning.adapt_task import labelled_sample  # noqa: E402
 from ros_depthnet.learning.augment import AugmentOptions  # noqa: E402
+from ros_depthnet.learning.export import export_parallaxnet  # noqa: E402
 from ros_depthnet.learning.labels import LabelledFlight, measure_flight  # noqa: E402
 from ros_depthnet.learning.networks.parallaxnet import (  # noqa: E402
     Epipolar,
@@ -29,6 +32,7 @@ from ros_depthnet.learning.networks.parallaxnet import (  # noqa: E402
 )
 from ros_depthnet.learning.parallax_task import loss_terms, stack  # noqa: E402
 from ros_depthnet.learning.still_box.textures import TextureAtlas  # noqa: E402
+from ros_depthnet.learning.weights import halve  # noqa: E402
 from ros_depthnet.whole_files import write_file  # noqa: E402
 
 UNSPOILT = AugmentOptions(exposure=0, noise=0, blur=0, grey=0, rotation_noise=0, direction_noise=0)
@@ -218,6 +222,35 @@ def test_a_model_that_learned_nothing_is_not_written_and_an_earlier_one_stays(ow
     assert 'Nothing was written, as the model is no better by it' in capsys.readouterr().out
     assert (out / 'other.onnx').read_text() == 'of an earlier run'
     assert {each.name for each in out.glob('*.*')} <= {'adapted.onnx', 'adapted.yaml', 'other.onnx'}
+
+
+@contextlib.contextmanager
+def files_of_at_most(size):
+    """Let no file grow beyond so many bytes, as where a disk has no more room."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_where_there_is_no_room_for_what_was_learned_an_earlier_model_stays(own, monkeypatch, capsys):
+    hurry(monkeypatch)
+    path, out = own
+    shutil.rmtree(out / 'run', ignore_errors=True)
+    write_file(out / 'kept.onnx', 'of an earlier run')
+    with files_of_at_most(6_000_000):
+        assert adapt(path, out, '--steps', '1', '--name', 'kept') == 1
+    assert 'run/last.pt: File too large.' in capsys.readouterr().err
+    assert (out / 'kept.onnx').read_text() == 'of an earlier run' and not list((out / 'run').glob('last.pt*'))
+
+
+def test_where_there_is_no_room_for_an_export_its_file_is_named(tmp_path):
+    network = ParallaxNet(ParallaxNetConfig())
+    with files_of_at_most(1000), pytest.raises(OSError, match=r'own\.onnx'):
+        export_parallaxnet(halve(network), tmp_path / 'own.onnx')
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_flight_too_short_to_hold_some_out_is_a_sentence(tmp_path, capsys):

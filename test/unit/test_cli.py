@@ -257,30 +257,23 @@ def test_process_takes_out_what_an_earlier_run_left(flight, tmp_path):
     assert (out / 'mine.txt').exists()
 
 
+def bench(tmp_path, numbers):
+    """Run a short `depthnet bench` that writes its numbers to a file; return its status."""
+    model = str(red_is_parallax(tmp_path))
+    short = ['--widths', '64', '--threads', '1', '--sources', '1', '--seconds', '0.05', '--cameras', '160x120']
+    return cli.main(['bench', '--model', model, *short, '--json', str(numbers)])
+
+
+def test_bench_with_no_room_for_its_numbers_prints_them_and_says_so(tmp_path, capsys):
+    assert bench(tmp_path, '/dev/full') == 1
+    said = capsys.readouterr()
+    assert 'red_is_parallax in flight' in said.out
+    assert said.err.strip().splitlines()[-1] == 'depthnet: /dev/full: No space left on device.'
+
+
 def test_bench_compares_within_one_run(tmp_path):
-    model, numbers = str(red_is_parallax(tmp_path)), tmp_path / 'bench.json'
-    assert (
-        cli.main(
-            [
-                'bench',
-                '--model',
-                model,
-                '--widths',
-                '64',
-                '--threads',
-                '1',
-                '--sources',
-                '1',
-                '--seconds',
-                '0.05',
-                '--cameras',
-                '160x120',
-                '--json',
-                str(numbers),
-            ]
-        )
-        == 0
-    )
+    numbers = tmp_path / 'bench.json'
+    assert bench(tmp_path, numbers) == 0
     content = json.loads(numbers.read_text())
     rows = {row['method']: row for row in content['rows']}
     assert rows['dis']['times_dis'] == 1
