@@ -187,7 +187,9 @@ def _summary(flight: Path, sequence, moments, counts, commit: str) -> dict:
         in_time = list(scores_in_time(sequence, moments, counts.image_arrivals, counts.depth_arrivals))
         with_truth = {sequence.frames[i].stamp_ns: i for i in sequence.with_truth}
         for stamp_ns in set(moments.stamps_ns) & set(with_truth):
-            truth_hw = sequence.depth(with_truth[stamp_ns])
+            truth_hw = sequence.truth(with_truth[stamp_ns])
+            if truth_hw is None:
+                continue
             scored_hw = (truth_hw > 0) & (truth_hw < sequence.max_depth)
             estimate = DepthAndDeviation(moments.depth(stamp_ns))
             scores.append(PixelErrors.of(estimate, truth_hw, scored_hw, sequence.max_depth).scores())

@@ -29,7 +29,7 @@ from ros_depthnet.evaluation.metrics import (
     flicker,
 )
 from ros_depthnet.flight.movers import Movers
-from ros_depthnet.flight.posed_sequence import PosedSequence
+from ros_depthnet.flight.posed_sequence import BadPicture, PosedSequence
 from ros_depthnet.flight.session import Session
 
 PROTOCOLS = ('pairs', 'stream')
@@ -209,7 +209,8 @@ def evaluate(
     Run methods on sequences; a name is one of `all_methods()` or the path of a model.
 
     Models run once with each variant of the estimator's options; precision: see `load_model`. `progress` is
-    told in a few words what is being done. Raises ModelError and SequenceError.
+    told in a few words what is being done. A picture that is lost costs its own frame, or pairs, alone. Raises
+    ModelError.
     """
     models = {
         name: load_model(name, precision=precision) for name in methods if name != 'constant' and name not in CLASSICAL
@@ -264,8 +265,14 @@ def _pairs(
     why = dict.fromkeys(entries, 'the set has no pair with a pixel to score')
     for number, (i, j) in enumerate(sequence.pairs):
         progress(f'{sequence.name}: pair {number + 1} of {len(sequence.pairs)}')
-        reference, source = sequence.frame(i), sequence.frame(j)
-        view = _View.of_pair(reference, source, sequence.depth(i), sequence.max_depth)
+        try:
+            reference, source = sequence.frame(i), sequence.frame(j)
+            view = _View.of_pair(reference, source, sequence.depth(i), sequence.max_depth)
+        except BadPicture as lost:
+            why = dict.fromkeys(entries, str(lost).rstrip('.'))
+            for tally in tallies.values():
+                tally.drop(Drop.BAD_IMAGE)
+            continue
         if not view.scored_hw.any():
             continue
         for name in entries:
@@ -302,9 +309,13 @@ def _streams(
     }
     for i, entry in enumerate(sequence.frames if flights else ()):
         progress(f'{sequence.name}: frame {i + 1} of {len(sequence.frames)}')
-        frame = sequence.frame(i)
-        truth_hw = None if entry.depth_path is None else sequence.depth(i)
-        moving_hw = sequence.moving(i)
+        try:
+            frame, moving_hw = sequence.frame(i), sequence.moving(i)
+            truth_hw = None if entry.depth_path is None else sequence.depth(i)
+        except BadPicture:
+            for flight in flights.values():
+                flight.tally.drop(Drop.BAD_IMAGE)
+            continue
         added = ((flight.tally, flight.add(f'frame {i}', frame, truth_hw, moving_hw)) for flight in flights.values())
         scored = [(tally, errors) for tally, errors in added if errors]
         if len(scored) > 1:

@@ -29,9 +29,9 @@ def scores_in_time(
     whole = {moment_ns: index for index, moment_ns in enumerate(moments.stamps_ns)}
     complete = {stamp_ns: arrived for stamp_ns, arrived in depth_arrivals.items() if stamp_ns in whole}
     for i in sequence.with_truth:
-        frame, truth_hw = sequence.frames[i], sequence.depth(i)
+        frame, truth_hw = sequence.frames[i], sequence.truth(i)
         known_ns = newest(complete, image_arrivals.get(frame.stamp_ns, -np.inf))
-        if known_ns is None:
+        if known_ns is None or truth_hw is None:
             continue
         depth_hw = _seen_from(moments[whole[known_ns]], frame.T_world_cam)
         scored_hw = (truth_hw > 0) & (truth_hw < sequence.max_depth)

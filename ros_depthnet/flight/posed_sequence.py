@@ -96,14 +96,25 @@ class PosedSequence:
         return cv2.cvtColor(self._read(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
     def depth(self, i: int) -> np.ndarray:
-        """Return frame i's true depth, (H, W) float32 in the sequence's unit (metres), NaN where unknown."""
+        """
+        Return frame i's true depth, (H, W) float32 in the sequence's unit (metres), NaN where unknown.
+
+        Raises BadPicture, and SequenceError where the frame has none.
+        """
         path = self.frames[i].depth_path
         if path is None:
             raise SequenceError(f'Frame {i} of {self.folder} has no depth.')
         units = self._read(path, cv2.IMREAD_UNCHANGED)
         if units.dtype != np.uint16 or units.ndim != 2:
-            raise SequenceError(f'{path} is not a 16-bit grey image, so it is not a depth map.')
+            raise BadPicture(f'{path} is not a 16-bit grey image, so it is not a depth map.')
         return np.where(units > 0, units * np.float32(self.depth_scale), np.float32('nan')).astype(np.float32)
+
+    def truth(self, i: int) -> np.ndarray | None:
+        """Return frame i's true depth, see `depth`; None where there is none, or it is lost."""
+        try:
+            return None if self.frames[i].depth_path is None else self.depth(i)
+        except BadPicture:
+            return None
 
     def moving(self, i: int) -> np.ndarray | None:
         """Return where frame i shows what moves by itself, (H, W) bool; None where that is not known."""

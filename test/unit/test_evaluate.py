@@ -52,6 +52,29 @@ def test_each_method_gets_a_row_with_what_it_scored(tmp_path):
     assert dis.row.ms_per_pair > 0
 
 
+DAMAGES = {'gone': Path.unlink, 'damaged': lambda path: path.write_bytes(path.read_bytes()[:40])}
+
+
+@pytest.mark.parametrize('damage', DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize('lost', ['images/00002.png', 'depth/00002.png'])
+def test_a_picture_that_is_lost_costs_its_own_pairs_and_frame_alone(tmp_path, damage, lost):
+    folder = plane_set(tmp_path)
+    sequences = load_sets([folder])
+    damage(folder / lost)
+    model = str(red_is_parallax(tmp_path))
+    pairs, stream = evaluate(sequences, [model], ('pairs', 'stream'), lambda text: None)
+    assert (pairs.row.pairs, pairs.dropped) == (1, {'bad_image': 1})
+    assert stream.row.pairs == 1 and stream.dropped['bad_image'] == 1
+
+
+def test_a_set_whose_pairs_are_all_lost_says_which_picture_is(tmp_path):
+    folder = plane_set(tmp_path)
+    for image in (folder / 'images').iterdir():
+        image.unlink()
+    (skipped,) = judged(folder, ['dis'])
+    assert skipped.why == f'{folder / "images/00002.png"} cannot be read as an image'
+
+
 def test_constant_is_scored_against_the_visible_truth_below_max_depth(tmp_path):
     """The same number by plain arithmetic: rotate every ray into the source and see whether it is inside."""
     (result,) = judged(plane_set(tmp_path, max_depth=8.0), ['constant'])

@@ -181,6 +181,14 @@ def test_a_damaged_image_costs_itself_alone_and_is_named(tmp_path, spoil, words)
         PosedSequence.load(folder).image(2)
 
 
+def test_truth_that_is_lost_is_none(tmp_path):
+    sequence = PosedSequence.load(written(tmp_path))
+    assert sequence.truth(0) is None
+    np.testing.assert_array_equal(sequence.truth(1), sequence.depth(1))
+    sequence.frames[1].depth_path.write_bytes(b'no picture')
+    assert sequence.truth(1) is None
+
+
 def test_an_eight_bit_depth_map_is_refused(tmp_path):
     folder = written(tmp_path)
     cv2.imwrite(str(folder / 'depth/00001.png'), np.zeros((6, 8), np.uint8))
