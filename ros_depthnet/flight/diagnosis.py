@@ -43,16 +43,17 @@ _BEND_BETTER = 0.6  # of the cost as believed: a lens shows towards the edges on
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Matches as rays: rays_earlier, rays_later (N, 3), z = 1; focal in pixels."""
+    """Matches as rays: rays_earlier, rays_later (N, 3), z = 1; focal in pixels; way: metres flown between the two."""
 
     earlier_ns: int
     later_ns: int
     rays_earlier: np.ndarray
     rays_later: np.ndarray
     focal: float
+    way: float
 
     @classmethod
-    def of(cls, matches: Matches) -> 'Pair':
+    def of(cls, matches: Matches, way: float) -> 'Pair':
         """Take some of the matches."""
         step = max(1, len(matches.pixels_later) // _MATCHES)
         return cls(
@@ -61,6 +62,7 @@ class Pair:
             rays_of(matches.pixels_earlier[::step], matches.camera),
             rays_of(matches.pixels_later[::step], matches.camera),
             matches.camera.fx,
+            way,
         )
 
     def deviations(self, poses: Mapping[int, np.ndarray]) -> np.ndarray:
@@ -72,6 +74,7 @@ class Pair:
             self.rays_earlier,
             np.broadcast_to(T[:3, :3], (count, 3, 3)),
             np.broadcast_to(T[:3, 3], (count, 3)),
+            self.way,
             self.focal,
         )
 
@@ -113,6 +116,7 @@ class Trial:
         self._later = np.concatenate([pair.rays_later for pair in self.pairs])
         self._earlier = np.concatenate([pair.rays_earlier for pair in self.pairs])
         self._focal = self.pairs[0].focal
+        self._way = np.array([pair.way for pair in self.pairs])[self._owner]
         self._T_earlier = np.stack([evidence.poses[pair.earlier_ns] for pair in self.pairs])
         self._T_later = np.stack([evidence.poses[pair.later_ns] for pair in self.pairs])
         self._stamps_ns = np.array([(pair.earlier_ns, pair.later_ns) for pair in self.pairs]).T
@@ -155,7 +159,7 @@ class Trial:
         R = np.einsum('pji,pjk->pik', R_earlier, T_later[:, :3, :3])[self._owner]
         t = np.einsum('pji,pj->pi', R_earlier, t)[self._owner]
         later, earlier = (_bent(rays / (zoom, zoom, 1), bend) for rays in (self._later, self._earlier))
-        return deviations(later, earlier, R, t, self._focal * zoom)
+        return deviations(later, earlier, R, t, self._way, self._focal * zoom)
 
 
 def _bent(rays: np.ndarray, bend: float) -> np.ndarray:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ros_depthnet.core import motion
-from ros_depthnet.core.epipolar import DIRECTION_NOISE, POSITION_NOISE, TRACKING_NOISE, rays_of
+from ros_depthnet.core.epipolar import TRACKING_NOISE, displacement_noise, rays_of
 from ros_depthnet.core.tracks import Matches
 
 _LEAST_WAY = 3.0  # pixels a point must move for its depth to be taken
 _LEAST_POINTS = 16
 _MOST_UNSURE = 0.5  # of the inverse depth
+_CERTAIN = 1.3  # allowances: a single pair of images is enough
 _HARMLESS = 0.85  # ratio, or one over it
 _CONFIRMED_S = 3.0  # seconds for which other landmarks must agree; before, a velocity would have contradicted
 _NEAREST = 0.1  # of the depth so far, that a point may come near; keeps what goes out of sight finite
@@ -42,8 +43,8 @@ class Step:
 
     @property
     def contradicts(self) -> bool:
-        """Whether it is not, and by so much that it makes a difference to depth."""
-        return not (self.agrees or _HARMLESS < self.ratio < 1 / _HARMLESS)
+        """Whether it is surely not, and by so much that it makes a difference to depth."""
+        return abs(self.deviation) > _CERTAIN and not _HARMLESS < self.ratio < 1 / _HARMLESS
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,23 +76,25 @@ class _Seen:
     """
     Points seen in a key frame and in a later one, (N, 2) rays each, both in the key frame's axes.
 
-    displacement: (3,) metres; a point P of the key frame is at P + displacement from the later one. focal: pixels.
+    displacement: (3,) metres; a point P of the key frame is at P + displacement from the later one. way: metres flown
+    from one to the other. focal: pixels.
     """
 
     rays_key: np.ndarray
     rays: np.ndarray
     displacement: np.ndarray
+    way: float
     focal: float
 
     @classmethod
-    def of(cls, matches: Matches, T_new_key: np.ndarray) -> '_Seen':
+    def of(cls, matches: Matches, T_new_key: np.ndarray, way: float) -> '_Seen':
         turned = rays_of(matches.pixels_later, matches.camera) @ T_new_key[:3, :3]
         rays = turned[:, :2] / np.maximum(turned[:, 2:], _NEAREST)
         rays_key = rays_of(matches.pixels_earlier, matches.camera)[:, :2]
-        return cls(rays_key, rays, motion.displacement(T_new_key), matches.camera.fx)
+        return cls(rays_key, rays, motion.displacement(T_new_key), way, matches.camera.fx)
 
     def where(self, chosen: np.ndarray) -> '_Seen':
-        return _Seen(self.rays_key[chosen], self.rays[chosen], self.displacement, self.focal)
+        return _Seen(self.rays_key[chosen], self.rays[chosen], self.displacement, self.way, self.focal)
 
 
 class Landmarks:
@@ -106,26 +109,28 @@ class Landmarks:
         """Take the frame of this time for the newest, though nothing tells the motion since the one before."""
         self._newest_ns = stamp_ns
 
-    def look(self, matches: Matches, poses: Mapping[int, np.ndarray]) -> Step | None:
+    def look(self, matches: Matches, poses: Mapping[int, np.ndarray], way: float) -> Step | None:
         """
         Return how landmarks have moved; None where too few are known.
 
-        matches: with a key frame, the last one or the last frame looked at. poses: T_world_cam by time.
+        matches: with a key frame, the last one or the last frame looked at. poses: T_world_cam by time. way: metres
+        flown from one to the other.
         """
         if matches.earlier_ns == self._newest_ns:
             self._key_ns, self._in_key = self._newest_ns, self._in_newest
         elif matches.earlier_ns != self._key_ns:
             self._key_ns, self._in_key = matches.earlier_ns, _NONE
-        self._matches, self._T_new_key = matches, motion.inverse(poses[matches.later_ns]) @ poses[matches.earlier_ns]
+        self._matches, self._way = matches, way
+        self._T_new_key = motion.inverse(poses[matches.later_ns]) @ poses[matches.earlier_ns]
         self._in_key = self._in_key.where(np.isin(self._in_key.ids, matches.ids))
         self._newest_ns = matches.later_ns
         self._carry()
-        seen = _Seen.of(matches, self._T_new_key)
+        seen = _Seen.of(matches, self._T_new_key, way)
         return _step(seen.where(np.isin(matches.ids, self._in_key.ids)), self._in_key)
 
     def learn(self) -> None:
         """Believe the matches and poses looked at last."""
-        seen = _Seen.of(self._matches, self._T_new_key)
+        seen = _Seen.of(self._matches, self._T_new_key, self._way)
         self._in_key = self._in_key.bettered(_measured(seen, self._matches.ids))
         self._carry()
 
@@ -154,19 +159,19 @@ class Pace:
         self._landmarks.go_on_from(stamp_ns)
         self._rivals.go_on_from(stamp_ns)
 
-    def look(self, matches: Matches, poses: Mapping[int, np.ndarray], believable: bool) -> Step | None:
+    def look(self, matches: Matches, poses: Mapping[int, np.ndarray], way: float, believable: bool) -> Step | None:
         """
         Return by how much odometry is off the pace, None where it is not, or nothing is known.
 
-        matches, poses: see Landmarks. believable: whether the matches may be learned from.
+        matches, poses, way: see Landmarks. believable: whether the matches may be learned from.
         """
-        step = self._landmarks.look(matches, poses)
+        step = self._landmarks.look(matches, poses, way)
         if step is None or not step.contradicts:
             self._rivals, self._agree_since_ns = Landmarks(), None
             if believable and (step is None or step.agrees):
                 self._landmarks.learn()
             return None
-        rival = self._rivals.look(matches, poses)
+        rival = self._rivals.look(matches, poses, way)
         if not believable or (rival and not rival.agrees):
             self._rivals, self._agree_since_ns = Landmarks(), None
             return step
@@ -189,8 +194,8 @@ def _step(seen: _Seen, known: _Points) -> Step | None:
     along = (wanted * moved).sum(1) / way
     allowed = np.sqrt(
         TRACKING_NOISE**2
-        + (seen.focal * known.inverse * POSITION_NOISE) ** 2
-        + (DIRECTION_NOISE**2 + known.unsure**2) * np.square(wanted).sum(1)
+        + (seen.focal * known.inverse * displacement_noise(seen.way)) ** 2
+        + known.unsure**2 * np.square(wanted).sum(1)
     )
     return Step(float(np.median((way - along) / allowed)), float(np.median(along / way)))
 
@@ -202,6 +207,6 @@ def _measured(seen: _Seen, ids: np.ndarray) -> _Points:
     along = ((seen.rays - seen.rays_key) * line).sum(1) / length
     way = seen.focal * along
     base = np.maximum(np.linalg.norm(seen.displacement), 1e-6)
-    unsure = np.hypot(TRACKING_NOISE / np.maximum(way, 1e-6), POSITION_NOISE / base)
+    unsure = np.hypot(TRACKING_NOISE / np.maximum(way, 1e-6), displacement_noise(seen.way) / base)
     told = (way > _LEAST_WAY) & (unsure < _MOST_UNSURE)
     return _Points(ids[told], (along / length)[told], unsure[told])

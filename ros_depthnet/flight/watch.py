@@ -21,6 +21,7 @@ from ros_depthnet.flight.lens_watch import LensWatch
 
 _LEAST_FLOW = 3.0  # pixels at the tracker's size: less shows nothing
 SUSPICIOUS = 1.0  # allowances, the middle of a pair's matches: more contradicts
+_RELIEVED = 0.7  # allowances: what has contradicted agrees again
 _GROSS = 2.0  # a single pair that is off by this is enough
 _RECENT = 7  # pairs whose middle one counts
 _HISTORY_S = 8.0  # seconds of evidence kept for a diagnosis
@@ -52,6 +53,7 @@ class Watch:
         """Go on though what comes has no motion in common with what was: points that are seen still are known still."""
         self._seen: Frame | None = None
         self._poses: dict[int, np.ndarray] = {}
+        self._flown: dict[int, float] = {}  # metres by stamp
         self._recent: deque[float] = deque(maxlen=_RECENT)
         self._pairs: deque[Pair] = deque(maxlen=None if self._survey else _PAIRS)
         self._diagnosed_ns: int | None = None
@@ -87,17 +89,18 @@ class Watch:
             return Drop.FROZEN
         if self._seen is not None and frame.stamp_ns - self._seen.stamp_ns < _DENSEST_S * 1e9:
             return Drop.CONTRADICTED if self.finding else None
-        begins, self._seen, self._T_body_cam = self._seen is None, frame, T_body_cam
         self._remember(frame)
+        begins, self._seen, self._T_body_cam = self._seen is None, frame, T_body_cam
         matches = self._tracker.follow(frame)
         if matches is None or begins or matches.earlier_ns not in self._poses:
             if matches is not None:
                 self._tracker.renew()
             self._pace.go_on_from(frame.stamp_ns)
             return Drop.CONTRADICTED if self.finding else None
-        pair = Pair.of(matches)
+        way = self._flown[matches.later_ns] - self._flown[matches.earlier_ns]
+        pair = Pair.of(matches, way)
         now = float(np.median(pair.deviations(self._poses)))
-        step = self._pace.look(matches, self._poses, believable=now < SUSPICIOUS)
+        step = self._pace.look(matches, self._poses, way, believable=now < SUSPICIOUS)
         self._rushed = _rushed(step) if step else None
         if matches.flow < _LEAST_FLOW:
             return Drop.CONTRADICTED if self.finding else None
@@ -113,8 +116,9 @@ class Watch:
     def _judge(self, stamp_ns: int, now: float) -> None:
         # Of few pairs the newest counts, if it is far off.
         deviation = now if now > _GROSS and len(self._recent) < _RECENT else float(np.median(self._recent))
-        contradicted = deviation > SUSPICIOUS
-        if not contradicted and self._finding and not self._finding.subtle:
+        doubted = self._finding is not None and not self._finding.subtle
+        contradicted = deviation > (_RELIEVED if doubted else SUSPICIOUS)
+        if doubted and not contradicted:
             self._finding = None
             return
         # With little to go by there is no diagnosis yet, which costs nothing.
@@ -131,6 +135,9 @@ class Watch:
             self._finding = lurking(self.evidence)
 
     def _remember(self, frame: Frame) -> None:
+        before = self._seen or frame
+        step = np.linalg.norm(frame.T_world_cam[:3, 3] - before.T_world_cam[:3, 3])
+        self._flown[frame.stamp_ns] = self._flown.get(before.stamp_ns, 0.0) + float(step)
         self._poses[frame.stamp_ns] = frame.T_world_cam
         if self._survey:
             return
@@ -138,7 +145,7 @@ class Watch:
         while self._pairs and self._pairs[0].earlier_ns < oldest:
             self._pairs.popleft()
         for stamp_ns in [stamp_ns for stamp_ns in self._poses if stamp_ns < oldest]:
-            del self._poses[stamp_ns]
+            del self._poses[stamp_ns], self._flown[stamp_ns]
 
     def _frozen(self, frame: Frame) -> bool:
         """Tell whether the image is the last one once more, though the drone has moved since."""

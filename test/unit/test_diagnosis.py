@@ -43,7 +43,10 @@ def flight(T_body_cam=T_BODY_CAM, camera=CAMERA, count=24):
         seen = CAMERA.project(points @ T_earlier_later[:3, :3].T + T_earlier_later[:3, 3])
         kept = np.isfinite(seen).all(1) & (seen > 0).all(1) & (seen < (320, 240)).all(1)
         pairs.append(
-            Pair.of(Matches(i * STEP_NS, (i + 2) * STEP_NS, seen[kept], pixels[kept], camera, np.arange(kept.sum())))
+            Pair.of(
+                Matches(i * STEP_NS, (i + 2) * STEP_NS, seen[kept], pixels[kept], camera, np.arange(kept.sum())),
+                way=float(np.linalg.norm(T_earlier_later[:3, 3])),
+            )
         )
     return tuple(pairs), {i * STEP_NS: body_at(i * STEP_NS / 1e9) for i in range(count + 2)}
 
@@ -72,6 +75,26 @@ def bent(straight, k1):
 
 def middle(found):
     return np.median([np.median(pair.deviations(found.poses)) for pair in found.pairs])
+
+
+def off(moved, told, way, points):
+    """Return what the middle one of points (N, 3) is off after a displacement, when odometry tells another."""
+    pixels = [CAMERA.project(points - place) for place in (np.zeros(3), moved)]
+    pair = Pair.of(Matches(0, 1, *pixels, CAMERA, np.arange(len(points))), way)
+    return np.median(pair.deviations({0: np.eye(4), 1: motion.pose(np.eye(3), told)}))
+
+
+def test_an_error_that_came_with_a_long_way_is_allowed_where_it_ends_near_its_beginning():
+    points = np.random.default_rng(0).uniform((-3, -2, 5), (3, 2, 9), (60, 3))
+    moved, told = [0.1, 0, 0], [0.1, 0.05, 0]
+    assert off(moved, told, 1.5, points) < 1 < off(moved, told, 0.11, points)
+
+
+def test_an_error_aside_is_allowed_of_points_ahead_though_they_hardly_move_by_the_displacement():
+    ahead = np.array([[x, y, 4.0] for x in (-0.3, 0.3) for y in (-1.5, -1, -0.5, 0.5, 1, 1.5)])
+    moved = [0, 0, 0.5]
+    assert off(moved, [0.05 * 0.5, 0, 0.5], 0.5, ahead) < 1
+    assert off(moved, [0.2 * 0.5, 0, 0.5], 0.5, ahead) > 2
 
 
 def test_a_right_flight_is_not_doubted():

@@ -1,5 +1,7 @@
 """Points that keep their depth, in a world whose matches are exact: odometry that moves otherwise than the images."""
 
+import itertools
+
 import numpy as np
 import pytest
 from wall import R_WORLD_CAM, camera, texture, wall_image
@@ -9,6 +11,7 @@ from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.reasons import Drop
 from ros_depthnet.core.tracks import Matches
+from ros_depthnet.flight.diagnosis import Pair
 from ros_depthnet.flight.landmarks import Landmarks
 from ros_depthnet.flight.watch import Watch
 
@@ -23,7 +26,9 @@ def step_of(landmarks, ways, told, key, new, camera=CAMERA):
     """Look at frames number `key` and `new` of a camera that is at `ways`, by odometry that says `told`."""
     seen = [CAMERA.project(POINTS - ways[number]) for number in (key, new)]
     poses = {number: motion.pose(np.eye(3), told[number]) for number in (key, new)}
-    step = landmarks.look(Matches(key, new, *seen, camera, np.arange(len(POINTS))), poses)
+    step = landmarks.look(
+        Matches(key, new, *seen, camera, np.arange(len(POINTS))), poses, way=np.linalg.norm(told[new] - told[key])
+    )
     if step is None or abs(step.deviation) < 1:
         landmarks.learn()
     return step
@@ -108,6 +113,20 @@ def doubts(wall, told, cameras=None):
 
 def test_a_right_flight_to_and_fro_is_never_doubted(wall):
     assert doubts(wall, wall[1]) == [None] * 31
+
+
+@pytest.mark.parametrize('level, believed', [(0.85, None), (1.2, Drop.CONTRADICTED)])
+def test_images_contradict_from_what_is_allowed_on(wall, monkeypatch, level, believed):
+    monkeypatch.setattr(Pair, 'deviations', lambda pair, poses: np.array([level]))
+    assert doubts(wall, wall[1])[12:] == [believed] * 19
+
+
+@pytest.mark.parametrize('level, believed', [(0.85, Drop.CONTRADICTED), (0.5, None)])
+def test_what_has_contradicted_is_believed_again_where_it_is_well_within(wall, monkeypatch, level, believed):
+    levels = itertools.chain([1.5] * 10, itertools.repeat(level))
+    monkeypatch.setattr(Pair, 'deviations', lambda pair, poses: np.array([next(levels)]))
+    found = doubts(wall, wall[1])
+    assert found[8] == Drop.CONTRADICTED and found[20:] == [believed] * 11
 
 
 @pytest.mark.parametrize(
