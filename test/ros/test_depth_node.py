@@ -361,6 +361,15 @@ def test_a_pose_of_nan_is_refused_and_the_next_good_one_works(drone):
     drone.await_depth()
 
 
+def test_an_image_that_waits_when_its_inputs_are_let_go_of_is_counted(drone):
+    drone.start(pose_timeout=9.0)
+    drone.await_depth()
+    drone.frame(with_odometry=False)
+    drone.bench.spin(0.3)
+    drone.bench.change_state('depth_node', Transition.TRANSITION_DEACTIVATE)
+    assert value(drone.dropped('no_listener'), 'dropped/no_listener') == '1'
+
+
 def test_an_image_without_pose_is_dropped_with_a_sentence(drone):
     drone.start(pose_timeout=0.2)
     drone.await_depth()

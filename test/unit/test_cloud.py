@@ -63,6 +63,17 @@ def test_a_voxel_gives_the_mean_of_its_points():
     np.testing.assert_allclose(thin.rgb[order], means[:, 3:], atol=0.5)
 
 
+@pytest.mark.parametrize('axes', [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_a_wall_has_a_point_in_each_of_its_cubes_along_whatever_axes_it_stands(axes):
+    camera, wall = Camera(30, 20, 10, 10, 14.5, 9.5), np.full((20, 30), 5.05, np.float32)
+    turned = pose(np.eye(3)[list(axes)], (0, 0, 0))
+    every, thin = (
+        make_cloud(wall, None, None, camera, turned, CloudOptions(**EVERY_PIXEL, voxel_size=size)).points
+        for size in (0.0, 1.0)
+    )
+    assert len(thin) == len({tuple(cube) for cube in np.floor(every).astype(int)})
+
+
 @pytest.mark.parametrize('voxel_size', [0.0, 1.0])
 def test_nothing_known_gives_an_empty_cloud(voxel_size):
     nothing = np.full((5, 7), np.nan, np.float32)

@@ -79,6 +79,12 @@ def test_what_is_known_outlives_a_jump_of_the_odometry():
     assert step_of(landmarks, ways, told, 3, 4).ratio == pytest.approx(1, abs=0.05)
 
 
+def test_of_points_since_a_frame_that_was_not_looked_at_nothing_is_known():
+    landmarks, ways = Landmarks(), flown(SIDEWAYS)
+    step_of(landmarks, ways, ways, 0, 2)
+    assert step_of(landmarks, ways, ways, 4, 5) is None
+
+
 def test_a_focal_length_that_is_suddenly_another_is_off():
     landmarks, ways = Landmarks(), flown(SIDEWAYS)
     step_of(landmarks, ways, ways, 0, 2)

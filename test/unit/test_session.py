@@ -211,6 +211,15 @@ def test_the_last_depth_map_decides_the_next_baseline(model):
     assert np.linalg.norm(second.sources[0].displacement) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize('share, wanted', [(0.2, 0.5), (0.0, 3.0)], ids=['a fifth at 3 m', 'nothing within range'])
+def test_what_is_within_range_decides_the_next_baseline_though_most_is_beyond(model, share, wanted):
+    judge = estimator(model, initial_depth=40.0, max_sources=1, max_range=20.0)
+    judge.add(frame(0, 0))
+    near = np.arange(CAMERA.width) < share * CAMERA.width
+    judge.add(frame(1, 2.5, red=np.where(near, 50, 5)))  # 60 px * 2.5 m / 5 px: the rest is at 30 m
+    assert np.linalg.norm(judge.add(frame(2, 3)).sources[0].displacement) == pytest.approx(wanted)
+
+
 def test_a_map_of_nothing_falls_back_to_the_initial_depth(model):
     judge = estimator(model, initial_depth=40.0, max_sources=1, max_relative_deviation=0.5)
     judge.add(frame(0, 0))
