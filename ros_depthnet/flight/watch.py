@@ -101,6 +101,8 @@ class Watch:
         pair = Pair.of(matches, way)
         now = float(np.median(pair.deviations(self._poses)))
         step = self._pace.look(matches, self._poses, way, believable=now < SUSPICIOUS)
+        if step and not self._rushed:
+            self._recent.clear()  # that all was well before says nothing of what comes after a jump
         self._rushed = _rushed(step) if step else None
         if matches.flow < _LEAST_FLOW:
             return Drop.CONTRADICTED if self.finding else None

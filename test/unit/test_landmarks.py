@@ -135,6 +135,15 @@ def test_what_has_contradicted_is_believed_again_where_it_is_well_within(wall, m
     assert found[8] == Drop.CONTRADICTED and found[20:] == [believed] * 11
 
 
+def test_after_a_jump_images_contradict_at_once_however_well_they_agreed_before(wall, monkeypatch):
+    levels = itertools.chain([0.2] * 9, itertools.repeat(1.2))
+    monkeypatch.setattr(Pair, 'deviations', lambda pair, poses: np.array([next(levels)]))
+    ways = wall[1]
+    found = doubts(wall, np.concatenate([ways[:10], ways[10:] - 2]))
+    assert found[:10] == [None] * 10
+    assert found[10:] == [Drop.CONTRADICTED] * 21
+
+
 @pytest.mark.parametrize(
     'told',
     [
