@@ -50,15 +50,17 @@ def run(arguments: argparse.Namespace) -> None:
     from ros_depthnet.learning.moving_task import MovingTask
     from ros_depthnet.learning.recipe import Recipe, recipe_path
     from ros_depthnet.learning.recorded import RecordedFlights
-    from ros_depthnet.learning.training import train
+    from ros_depthnet.learning.taught_end_task import Lessons, TaughtEndTask
+    from ros_depthnet.learning.training import Flights, train
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     recipe = Recipe.load(recipe_path(arguments.config))
     if not arguments.data and not arguments.flights:
         raise ValueError('There is nothing to learn from: name rendered sets (--data) or flights (--flights).')
-    rendered = CluedFlights if isinstance(recipe.task, MovingTask) else RenderedFlights
-    sets: list[RenderedFlights | CluedFlights | RecordedFlights] = [rendered.open(folder) for folder in arguments.data]
+    checked = CluedFlights if isinstance(recipe.task, MovingTask) else RenderedFlights
+    taught = Lessons if isinstance(recipe.task, TaughtEndTask) else checked
+    sets: list[Flights] = [taught.open(folder) for folder in arguments.data]
     if arguments.flights:
         flights = (recorded_frames(path, lambda refusal: None) for path in arguments.flights)
         sets.append(RecordedFlights.of((each.frame for each in frames) for frames in flights))
@@ -66,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
         train(
             recipe,
             sets,
-            rendered.open(arguments.validation),
+            checked.open(arguments.validation),
             arguments.out,
             arguments.device,
             arguments.loaders,

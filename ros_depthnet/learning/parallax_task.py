@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from ros_depthnet.learning.augment import AugmentOptions, Sample, sample
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.networks.parallaxnet import (
     MIN_PARALLAX,
+    End,
     Outputs,
     ParallaxNet,
     ParallaxNetConfig,
@@ -109,12 +111,17 @@ def loss_terms(
     cheapest answer wherever nothing can be matched is the sky, and a plain wall is gone. Where it is unknown,
     NaN, there is nothing to learn.
     """
-    weight = torch.where(parallax > _FAR, 1.0, _FAR_WEIGHT) * parallax.isfinite()
-    weight = weight / weight.mean().clamp_min(1e-6)
-    parallax = parallax.nan_to_num()
-    truth = to_q(parallax)
-    terms = {'sweep': 0.3 * _cross_entropy(prediction.log_shares, hypotheses, truth, weight)}
-    for index, (q, stage_weight) in enumerate(zip(prediction.stages, stage_weights)):
+    sweep = _cross_entropy(prediction.log_shares, hypotheses, to_q(parallax.nan_to_num()), _weight(parallax))
+    return {'sweep': 0.3 * sweep, **stage_terms(prediction, prediction.stages, parallax, stage_weights)}
+
+
+def stage_terms(
+    prediction: Outputs | End, stages: Sequence[torch.Tensor], parallax: torch.Tensor, stage_weights
+) -> dict[str, torch.Tensor]:
+    """Return the terms of `loss_terms` of the last stages, as many as there are, and of the end."""
+    weight, parallax = _weight(parallax), parallax.nan_to_num()
+    truth, terms, first = to_q(parallax), {}, len(stage_weights) - len(stages)
+    for index, (q, stage_weight) in enumerate(zip(stages, stage_weights[first:], strict=True), first):
         if q.shape != truth.shape:
             q = F.interpolate(q[:, None], truth.shape[-2:], mode='bilinear')[:, 0]
         terms[f'stage{index}'] = stage_weight * (weight * (q - truth).abs()).mean()
@@ -122,6 +129,11 @@ def loss_terms(
     log_scale = prediction.log_deviation - 0.5 * np.log(2)
     terms['likelihood'] = 0.4 * (weight * (error * (-log_scale).exp() + log_scale)).mean()
     return terms
+
+
+def _weight(parallax):
+    weight = torch.where(parallax > _FAR, 1.0, _FAR_WEIGHT) * parallax.isfinite()
+    return weight / weight.mean().clamp_min(1e-6)
 
 
 def _cross_entropy(log_shares, hypotheses, truth, weight):

@@ -14,6 +14,7 @@ from ros_depthnet.learning.self_supervised_parallax_task import SelfSupervisedPa
 from ros_depthnet.learning.sfm_learner_task import SfmLearnerTask
 from ros_depthnet.learning.single_view_task import SingleViewTask
 from ros_depthnet.learning.task import Stage, Task
+from ros_depthnet.learning.taught_end_task import TaughtEndTask
 from ros_depthnet.learning.taught_parallax_task import TaughtParallaxTask
 from ros_depthnet.learning.unsupervised_depth_task import UnsupervisedDepthTask
 from ros_depthnet.text_files import read_yaml
@@ -21,6 +22,7 @@ from ros_depthnet.text_files import read_yaml
 _TASKS: dict[tuple[str, str], type[Task]] = {
     ('parallaxnet', 'depth'): ParallaxTask,
     ('parallaxnet', 'network'): TaughtParallaxTask,
+    ('parallaxnet', 'lessons'): TaughtEndTask,
     ('parallaxnet', 'images'): SelfSupervisedParallaxTask,
     ('depthnet', 'depth'): DepthTask,
     ('depthnet', 'images'): UnsupervisedDepthTask,

@@ -13,7 +13,7 @@ from ros_depthnet.learning.networks.parallaxnet import ParallaxNet, ParallaxNetC
 from ros_depthnet.learning.parallax_task import ParallaxTask, loss_terms
 from ros_depthnet.learning.weights import take
 
-_TAUGHT = 2.0  # weight of being like the teacher, beside that of being right
+TAUGHT = 2.0  # weight of being like the teacher, beside that of being right
 _NEW = ('learned.', 'mixing.', 'log_scale.')  # beside the last narrowing
 
 
@@ -70,6 +70,6 @@ class TaughtParallaxTask(ParallaxTask):
         new = (f'stage{last}', f'stage{last + 1}', 'likelihood')
         return {
             'described': described.sum() / 2,
-            'taught': _TAUGHT * taught.sum(),
+            'taught': TAUGHT * taught.sum(),
             **{name: of_depth[name] for name in new},
         }

@@ -24,10 +24,11 @@ from ros_depthnet.learning.moving_clues import CluedFlights
 from ros_depthnet.learning.recipe import Recipe
 from ros_depthnet.learning.recorded import RecordedFlights
 from ros_depthnet.learning.task import Stage
+from ros_depthnet.learning.taught_end_task import Lessons
 from ros_depthnet.learning.weights import EXPORTED, restore, take, write_checkpoint
 from ros_depthnet.whole_files import write_file
 
-Flights = RenderedFlights | RecordedFlights | CluedFlights
+Flights = RenderedFlights | RecordedFlights | CluedFlights | Lessons
 
 
 class _BatchesByStep(torch.utils.data.Dataset):

@@ -89,6 +89,43 @@ class Outputs:
     stages: tuple[torch.Tensor, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """
+    What the last narrowing goes on from, all at its stride: `q` (B, 1, h, w), the features behind it (B, C, h, w).
+
+    `context` (B, C, h, w) by stride is what is seen in the reference alone.
+    """
+
+    q: torch.Tensor
+    hidden: torch.Tensor
+    context: dict[int, torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """
+    What a narrowing compares, and can learn nothing about: how far its hypotheses are from q, and their costs.
+
+    `offsets` (B, D, h, w) in q, the last two of them the nearest and the farthest neighbour; `cost` (B, G D, h, w) of
+    G groups; `seen` (B, 1, h, w) as of `matching_cost`; `motion` (B, 3, h, w) as of Epipolar.
+    """
+
+    offsets: torch.Tensor
+    cost: torch.Tensor
+    seen: torch.Tensor
+    motion: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class End:
+    """What the last narrowing makes of it, `stages` q (B, h, w) there and at full size; the rest as in Outputs."""
+
+    log_parallax: torch.Tensor
+    log_deviation: torch.Tensor
+    stages: tuple[torch.Tensor, torch.Tensor]
+
+
 def to_q(rho):
     """Return what the network counts in, q = log(1 + rho / 4 px), of rho in pixels."""
     return torch.log1p(rho / _KNEE)
@@ -289,6 +326,13 @@ def _softly_positive(rho):
     return rho.clamp_min(0) + torch.log(1 + torch.exp(-4 * rho.abs())) / 4 + 1e-3
 
 
+def _at_next(q, hidden, stride, following):
+    """Return both at the stride of the next narrowing, under names at which a graph can be cut."""
+    if following != stride:
+        q, hidden = _twice(q), _twice(hidden)
+    return named(q, 'q_#'), named(hidden, 'hidden_#')
+
+
 def _twice(x):
     return F.interpolate(x, scale_factor=2.0, mode='bilinear', align_corners=False)
 
@@ -388,8 +432,8 @@ class Narrowing(nn.Module):
         self.vote = _Vote(groups)
         self.leap = _silent_at_first(nn.Conv2d(channels, 1, 3, 1, 1))
 
-    def forward(self, q, hidden, view: View, context):
-        """Return the moved q (B, 1, h, w) and the features behind it."""
+    def compared(self, q, view: View) -> Compared:
+        """Return what there is to compare round q (B, 1, h, w)."""
         start = q.detach()
         nearest = F.max_pool2d(start, 5, 1, 2) - start
         farthest = -F.max_pool2d(-start, 5, 1, 2) - start
@@ -397,9 +441,13 @@ class Narrowing(nn.Module):
         around = self.offsets[:, None, None].expand(batch, -1, height, width)
         offsets = torch.cat([around, nearest, farthest], 1)
         cost, seen = matching_cost(view, to_rho((start + offsets).clamp(0, 6)))
-        hidden = self.body(
-            self.enter(torch.cat([cost, seen, view.epipolar.motion(), start, nearest, farthest, context, hidden], 1))
-        )
+        return Compared(offsets, cost, seen, view.epipolar.motion())
+
+    def forward(self, q, hidden, compared: Compared, context):
+        """Return the moved q (B, 1, h, w) and the features behind it."""
+        offsets, cost = compared.offsets, compared.cost
+        taken = [cost, compared.seen, compared.motion, q.detach(), offsets[:, -2:], context, hidden]
+        hidden = self.body(self.enter(torch.cat(taken, 1)))
         shares = _softmax(self.logits(hidden) + self.vote(cost), 1)
         return q + (shares * offsets).sum(1, keepdim=True) + 0.5 * torch.tanh(self.leap(hidden)), hidden
 
@@ -449,30 +497,55 @@ class ParallaxNet(nn.Module):
     def compared(self, of_reference, of_sources, reference, valid, displacements, intrinsics) -> Outputs:
         """Return the same from what is `described` of the reference, and of the sources (B * S)."""
         of_reference = {stride: named(described, f'described_{stride}') for stride, described in of_reference.items()}
+        geometry = valid, displacements, intrinsics
+        begun, log_shares, stages = self.begun(of_reference, of_sources, reference, *geometry)
+        end = self.ended(begun, self.compared_last(begun, of_reference, of_sources, *geometry))
+        return Outputs(end.log_parallax, end.log_deviation, log_shares, (*stages, *end.stages))
 
-        height, width = reference.shape[-2:]
-
-        def view(stride):
-            epipolar = Epipolar(displacements, intrinsics, height, width, stride)
-            return View.at(stride, of_reference[stride], of_sources[stride], valid, epipolar)
-
+    def begun(self, of_reference, of_sources, reference, valid, displacements, intrinsics):
+        """Return what the last narrowing goes on from, and log probabilities and stages as in Outputs until then."""
         context = {2: named(self.context2((reference - 0.45) * 4), 'context_2')}
         context[4] = named(self.context4(context[2]), 'context_4')
-        q, hidden, log_shares = self.sweep(view(8), self.context8(context[4]))
-        stages, at = [], 8
-        for narrowing, (stride, _, _) in zip(self.narrowings, self.config.narrowings):
-            if stride != at:
-                seen, at = view(stride), stride
-                q, hidden = _twice(q), _twice(hidden)
-            q, hidden = named(q, 'q_#'), named(hidden, 'hidden_#')
-            q, hidden = narrowing(q, hidden, seen, context[stride])
+        strides = [8, *(stride for stride, _, _ in self.config.narrowings)]
+        views = {
+            stride: self._view(stride, of_reference, of_sources, valid, displacements, intrinsics)
+            for stride in dict.fromkeys(strides[:-1])
+        }
+        q, hidden, log_shares = self.sweep(views[8], self.context8(context[4]))
+        q, hidden = _at_next(q, hidden, *strides[:2])
+        stages = []
+        for narrowing, stride, following in zip(self._typed, strides[1:], strides[2:]):
+            q, hidden = narrowing(q, hidden, narrowing.compared(q, views[stride]), context[stride])
             stages.append(q[:, 0])
+            q, hidden = _at_next(q, hidden, stride, following)
+        return Begun(q, hidden, context), log_shares, stages
+
+    def compared_last(self, begun: Begun, of_reference, of_sources, valid, displacements, intrinsics) -> Compared:
+        """Return what the last narrowing compares."""
+        stride, _, _ = self.config.narrowings[-1]
+        view = self._view(stride, of_reference, of_sources, valid, displacements, intrinsics)
+        return self._typed[-1].compared(begun.q, view)
+
+    def ended(self, begun: Begun, compared: Compared) -> End:
+        """Return what the last narrowing and the last doubling make of it."""
+        stride, _, _ = self.config.narrowings[-1]
+        q, hidden = self.narrowings[-1](begun.q, begun.hidden, compared, begun.context[stride])
         both = torch.cat([q, self.log_scale(hidden)], 1)
-        q, log_scale = self._upsample(both, self.mixing(torch.cat([hidden, context[2]], 1))).unbind(1)
-        stages.append(q)
-        log_parallax = _softly_positive(to_rho(q)).log()
+        fine, log_scale = self._upsample(both, self.mixing(torch.cat([hidden, begun.context[2]], 1))).unbind(1)
+        log_parallax = _softly_positive(to_rho(fine)).log()
         log_deviation = log_scale.clamp(-4, 2) + _LAPLACE_LOG_DEVIATION
-        return Outputs(log_parallax, log_deviation, log_shares, tuple(stages))
+        return End(log_parallax, log_deviation, (q[:, 0], fine))
+
+    @property
+    def _typed(self) -> list[Narrowing]:
+        """Return the narrowings as what they are, which a ModuleList does not tell."""
+        return [each for each in self.narrowings if isinstance(each, Narrowing)]
+
+    @staticmethod
+    def _view(stride, of_reference, of_sources, valid, displacements, intrinsics) -> View:
+        height, width = valid.shape[-2:]
+        epipolar = Epipolar(displacements, intrinsics, height, width, stride)
+        return View.at(stride, of_reference[stride], of_sources[stride], valid, epipolar)
 
     def described(self, image) -> dict[int, torch.Tensor]:
         """Return by stride what is compared (B, C, h, w) of images (B, 3, H, W)."""
