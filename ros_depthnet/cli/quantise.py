@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--flights',
         type=Path,
+        nargs='+',
+        default=[],
         metavar='FOLDER',
         help='what to find ranges on: rendered flights (default: some are rendered), or clues for a movingnet',
     )
@@ -44,24 +46,26 @@ def run(arguments: argparse.Namespace) -> None:
     print(f'{path}: {path.stat().st_size / 1e6:.1f} MB, beside {card.file.stat().st_size / 1e6:.1f} MB.')
 
 
-def _rendered(card: ModelCard, flights: Path | None, folder: Path) -> Iterator[Inputs]:
+def _rendered(card: ModelCard, flights: Sequence[Path], folder: Path) -> Iterator[Inputs]:
     from ros_depthnet.learning.dataset import RenderedFlights, render_shards
     from ros_depthnet.learning.quantise import parallax_samples
     from ros_depthnet.learning.still_box.sequences import SequenceOptions
     from ros_depthnet.learning.still_box.textures import shared_atlas
 
-    if flights is None:
+    if not flights:
         render_shards(
             folder, _SEED, range(1), SequenceOptions(card.input_width, card.input_height), shared_atlas('cpu')
         )
-    return parallax_samples(RenderedFlights.open(flights or folder))
+    for each in flights or (folder,):
+        yield from parallax_samples(RenderedFlights.open(each))
 
 
-def _clues(card: ModelCard, flights: Path | None, folder: Path) -> Iterator[Inputs]:
+def _clues(card: ModelCard, flights: Sequence[Path], folder: Path) -> Iterator[Inputs]:
     from ros_depthnet.engines.card import ModelError
     from ros_depthnet.learning.moving_clues import CluedFlights
     from ros_depthnet.learning.quantise import clue_samples
 
-    if flights is None:
+    if not flights:
         raise ModelError(f'Ranges of {card.name} are found on clues: name a folder of them with --flights.')
-    return clue_samples(CluedFlights.open(flights))
+    for each in flights:
+        yield from clue_samples(CluedFlights.open(each))

@@ -34,8 +34,9 @@ def quantise(card: ModelCard, samples: Iterable[Inputs]) -> Path:
     """
     Write a network with 8-bit convolutions beside its file, name it in its card, and return its path.
 
-    Ranges of activations are those met on the samples, inputs of the network. Weights, a scale for each
-    channel, take 7 of the 8 bits: without VNNI a processor sums two products of 8 bits in 16, which would overflow.
+    Ranges of activations are what samples, inputs of the network, reach in the mean: what a single one reaches would
+    make the steps of all others coarse. Weights, a scale for each channel, take 7 of the 8 bits: without VNNI a
+    processor sums two products of 8 bits in 16, which would overflow.
     """
     path = card.file.with_suffix('.int8.onnx')
     with tempfile.TemporaryDirectory() as folder:
@@ -58,6 +59,7 @@ def quantise(card: ModelCard, samples: Iterable[Inputs]) -> Path:
                 reduce_range=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
+                extra_options={'CalibMovingAverage': True},
             )
         finally:
             logger.setLevel(level)
@@ -86,7 +88,7 @@ class _Samples(CalibrationDataReader):
 
 
 def parallax_samples(flights: RenderedFlights) -> Iterator[Inputs]:
-    """Yield what a parallaxnet takes of rendered flights, spoilt as in training."""
+    """Yield what a parallaxnet takes of some rendered flights, spoilt as in training."""
     rng, size = np.random.default_rng(0), flights[0].depth.shape[:0:-1]
     drawn = (
         sample(flights[number], _SOURCES, size, rng, AugmentOptions(), _MEDIAN_PARALLAX)

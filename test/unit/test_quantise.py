@@ -13,11 +13,13 @@ pytest.importorskip('torch', reason='the learning room needs the `train` extra')
 from ros_depthnet.cli.main import main as cli  # noqa: E402
 from ros_depthnet.core.measurer import Measurer  # noqa: E402
 from ros_depthnet.core.moving import CLUES  # noqa: E402
-from ros_depthnet.engines.card import ModelError  # noqa: E402
+from ros_depthnet.engines.card import ModelCard, ModelError  # noqa: E402
 from ros_depthnet.engines.model import load_model  # noqa: E402
 from ros_depthnet.engines.moving_model import load_moving_model  # noqa: E402
 from ros_depthnet.flight.posed_sequence import PosedSequence  # noqa: E402
 from ros_depthnet.learning.dataset import render_shards  # noqa: E402
+from ros_depthnet.learning.export import example_inputs  # noqa: E402
+from ros_depthnet.learning.quantise import quantise  # noqa: E402
 from ros_depthnet.learning.still_box.sequences import SequenceOptions  # noqa: E402
 from ros_depthnet.learning.still_box.textures import TextureAtlas  # noqa: E402
 from ros_depthnet.resources import share_path  # noqa: E402
@@ -67,6 +69,22 @@ def test_what_is_quantised_answers_the_same_and_is_smaller(quantised, pair):
     found = differences(exact, small, pair)
     assert np.nanmedian(found) < 0.02 < np.nanmax(found)
     assert small.card.int8_file.stat().st_size < 0.7 * quantised.stat().st_size
+
+
+def test_one_sample_of_many_does_not_make_the_steps_of_all_coarse(quantised, tmp_path):
+    inputs = {name: tensor.numpy() for name, tensor in example_inputs(1, 1, 32, 32).items()}
+    outlier = {**inputs, 'reference': 1000 * inputs['reference']}
+
+    def steps(samples):
+        for suffix in ('.onnx', '.yaml'):
+            shutil.copy(quantised.with_suffix(suffix), tmp_path)
+        model = onnx.load(quantise(ModelCard.read(tmp_path / f'{quantised.stem}.yaml'), samples))
+        known = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+        found = {node.input[0]: node.input[1] for node in model.graph.node if node.op_type == 'QuantizeLinear'}
+        return {name: float(known[step]) for name, step in found.items() if step in known}
+
+    alone, among_others = steps([outlier]), steps([inputs] * 9 + [outlier])
+    assert min(among_others[name] / alone[name] for name in alone) < 0.2  # the widest of all would be 1 at least
 
 
 def test_all_learned_convolutions_are_quantised_in_7_bits(quantised):
