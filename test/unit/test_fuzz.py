@@ -196,7 +196,6 @@ READ_ALREADY = {  # what its owner has read before, or has just written
     'learning/adapt.py': 'a card that was read',
     'learning/curves.py': 'the table of its own run',
     'learning/export.py': 'what it has just exported',
-    'learning/onnx_graph.py': 'what it has just exported',
     'learning/quantise.py': 'a card and a model that were read',
     'learning/run_export.py': 'the table of a run whose checkpoint was read; what is shipped',
     'learning/still_box/textures.py': 'photographs of packages',
