@@ -45,12 +45,8 @@ def run(arguments: argparse.Namespace) -> None:
     import torch
 
     from ros_depthnet.flight.recorded import recorded_frames
-    from ros_depthnet.learning.dataset import RenderedFlights
-    from ros_depthnet.learning.moving_clues import CluedFlights
-    from ros_depthnet.learning.moving_task import MovingTask
     from ros_depthnet.learning.recipe import Recipe, recipe_path
     from ros_depthnet.learning.recorded import RecordedFlights
-    from ros_depthnet.learning.taught_end_task import Lessons, TaughtEndTask
     from ros_depthnet.learning.training import Flights, train
 
     if arguments.threads:
@@ -58,9 +54,8 @@ def run(arguments: argparse.Namespace) -> None:
     recipe = Recipe.load(recipe_path(arguments.config))
     if not arguments.data and not arguments.flights:
         raise ValueError('There is nothing to learn from: name rendered sets (--data) or flights (--flights).')
-    checked = CluedFlights if isinstance(recipe.task, MovingTask) else RenderedFlights
-    taught = Lessons if isinstance(recipe.task, TaughtEndTask) else checked
-    sets: list[Flights] = [taught.open(folder) for folder in arguments.data]
+    task = recipe.task
+    sets: list[Flights] = [task.learns_from.open(folder) for folder in arguments.data]
     if arguments.flights:
         flights = (recorded_frames(path, lambda refusal: None) for path in arguments.flights)
         sets.append(RecordedFlights.of((each.frame for each in frames) for frames in flights))
@@ -68,7 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
         train(
             recipe,
             sets,
-            checked.open(arguments.validation),
+            task.checked_on.open(arguments.validation),
             arguments.out,
             arguments.device,
             arguments.loaders,

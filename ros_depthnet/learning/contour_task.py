@@ -14,7 +14,7 @@ from ros_depthnet.learning.augment import AugmentOptions, Look
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.losses.contours import at_image_edges, contour_loss, eikonal, evidence, soft_distance
 from ros_depthnet.learning.networks.contournet import ContourNet, ContourNetConfig
-from ros_depthnet.learning.task import Stage
+from ros_depthnet.learning.task import Opens, Stage
 
 _CHECKED = 32  # images
 
@@ -33,6 +33,8 @@ class ContourTask:
 
     kind: ClassVar[str] = 'contournet'
     needs_depth: ClassVar[bool] = True
+    learns_from: ClassVar[type[Opens]] = RenderedFlights
+    checked_on: ClassVar[type[Opens]] = RenderedFlights
     curves: ClassVar[tuple[str, ...]] = ('f1', 'precision', 'recall')
 
     @classmethod

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.networks.depthnet import NEAREST, DepthNet, DepthNetConfig
 from ros_depthnet.learning.still_box.sequences import Sequence as Flight
-from ros_depthnet.learning.task import Stage
+from ros_depthnet.learning.task import Opens, Stage
 
 NOMINAL_DISPLACEMENT = 0.3
 """Metres between the two frames whose depth the network gives."""
@@ -38,6 +38,8 @@ class DepthTask:
 
     kind: ClassVar[str] = 'depthnet'
     needs_depth: ClassVar[bool] = True
+    learns_from: ClassVar[type[Opens]] = RenderedFlights
+    checked_on: ClassVar[type[Opens]] = RenderedFlights
     curves: ClassVar[tuple[str, ...]] = ('mean_l1', 'constant_mean_l1')
 
     @classmethod

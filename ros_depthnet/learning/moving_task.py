@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from ros_depthnet.core.moving import MOVES, probability
 from ros_depthnet.learning.moving_clues import CluedFlights
 from ros_depthnet.learning.networks.movingnet import MovingNet, MovingNetConfig
-from ros_depthnet.learning.task import Stage
+from ros_depthnet.learning.task import Opens, Stage
 
 _GREY, _FITTED = 5, 12  # channels of the clues
 _ACROSS = (8, 10)  # channels that change sign in a mirror
@@ -30,6 +30,8 @@ class MovingTask:
     kind: ClassVar[str] = 'movingnet'
     curves: ClassVar[tuple[str, ...]] = ('f1', 'precision', 'recall')
     needs_depth: ClassVar[bool] = True
+    learns_from: ClassVar[type[Opens]] = CluedFlights
+    checked_on: ClassVar[type[Opens]] = CluedFlights
 
     @classmethod
     def take(cls, raw: dict) -> MovingTask:

@@ -21,7 +21,7 @@ from ros_depthnet.learning.networks.parallaxnet import (
     ParallaxNetConfig,
     to_q,
 )
-from ros_depthnet.learning.task import Stage
+from ros_depthnet.learning.task import Opens, Stage
 
 _TRIES = 200
 _FAR = 0.5
@@ -46,6 +46,8 @@ class ParallaxTask:
 
     kind: ClassVar[str] = 'parallaxnet'
     needs_depth: ClassVar[bool] = True
+    learns_from: ClassVar[type[Opens]] = RenderedFlights
+    checked_on: ClassVar[type[Opens]] = RenderedFlights
     curves: ClassVar[tuple[str, ...]] = ('mae_log', 'delta_125', 'delta_105', 'within_one_deviation')
 
     @classmethod

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 
 from ros_depthnet.learning import single_view_task
+from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.found_motion import pose_scores, with_found_motion
 from ros_depthnet.learning.losses.priors import smoothness
 from ros_depthnet.learning.losses.reconstruction import Photometric, Views, at_size, differences, unlike
 from ros_depthnet.learning.networks.posenet import PoseNet, PoseNetConfig
 from ros_depthnet.learning.networks.singleview import SingleView, SingleViewConfig
-from ros_depthnet.learning.task import Stage
+from ros_depthnet.learning.task import Opens, Stage
 from ros_depthnet.learning.windows import draw_windows
 
 _STRIDES = 1, 2, 4  # at which images are compared: what moves far is seen to do so in small ones
@@ -49,6 +50,8 @@ class SfmLearnerTask:
 
     kind: ClassVar[str] = 'singleview'
     needs_depth: ClassVar[bool] = False
+    learns_from: ClassVar[type[Opens]] = RenderedFlights
+    checked_on: ClassVar[type[Opens]] = RenderedFlights
     curves: ClassVar[tuple[str, ...]] = single_view_task.SingleViewTask.curves[:3]
 
     @classmethod

@@ -13,7 +13,7 @@ from ros_depthnet.learning.augment import AugmentOptions, Look
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.losses.log_depth import gradients, scale_invariant, shifted_likelihood
 from ros_depthnet.learning.networks.singleview import SingleView, SingleViewConfig
-from ros_depthnet.learning.task import Stage
+from ros_depthnet.learning.task import Opens, Stage
 
 FARTHEST = 100.0
 """Metres to which truth is clipped; what is farther, the sky too, counts for little."""
@@ -38,6 +38,8 @@ class SingleViewTask:
 
     kind: ClassVar[str] = 'singleview'
     needs_depth: ClassVar[bool] = True
+    learns_from: ClassVar[type[Opens]] = RenderedFlights
+    checked_on: ClassVar[type[Opens]] = RenderedFlights
     curves: ClassVar[tuple[str, ...]] = ('mae_log', 'delta_125', 'scale_invariant', 'within_one_deviation')
 
     @classmethod

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +38,14 @@ class Stage:
             raise ValueError(f'A stage draws from a list of sets, as sets: [0], not from {self.sets}.')
 
 
+class Opens(Protocol):
+    """A kind of set that lies in a folder."""
+
+    @classmethod
+    def open(cls, folder: Path) -> Any:
+        """Return the set; raises FileNotFoundError where there is none."""
+
+
 class Task(Protocol[Network, Flights]):
     """A network, the flights that teach it, the samples it sees, and what counts as loss and as score."""
 
@@ -45,6 +54,10 @@ class Task(Protocol[Network, Flights]):
     """Names of the scores worth a curve."""
     needs_depth: ClassVar[bool]
     """Whether its samples need flights with depth, so rendered ones."""
+    learns_from: ClassVar[type[Opens]]
+    """Sets that it draws its samples from."""
+    checked_on: ClassVar[type[Opens]]
+    """Sets that it is scored on."""
 
     @classmethod
     def take(cls, raw: dict) -> Task[Network, Flights]:

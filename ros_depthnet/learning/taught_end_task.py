@@ -15,7 +15,7 @@ from ros_depthnet.learning.arrays import mapped_array
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.networks.parallaxnet import Begun, Compared, ParallaxNet
 from ros_depthnet.learning.parallax_task import ParallaxTask, stage_terms
-from ros_depthnet.learning.task import Stage
+from ros_depthnet.learning.task import Opens, Stage
 from ros_depthnet.learning.taught_parallax_task import TAUGHT, TaughtParallaxTask
 
 LAST = 'full'  # the name of the array that is written last
@@ -58,6 +58,8 @@ class TaughtEndTask:
     kind: ClassVar[str] = ParallaxTask.kind
     curves: ClassVar[tuple[str, ...]] = ParallaxTask.curves
     needs_depth: ClassVar[bool] = True
+    learns_from: ClassVar[type[Opens]] = Lessons
+    checked_on: ClassVar[type[Opens]] = RenderedFlights
 
     @classmethod
     def take(cls, raw: dict) -> TaughtEndTask:

@@ -37,6 +37,7 @@ from ros_depthnet.learning.still_box.textures import TextureAtlas  # noqa: E402
 from ros_depthnet.learning.task import Stage  # noqa: E402
 from ros_depthnet.learning.training import train  # noqa: E402
 from ros_depthnet.learning.weights import halve  # noqa: E402
+from ros_depthnet.whole_files import write_file  # noqa: E402
 
 UNSPOILT = AugmentOptions(exposure=0, noise=0, blur=0, grey=0, stabilised=0, rotation_noise=0, direction_noise=0)
 SMALL = ParallaxNetConfig(hypotheses=8, sweep_channels=8, deep_channels=8, fine_channels=(8, 8, 8))
@@ -255,6 +256,29 @@ def test_a_trained_network_is_exported_calibrated_and_scored_on_held_out_flights
     assert card['scores']['held_out_spoilt']['within'] == pytest.approx(0.68, abs=0.15)
     assert card['scores']['held_out']['mean_l1'] > 0
     assert cli.main(['export', *options, '--out', str(recipe.with_suffix('.onnx'))]) == 1
+
+
+@pytest.mark.parametrize(
+    'recipe, learned, checked',
+    [
+        ('parallaxnet', 'rendered flights', 'rendered flights'),
+        ('parallaxnet_fourth', 'lessons', 'rendered flights'),
+        ('movingnet', 'clues', 'clues'),
+    ],
+)
+def test_a_recipe_opens_what_its_task_takes(recipe, learned, checked, rendered, tmp_path, capsys):
+    there = {'rendered flights': rendered, 'lessons': tmp_path / 'lessons', 'clues': tmp_path / 'clues'}
+    for name in ('lessons/0/full.npy', 'clues/0.moving.npy'):
+        write_file(tmp_path / name, '')
+
+    def said(data, validation):
+        folders = ['--data', str(data), '--validation', str(validation), '--out', str(tmp_path / 'out')]
+        assert cli.main(['train', '--config', recipe, *folders]) == 1
+        return capsys.readouterr().err
+
+    nowhere = tmp_path / 'nowhere'
+    assert f'No {learned} in {nowhere}' in said(nowhere, there[checked])
+    assert f'No {checked} in {nowhere}' in said(there[learned], nowhere)
 
 
 @pytest.mark.parametrize(
