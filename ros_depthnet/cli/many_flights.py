@@ -11,7 +11,6 @@ import hashlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from ros_depthnet.evaluation.provenance import commit
 from ros_depthnet.text_files import read_json
+from ros_depthnet.worker_processes import start_module
 
 _ATTEMPTS = 3
 
@@ -85,7 +85,7 @@ def process_all(folders: dict[Path, Path], arguments: argparse.Namespace) -> Ite
     threads = arguments.threads or (1 if arguments.cluster else max(1, (os.cpu_count() or 1) // jobs))
     with _cluster(arguments.cluster) if arguments.cluster else ThreadPoolExecutor(jobs) as executor:
         ends = [
-            executor.submit(process_apart, folder.name, _command(flight, folder, arguments, threads))
+            executor.submit(process_apart, folder.name, _arguments(flight, folder, arguments, threads))
             for flight, folder in todo.items()
         ]
         try:
@@ -96,24 +96,24 @@ def process_all(folders: dict[Path, Path], arguments: argparse.Namespace) -> Ite
                 end.cancel()
 
 
-def process_apart(name: str, command: Sequence[str]) -> FlightDone:
+def process_apart(name: str, arguments: Sequence[str]) -> FlightDone:
     """Run a flight's command, once more where a signal ended it."""
     for _ in range(_ATTEMPTS):
-        ended = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-        if ended.returncode >= 0:
+        process = start_module(
+            'ros_depthnet.cli.main', arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        printed, complained = process.communicate()
+        if process.returncode >= 0:
             break
-    finished = ended.returncode == 0
-    said = (ended.stdout.splitlines()[-2:-1] if finished else ended.stderr.splitlines()[-1:]) or ['it said nothing']
-    if ended.returncode < 0:
-        said = [f'its process was ended by {signal.Signals(-ended.returncode).name} {_ATTEMPTS} times.']
+    finished = process.returncode == 0
+    said = (printed.splitlines()[-2:-1] if finished else complained.splitlines()[-1:]) or ['it said nothing']
+    if process.returncode < 0:
+        said = [f'its process was ended by {signal.Signals(-process.returncode).name} {_ATTEMPTS} times.']
     return FlightDone(name, finished, said[0].removeprefix('depthnet: '))
 
 
-def _command(flight: Path, folder: Path, arguments: argparse.Namespace, threads: int) -> list[str]:
+def _arguments(flight: Path, folder: Path, arguments: argparse.Namespace, threads: int) -> list[str]:
     return [
-        sys.executable,
-        '-m',
-        'ros_depthnet.cli.main',
         'process',
         str(flight.resolve()),
         '--out',

@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from rclpy.executors import SingleThreadedExecutor
 
 from ros_depthnet.ros.transport import enlarge_shared_memory
 from ros_depthnet.whole_files import write_file
+from ros_depthnet.worker_processes import start_module
 
 PROCESSING_NODES = ('depth_node', 'cloud_node', 'obstacle_node')
 _START_LIMIT = 60.0  # seconds for a node to appear, and for each of its transitions
@@ -39,7 +39,7 @@ class ProcessError(RuntimeError):
 
 
 class NodeProcess:
-    """One node as a child process; its output goes to a log file."""
+    """One node as a child process, which ends with this one; its output goes to a log file."""
 
     def __init__(self, name: str, namespace: str, parameters: Mapping[str, object], folder: Path):
         """Start it, unconfigured; the log and the parameters are in the folder."""
@@ -47,18 +47,9 @@ class NodeProcess:
         self.log = folder / f'{name}.log'
         file = folder / f'{name}.yaml'
         write_file(file, yaml.safe_dump({'/**': {'ros__parameters': {**parameters, 'autostart': False}}}))
-        command = [
-            sys.executable,
-            '-m',
-            f'ros_depthnet.ros.{name}',
-            '--ros-args',
-            '--params-file',
-            str(file),
-            '-r',
-            f'__ns:={namespace or "/"}',
-        ]
+        arguments = ['--ros-args', '--params-file', str(file), '-r', f'__ns:={namespace or "/"}']
         with self.log.open('w') as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+            self._process = start_module(f'ros_depthnet.ros.{name}', arguments, stdout=log, stderr=subprocess.STDOUT)
 
     @property
     def pid(self) -> int:

@@ -140,6 +140,19 @@ def test_ctrl_c_ends_the_demo_with_130_and_without_a_trace(flight, model, tmp_pa
     assert not nodes_of(tmp_path)
 
 
+def test_a_demo_that_is_killed_leaves_no_process(flight, model, tmp_path):
+    with subprocess.Popen(command(flight, model, tmp_path), stdout=subprocess.DEVNULL, env=environment()) as process:
+        until = time.monotonic() + 30
+        while len(nodes_of(tmp_path)) < 5 and time.monotonic() < until:
+            time.sleep(0.1)
+        assert len(nodes_of(tmp_path)) == 5, 'the demo and its four nodes'
+        process.kill()
+    until = time.monotonic() + 10
+    while nodes_of(tmp_path) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not nodes_of(tmp_path)
+
+
 def test_a_model_that_is_none_is_one_sentence(flight, tmp_path):
     process = subprocess.run(
         command(flight, '/no/such.onnx', tmp_path),
