@@ -40,6 +40,13 @@ def add_flight_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def positive(text: str) -> int:
+    """Return the positive whole number that an argument says."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is no positive whole number.')
+    return int(text)
+
+
 def add_still_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say what is known while there is no parallax."""
     parser.add_argument(

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
+from itertools import repeat
 from pathlib import Path
 
-from ros_depthnet.cli.flight_options import add_flight_arguments, intake_options, say_what_is_wrong
+from ros_depthnet.cli.flight_options import add_flight_arguments, intake_options, positive, say_what_is_wrong
+from ros_depthnet.cli.many_flights import folders_of
 from ros_depthnet.cli.progress import Progress
+from ros_depthnet.worker_processes import worker_processes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--held-out', type=float, default=0.25, metavar='SHARE', help='end of each flight that is held out (0.25)'
     )
+    parser.add_argument('--jobs', type=positive, default=1, metavar='n', help='processes that measure (1)')
     add_flight_arguments(parser)
 
 
@@ -38,23 +43,18 @@ def run(arguments: argparse.Namespace) -> None:
 
 def label(arguments: argparse.Namespace, out: Path) -> list[Path]:
     """Label the flights of a command line; return a folder for each."""
-    from ros_depthnet.engines.model import load_model
     from ros_depthnet.flight.doctor import examine
-    from ros_depthnet.flight.recorded import recorded_frames
-    from ros_depthnet.learning.adapt import label_flight
+    from ros_depthnet.learning.labelling import Labelling, label_flights
 
-    options, folders = intake_options(arguments), []
-    if len({flight.resolve().name for flight in arguments.flights}) < len(arguments.flights):
-        raise ValueError('Two of the flights have one name: their labels would be mixed.')
-    with Progress() as progress:
-        teacher = load_model(arguments.teacher)
-        for flight in arguments.flights:
-            progress(f'Checking {flight.name} ...')
-            say_what_is_wrong(examine(flight, options), arguments.force)
-            frames = [each.frame for each in recorded_frames(flight, lambda refusal: None, options)]
-            folders.append(out / flight.resolve().name)
-            label_flight(frames, teacher, folders[-1], arguments.held_out, progress)
-    return folders
+    intake, folders = intake_options(arguments), folders_of(arguments.flights, out)
+    threads = max(1, (os.cpu_count() or 1) // arguments.jobs)
+    labelling = Labelling(arguments.teacher, intake, arguments.held_out, threads)
+    with Progress() as progress, worker_processes(arguments.jobs) as workers:
+        progress('Checking what was recorded ...')
+        for examination in workers.map(examine, folders, repeat(intake)):
+            say_what_is_wrong(examination, arguments.force)
+        label_flights(workers, labelling, folders, progress)
+    return list(folders.values())
 
 
 def _is_set(folder: Path) -> bool:

@@ -15,6 +15,7 @@ from ros_depthnet.cli.flight_options import (
     add_still_arguments,
     estimator_options,
     intake_options,
+    positive,
     say_what_is_wrong,
     single_view_model,
 )
@@ -39,11 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--model', default='default', help='a shipped model, or the path of one')
     parser.add_argument(
         '--threads',
-        type=_positive,
+        type=positive,
         metavar='n',
         help='CPU threads of a flight (default: all cores, shared among the jobs)',
     )
-    parser.add_argument('--jobs', type=_positive, metavar='n', help='flights at a time on this computer (default: 1)')
+    parser.add_argument('--jobs', type=positive, metavar='n', help='flights at a time on this computer (default: 1)')
     parser.add_argument(
         '--cluster',
         metavar='ADDRESS',
@@ -153,12 +154,6 @@ def _alone_in(folder: Path) -> Iterator[None]:
         raise ValueError(f'Another process is writing to {folder}.') from error
     finally:
         os.close(opened)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is no positive whole number.')
-    return int(text)
 
 
 def _listed(dropped: dict[str, int]) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,6 @@ import numpy as np
 import yaml
 
 from ros_depthnet.core.baseline import sources_at
-from ros_depthnet.core.frames import Frame
 from ros_depthnet.core.measurer import EstimatorOptions, Measurer
 from ros_depthnet.engines.card import ModelCard
 from ros_depthnet.engines.metric_model import Model
@@ -23,7 +22,8 @@ from ros_depthnet.learning.adapt_task import AdaptTask
 from ros_depthnet.learning.dataset import RenderedFlights, render_shards
 from ros_depthnet.learning.export import export_parallaxnet, write_card
 from ros_depthnet.learning.held_out import held_out_scores
-from ros_depthnet.learning.labels import LabelledFlight, evenly, measure_flight
+from ros_depthnet.learning.labelling import HELD_OUT, LEARNED
+from ros_depthnet.learning.labels import LabelledFlight
 from ros_depthnet.learning.parallax_task import ParallaxTask
 from ros_depthnet.learning.quantise import parallax_samples, quantise
 from ros_depthnet.learning.recipe import Recipe
@@ -36,7 +36,6 @@ from ros_depthnet.whole_files import write_file
 
 Progress = Callable[[str], None]
 _LEARNED_SEED, _CHECKED_SEED = 1000, 1001
-_LEAST_FRAMES = 8
 _SHARES = 1.0, 0.7, 0.5, 0.3  # of what was learned, that are tried
 _NO_WORSE = 1.01
 _EVERYTHING = EstimatorOptions(min_range=1e-9, max_range=1e9, max_relative_deviation=1e9)
@@ -86,29 +85,11 @@ class Adapted:
     path: Path | None
 
 
-def label_flight(frames: Sequence[Frame], teacher: Model, folder: Path, held_out: float, progress: Progress) -> None:
-    """
-    Measure both parts of a flight, each by itself, into `folder`/learned and `folder`/held_out.
-
-    ValueError if there is too little of it.
-    """
-    frames = evenly(frames)
-    cut = round((1 - held_out) * len(frames))
-    if min(cut, len(frames) - cut) < _LEAST_FRAMES:
-        raise ValueError(f'{len(frames)} usable frames are too few to learn from and to hold some out.')
-    for name, part in (('learned', frames[:cut]), ('held_out', frames[cut:])):
-        measure_flight(part, teacher, folder / name, _about(f'{folder.name}, {name}', progress))
-
-
-def _about(what: str, progress: Progress) -> Progress:
-    return lambda text: progress(f'{what}: {text}')
-
-
 def adapt(
     labels: Sequence[Path], model: str, path: Path, folder: Path, options: AdaptOptions, progress: Progress
 ) -> Adapted:
     """
-    Teach a model what `label_flight` has left in folders, and write it as `path` if it is better.
+    Teach a model what `label_flights` has left in folders, and write it as `path` if it is better.
 
     `folder` keeps the rendered samples and the training, which goes on from there when called again. Better
     is what agrees more with what is held out and is no worse on rendered scenes; of what was learned, the
@@ -117,7 +98,9 @@ def adapt(
     card = load_model(model, precision='float32').card
     if card.kind != ParallaxTask.kind:
         raise ValueError(f'{card.name} is a {card.kind}; only a parallaxnet can be adapted.')
-    flights, checked = (tuple(LabelledFlight(each / part) for each in labels) for part in ('learned', 'held_out'))
+    flights, checked = (tuple(LabelledFlight(each / part) for each in labels) for part in (LEARNED, HELD_OUT))
+    if any(flight.teacher != flights[0].teacher for flight in (*flights, *checked)):
+        raise ValueError('The flights were labelled by several teachers: label them again, all by one.')
     rendered, check = (
         _rendered(folder / name, seed, options.crop, progress)
         for name, seed in (('rendered', _LEARNED_SEED), ('check', _CHECKED_SEED))
@@ -154,8 +137,8 @@ def adapt(
 
 def _refuse_others(run: Path, card: ModelCard, flights: Sequence[LabelledFlight], options: AdaptOptions) -> None:
     """Say in the folder of a run what learns there from what; ValueError if it has begun with something else."""
-    stamps_ns = [[frame.stamp_ns for frame in flight.frames] for flight in flights]
-    learns = f'{hashlib.sha256(card.file.read_bytes()).hexdigest()} {replace(options, minutes=0)} {stamps_ns}'
+    taught = [(flight.teacher, [frame.stamp_ns for frame in flight.frames]) for flight in flights]
+    learns = f'{hashlib.sha256(card.file.read_bytes()).hexdigest()} {replace(options, minutes=0)} {taught}'
     digest, told = hashlib.sha256(learns.encode()).hexdigest(), run / 'learns.txt'
     if (run / 'last.pt').exists() and not (told.exists() and told.read_text(encoding='utf-8') == digest):
         raise ValueError(
@@ -196,8 +179,9 @@ def _exported(
     export_parallaxnet(halve(blended), path)
     written = yaml.safe_load(card.file.with_suffix('.yaml').read_text(encoding='utf-8'))
     written['training']['adapted'] = {
-        'from': card.name, 'flights': len(task.flights), 'frames': sum(map(len, task.flights)),
-        'steps': options.steps, 'seed': options.seed, 'rendered': options.rendered, 'share': share,
+        'from': card.name, 'teacher': asdict(task.flights[0].teacher), 'flights': len(task.flights),
+        'frames': sum(map(len, task.flights)), 'steps': options.steps, 'seed': options.seed,
+        'rendered': options.rendered, 'share': share,
     }  # fmt: skip
     written['scores'] = {'before_adapting': vars(before)}
     written.pop('int8', None)

@@ -1,10 +1,18 @@
 """Learning from one's own flights: labels by consensus, samples from them, and a model kept only if better."""
 
 import contextlib
+import dataclasses
 import functools
+import hashlib
 import math
+import os
 import resource
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import plane_world as world
@@ -14,13 +22,15 @@ torch = pytest.importorskip('torch', reason='the learning room needs the `train`
 
 from ros_depthnet.cli import main as cli  # noqa: E402
 from ros_depthnet.core.frames import Frame  # noqa: E402
+from ros_depthnet.core.measurer import Measurer  # noqa: E402
 from ros_depthnet.engines.model import load_model  # noqa: E402
 from ros_depthnet.flight.posed_sequence import NewFrame, write_posed_sequence  # noqa: E402
 from ros_depthnet.learning import adapt as adapting  # noqa: E402
+from ros_depthnet.learning import labels  # noqa: E402
 from ros_depthnet.learning.adapt_task import labelled_sample  # noqa: E402
 from ros_depthnet.learning.augment import AugmentOptions  # noqa: E402
 from ros_depthnet.learning.export import export_parallaxnet  # noqa: E402
-from ros_depthnet.learning.labels import LabelledFlight, measure_flight  # noqa: E402
+from ros_depthnet.learning.labels import LabelledFlight, Teacher, begin_labels, measure  # noqa: E402
 from ros_depthnet.learning.networks.parallaxnet import (  # noqa: E402
     Epipolar,
     ParallaxNet,
@@ -51,6 +61,12 @@ def flight(count):
 @pytest.fixture(scope='module')
 def model():
     return load_model(MODEL)
+
+
+def measure_flight(frames, model, folder):
+    sized = list(map(Measurer(model).sized, frames))
+    for numbers in begin_labels(folder, [frame.stamp_ns for frame in frames], Teacher.of(model)):
+        measure(sized, numbers, model, folder)
 
 
 @pytest.fixture(scope='module')
@@ -107,13 +123,35 @@ def test_labels_of_other_frames_are_not_mixed_with_a_flights_own(model, folder, 
         measure_flight(flight(9)[others], model, folder)
 
 
-def test_a_damaged_label_is_a_sentence(folder, tmp_path):
+def test_a_damaged_label_is_a_sentence(model, folder, tmp_path):
+    Teacher.of(model).write(tmp_path)
     whole = next(folder.glob('*.npz')).read_bytes()
     for rest in (whole[:200], b'', b'label', whole[: len(whole) // 2]):
         (tmp_path / '000000.npz').write_bytes(rest)
-        for read in (LabelledFlight, lambda path: measure_flight(flight(1), None, path)):
+        for read in (LabelledFlight, lambda path: measure_flight(flight(1), model, path)):
             with pytest.raises(ValueError, match=r'damaged: delete it, and label the flight again\.$'):
                 read(tmp_path)
+
+
+def test_labels_of_another_teacher_are_not_mixed_with_ones_own(model, folder, monkeypatch):
+    other = load_model('parallaxnet')
+    ours, others = rf'\(float32, {model.card.sha256[:12]}\)', rf'\(int8, {other.card.int8_sha256[:12]}\)'
+    both = rf'by {MODEL} .* {ours}, not by parallaxnet .* {others}'
+    with pytest.raises(ValueError, match=rf'holds labels {both}\. Remove it, or write elsewhere'):
+        measure_flight(flight(9), other, folder)
+    monkeypatch.setattr(labels, '_PASSES', 1)
+    with pytest.raises(ValueError, match='holds labels with other options'):
+        measure_flight(flight(9), model, folder)
+
+
+@pytest.mark.parametrize('said', [None, '', '{', 'name: small', '[1, 2]'])
+def test_labels_that_do_not_say_whose_they_are_are_refused(model, folder, tmp_path, said):
+    shutil.copy(folder / '000000.npz', tmp_path)
+    if said is not None:
+        write_file(tmp_path / 'teacher.yaml', said)
+    for read in (LabelledFlight, lambda path: measure_flight(flight(9), model, path)):
+        with pytest.raises(ValueError, match='does not say who labelled it: remove it, and label the flight again'):
+            read(tmp_path)
 
 
 def test_a_folder_without_labels_says_how_to_make_them(tmp_path):
@@ -164,6 +202,14 @@ def test_what_is_unknown_teaches_nothing(labelled):
     assert terms_of_nan['stage3'].item() == pytest.approx(error.mean().item(), rel=1e-4)
 
 
+def test_flights_of_several_teachers_do_not_teach_together(model, folder, tmp_path):
+    for part in ('a/learned', 'a/held_out', 'b/learned', 'b/held_out'):
+        shutil.copytree(folder, tmp_path / part)
+    dataclasses.replace(Teacher.of(model), version='0.1').write(tmp_path / 'b/learned')
+    with pytest.raises(ValueError, match='labelled by several teachers: label them again, all by one'):
+        adapting.adapt([tmp_path / 'a', tmp_path / 'b'], MODEL, tmp_path / 'own.onnx', tmp_path, None, None)
+
+
 def sequence(folder, frames):
     about = {'source': 'made here', 'licence': 'Apache-2.0', 'kind': 'plane'}
     return write_posed_sequence(folder, [NewFrame(frame) for frame in frames], [], name='own', max_depth=20,
@@ -185,6 +231,78 @@ def hurry(monkeypatch, **options):
     monkeypatch.setattr(adapting, '_SHARES', (1.0, 0.5))
 
 
+def label(path, out, *options):
+    return cli.main(['label', str(path), '--teacher', MODEL, '--out', str(out), '--held-out', '.5', '--force',
+                     *options])  # fmt: skip
+
+
+def digests(out):
+    return {path.relative_to(out): hashlib.sha256(path.read_bytes()).hexdigest() for path in out.rglob('*.npz')}
+
+
+def test_labels_are_the_same_however_many_label_and_wherever_they_were_stopped(own, tmp_path, capsys):
+    path, out = own
+    assert label(path, out / 'labels') == 0
+    alone = digests(out / 'labels')
+    assert len(alone) == 18
+    assert label(path, tmp_path, '--jobs', '2') == 0
+    assert digests(tmp_path) == alone
+    for number in (3, 8):
+        (tmp_path / 'flight' / 'learned' / f'{number:06d}.npz').unlink()
+    assert label(path, tmp_path, '--jobs', '3') == 0
+    assert digests(tmp_path) == alone
+
+
+LABEL = """if True:
+    import sys
+    from ros_depthnet.cli.main import main
+
+    if __name__ == '__main__':
+        sys.exit(main(['label', *sys.argv[1:], '--held-out', '.5', '--force', '--jobs', '2']))
+"""
+
+
+@contextlib.contextmanager
+def labelling(path, out):
+    """Start to label, and give the process and those of its workers once they have begun."""
+    script = out.with_suffix('.py')
+    script.write_text(LABEL)
+    command = [sys.executable, script, path, '--teacher', MODEL, '--out', out]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        until(lambda: any(out.rglob('*.npz')))
+        children = map(int, Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split())
+        yield process, [child for child in children if 'spawn_main' in Path(f'/proc/{child}/cmdline').read_text()]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def until(holds):
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_workers_that_label_end_with_their_command(own, tmp_path):
+    with labelling(own[0], tmp_path / 'out') as (process, workers):
+        assert len(workers) == 2
+        process.kill()
+        until(lambda: not any(Path(f'/proc/{worker}').exists() for worker in workers))
+
+
+def test_a_worker_that_dies_is_a_sentence_and_what_was_labelled_stays(own, tmp_path):
+    path, out = own[0], tmp_path / 'out'
+    with labelling(path, out) as (process, workers):
+        os.kill(workers[0], signal.SIGKILL)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1 and 'A labelling process stopped early; run the command again to go on.' in said
+    there = digests(out)
+    assert there and label(path, out) == 0
+    assert there.items() < digests(out).items()
+
+
 def adapt(path, out, *options):
     return cli.main(['adapt', str(path), '--model', MODEL, '--teacher', MODEL, '--out', str(out),
                      '--held-out', '.5', '--force', *options])  # fmt: skip
@@ -200,7 +318,9 @@ def test_a_flight_teaches_a_model_or_it_is_said_that_it_does_not(own, monkeypatc
     assert (out / 'adapted.onnx').is_file() == (status == 0) == (out / 'adapted.yaml').is_file()
     if status == 0:
         card = load_model(str(out / 'adapted.onnx')).card
-        assert card.training['adapted']['from'] == MODEL and card.training['adapted']['frames'] == 9
+        told = card.training['adapted']
+        assert told['from'] == told['teacher']['name'] == MODEL and told['frames'] == 9
+        assert told['teacher']['sha256'] == load_model(MODEL).card.sha256
 
 
 def test_what_has_begun_to_learn_something_else_does_not_go_on(own, monkeypatch, capsys):
