@@ -8,6 +8,12 @@ import math
 from ros_depthnet.cli import label
 from ros_depthnet.cli.progress import Progress
 
+_SCORES = {
+    'held_out': 'mean |d ln(depth)| on what was held out',
+    'photometric': 'photometric error there',
+    'rendered': 'mean |d ln(depth)| on rendered scenes',
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare flights, model and how long to learn."""
@@ -28,11 +34,11 @@ def run(arguments: argparse.Namespace) -> int:
     path = arguments.out / f'{arguments.name}.onnx'
     with Progress() as progress:
         done = adapt(folders, arguments.model, path, arguments.out, options, progress)
-    before, after = done.before, done.after
-    numbers = (
-        f'mean |d ln(depth)| on what was held out {before.held_out:.4f} before and {after.held_out:.4f} after, '
-        f'on rendered scenes {before.rendered:.4f} and {after.rendered:.4f}'
+    before, after = done.before.scores, done.after.scores
+    numbers = ', '.join(
+        f'{what} {before[name]:.4f} before and {after[name]:.4f} after' for name, what in _SCORES.items()
     )
+    print(f'Look at {done.picture}.')
     if done.path is None:
         print(f'Nothing was written, as the model is no better by it: {numbers}.')
         return 1

@@ -9,12 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import cv2
-import numpy as np
-import yaml
+import torch
 
-from ros_depthnet.core.baseline import sources_at
-from ros_depthnet.core.measurer import EstimatorOptions, Measurer
 from ros_depthnet.engines.card import ModelCard
 from ros_depthnet.engines.metric_model import Model
 from ros_depthnet.engines.model import load_model
@@ -22,6 +18,7 @@ from ros_depthnet.learning.adapt_task import AdaptTask
 from ros_depthnet.learning.dataset import RenderedFlights, render_shards
 from ros_depthnet.learning.export import export_parallaxnet, write_card
 from ros_depthnet.learning.held_out import held_out_scores
+from ros_depthnet.learning.judged import Judgement, draw_before_and_after
 from ros_depthnet.learning.labelling import HELD_OUT, LEARNED
 from ros_depthnet.learning.labels import LabelledFlight
 from ros_depthnet.learning.parallax_task import ParallaxTask
@@ -32,13 +29,13 @@ from ros_depthnet.learning.still_box.textures import shared_atlas
 from ros_depthnet.learning.task import Stage
 from ros_depthnet.learning.training import train
 from ros_depthnet.learning.weights import average, halve, restore, take
+from ros_depthnet.text_files import read_yaml
 from ros_depthnet.whole_files import write_file
 
 Progress = Callable[[str], None]
 _LEARNED_SEED, _CHECKED_SEED = 1000, 1001
 _SHARES = 1.0, 0.7, 0.5, 0.3  # of what was learned, that are tried
 _NO_WORSE = 1.01
-_EVERYTHING = EstimatorOptions(min_range=1e-9, max_range=1e9, max_relative_deviation=1e9)
 
 
 @dataclass(frozen=True)
@@ -67,22 +64,42 @@ class AdaptOptions:
             raise ValueError('Adapting takes at least one step of one sample.')
 
 
-@dataclass(frozen=True)
-class Scores:
-    """Mean |d ln(depth)| to what is believed of the flights' held-out ends, and to the truth of rendered scenes."""
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """A model on the flights' held-out ends, and its mean |d ln(depth)| to the truth of rendered scenes."""
 
-    held_out: float
+    held_out: Judgement
     rendered: float
 
+    @classmethod
+    def of(cls, model: Model, flights: Sequence[LabelledFlight], rendered: RenderedFlights) -> Verdict:
+        """Judge a model."""
+        return cls(Judgement.of(model, flights), held_out_scores(model, rendered)['mae_log'])
 
-@dataclass(frozen=True)
+    @property
+    def scores(self) -> dict[str, float]:
+        """All numbers by name, as a card has them."""
+        held_out = self.held_out
+        return {'held_out': held_out.error, 'photometric': held_out.photometric, 'rendered': self.rendered}
+
+    def betters(self, other: Verdict) -> bool:
+        """Tell whether it agrees more with what is held out and is no worse on rendered scenes."""
+        return self.held_out.error < other.held_out.error and self.rendered <= _NO_WORSE * other.rendered
+
+
+@dataclass(frozen=True, eq=False)
 class Adapted:
-    """What came of adapting: `path` is None where nothing was better; `share` of what was learned is in it."""
+    """
+    What came of adapting: `path` is None where nothing was better; `share` of what was learned is in it.
 
-    before: Scores
-    after: Scores
+    `picture` shows held-out frames before and after.
+    """
+
+    before: Verdict
+    after: Verdict
     share: float
     path: Path | None
+    picture: Path
 
 
 def adapt(
@@ -119,20 +136,25 @@ def adapt(
         loaders=0,
     )
     restore(network, folder / 'run' / 'last.pt')
-    before = _scores(load_model(card.file, precision='float32'), checked, check)
+    before = Verdict.of(load_model(card.file, precision='float32'), checked, check)
     # Until it is found to be better, and is whole, it has no place beside what was there.
     with tempfile.TemporaryDirectory(dir=folder) as tried:
         candidate = Path(tried) / path.name
         for share in _SHARES:
             progress(f'checking {share:.0%} of what was learned')
-            after = _scores(_exported(task, network, share, card, options, before, candidate), checked, check)
-            if after.held_out < before.held_out and after.rendered <= _NO_WORSE * before.rendered:
-                if card.int8_file:
-                    quantise(load_model(candidate).card, parallax_samples(check))
-                for written in sorted(Path(tried).iterdir()):  # the card, which names the others, comes last
-                    written.replace(path.with_name(written.name))
-                return Adapted(before, after, share, path)
-    return Adapted(before, after, share, None)
+            after = Verdict.of(_exported(task, network, share, card, options, candidate), checked, check)
+            if better := after.betters(before):
+                break
+        picture = folder / 'run' / 'held_out.png'
+        draw_before_and_after(picture, before.held_out, after.held_out)
+        if not better:
+            return Adapted(before, after, share, None, picture)
+        _tell_scores(candidate, before, after)
+        if card.int8_file:
+            quantise(load_model(candidate).card, parallax_samples(check))
+        for written in sorted(Path(tried).iterdir()):  # the card, which names the others, comes last
+            written.replace(path.with_name(written.name))
+    return Adapted(before, after, share, path, picture)
 
 
 def _refuse_others(run: Path, card: ModelCard, flights: Sequence[LabelledFlight], options: AdaptOptions) -> None:
@@ -169,47 +191,27 @@ def _recipe(task: AdaptTask, options: AdaptOptions) -> Recipe:
 
 
 def _exported(
-    task: AdaptTask, network, share: float, card: ModelCard, options: AdaptOptions, before: Scores, path: Path
+    task: AdaptTask, network: torch.nn.Module, share: float, card: ModelCard, options: AdaptOptions, path: Path
 ) -> Model:
-    """Write the shipped weights moved by a share of what was learned, with a card."""
+    """Write the shipped weights moved by a share of what was learned, with a card that says what taught them."""
     blended, shipped = task.build(), task.build()
     blended.load_state_dict(network.state_dict())
     take(shipped, card.file)
     average(blended, shipped, share)
     export_parallaxnet(halve(blended), path)
-    written = yaml.safe_load(card.file.with_suffix('.yaml').read_text(encoding='utf-8'))
+    written = read_yaml(card.file.with_suffix('.yaml'))
     written['training']['adapted'] = {
         'from': card.name, 'teacher': asdict(task.flights[0].teacher), 'flights': len(task.flights),
         'frames': sum(map(len, task.flights)), 'steps': options.steps, 'seed': options.seed,
         'rendered': options.rendered, 'share': share,
     }  # fmt: skip
-    written['scores'] = {'before_adapting': vars(before)}
+    written['scores'] = {}  # of the model that it was
     written.pop('int8', None)
     write_card(path, {**written, 'name': path.stem})
     return load_model(path)
 
 
-def _scores(model: Model, flights: Sequence[LabelledFlight], rendered: RenderedFlights) -> Scores:
-    return Scores(held_out_error(model, flights), held_out_scores(model, rendered)['mae_log'])
-
-
-def held_out_error(model: Model, flights: Sequence[LabelledFlight]) -> float:
-    """Return how far a model's depth of one pair is from what is believed, mean |d ln(depth)| over frames."""
-    measurer, errors = Measurer(model, _EVERYTHING), []
-    for flight in flights:
-        for number in range(len(flight)):
-            label = flight.label(number)
-            known_hw = np.isfinite(label.depth_hw)
-            if not known_hw.any():
-                continue
-            others = [frame for frame in flight.frames if frame is not label.frame]
-            depth = float(np.nanmedian(label.depth_hw))
-            chosen = sources_at(measurer.sized(label.frame), others, depth, measurer.options)[:1]
-            if not chosen:
-                continue
-            estimate = measurer.estimate(label.frame, [chosen[0].frame])
-            log_hw = cv2.resize(np.log(estimate.depth_hw), known_hw.shape[::-1])
-            errors.append(np.nanmean(np.abs(log_hw - np.log(label.depth_hw))[known_hw]))
-    if not errors:
-        raise ValueError('Nothing of what is held out is believed: hold out more of the flights.')
-    return round(float(np.mean(errors)), 4)
+def _tell_scores(path: Path, before: Verdict, after: Verdict) -> None:
+    """Write into a model's card what adapting has changed."""
+    written = read_yaml(path.with_suffix('.yaml'))
+    write_card(path, {**written, 'scores': {'before_adapting': before.scores, 'after_adapting': after.scores}})

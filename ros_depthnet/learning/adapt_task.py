@@ -14,8 +14,10 @@ from ros_depthnet.core.refine import turned
 from ros_depthnet.learning.augment import AugmentOptions, Look, Sample, mirrored, misjudged
 from ros_depthnet.learning.dataset import RenderedFlights
 from ros_depthnet.learning.labels import Label, LabelledFlight
+from ros_depthnet.learning.losses.reconstruction import Photometric, Views, unlike
 from ros_depthnet.learning.networks.parallaxnet import ParallaxNet
 from ros_depthnet.learning.parallax_task import ParallaxTask, stack, validate
+from ros_depthnet.learning.self_supervised_parallax_task import depth_of
 from ros_depthnet.learning.task import Stage
 
 _TRIES = 200
@@ -30,14 +32,14 @@ class AdaptTask(ParallaxTask):
     Teach parallaxnet what its own consensus over flights says.
 
     `flights` are learned from, with a `share` of the samples, the rest being rendered; of `held_out` ones
-    only the agreement is measured.
+    only what `scores_of_pairs` tells is measured.
     """
 
     flights: tuple[LabelledFlight, ...] = ()
     held_out: tuple[LabelledFlight, ...] = ()
     share: float = 0.7
 
-    curves = ('agreement', *ParallaxTask.curves)
+    curves = ('agreement', 'photometric', *ParallaxTask.curves)
 
     def draw(self, flights: RenderedFlights, stage: Stage, rng: np.random.Generator) -> dict:
         """Return a batch whose samples have the same number of sources."""
@@ -62,8 +64,8 @@ class AdaptTask(ParallaxTask):
         raise ValueError('Hardly anything of the flight is believed, or it has no baselines to learn from.')
 
     def validate(self, network: ParallaxNet, flights: RenderedFlights, crop: tuple[int, int]) -> dict[str, float]:
-        """Return scores on rendered samples, and `agreement`: mean |d ln(parallax)| to what is held out."""
-        return {'agreement': agreement(network, self.held_out, crop), **validate(network, flights)}
+        """Return scores on rendered samples, and those of `scores_of_pairs`."""
+        return {**scores_of_pairs(network, self.held_out, crop), **validate(network, flights)}
 
 
 def labelled_sample(
@@ -125,11 +127,15 @@ def _drawn(reference, flight, depth: float, number: int, rng, median_parallax) -
 
 
 @torch.no_grad()
-def agreement(network: ParallaxNet, flights: Sequence[LabelledFlight], crop: tuple[int, int]) -> float:
-    """Return how far a network is from what is believed of flights, mean |d ln(parallax)| of unspoilt pairs."""
+def scores_of_pairs(network: ParallaxNet, flights: Sequence[LabelledFlight], crop: tuple[int, int]) -> dict[str, float]:
+    """
+    Return what unspoilt pairs of flights say of a network.
+
+    `agreement`: mean |d ln(parallax)| to what is believed; `photometric`: how unlike the sources are, moved by it.
+    """
     network.eval()
     unspoilt = AugmentOptions(exposure=0, noise=0, blur=0, grey=0, rotation_noise=0, direction_noise=0)
-    errors = []
+    found = []
     for index in range(_CHECKED):
         rng = np.random.default_rng([7, index])
         flight = flights[index % len(flights)]
@@ -138,9 +144,10 @@ def agreement(network: ParallaxNet, flights: Sequence[LabelledFlight], crop: tup
         if drawn is None:
             continue
         batch = stack([drawn])
-        truth = batch.pop('parallax')
-        error = (network.predict(**batch).log_parallax - truth.log()).abs()
-        errors.append(float(error[truth.isfinite()].mean()))
-    if not errors:
+        truth, views = batch.pop('parallax'), Views.stabilised(**batch)
+        log_parallax = network.predict(**batch).log_parallax
+        error = (log_parallax - truth.log()).abs()[truth.isfinite()].mean()
+        found.append([float(error), float(unlike(views, depth_of(log_parallax.exp(), views), Photometric()))])
+    if not found:
         raise ValueError('Hardly anything of what is held out is believed: hold out more of the flight.')
-    return round(float(np.mean(errors)), 4)
+    return dict(zip(('agreement', 'photometric'), (round(float(mean), 4) for mean in np.mean(found, 0))))

@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import plane_world as world
 import pytest
@@ -30,6 +31,7 @@ from ros_depthnet.learning import labels  # noqa: E402
 from ros_depthnet.learning.adapt_task import labelled_sample  # noqa: E402
 from ros_depthnet.learning.augment import AugmentOptions  # noqa: E402
 from ros_depthnet.learning.export import export_parallaxnet  # noqa: E402
+from ros_depthnet.learning.judged import Judgement, photometric_error  # noqa: E402
 from ros_depthnet.learning.labels import LabelledFlight, Teacher, begin_labels, measure  # noqa: E402
 from ros_depthnet.learning.networks.parallaxnet import (  # noqa: E402
     Epipolar,
@@ -85,15 +87,18 @@ def labelled(folder):
     return LabelledFlight(folder)
 
 
-def errors(labelled, number):
-    """Return |d ln(depth)| of what is believed of a frame, against the plane, whose frame is seen larger."""
-    label = labelled.label(number)
-    camera, T_world_cam = label.frame.camera, label.frame.T_world_cam
+def true_depth(frame):
+    camera, T_world_cam = frame.camera, frame.T_world_cam
     v, u = np.mgrid[: camera.height, : camera.width].astype(float)
     rays_cam = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, np.ones_like(u)], -1)
-    truth = (world.DISTANCE - world.NORMAL @ T_world_cam[:3, 3]) / (rays_cam @ T_world_cam[:3, :3].T @ world.NORMAL)
+    return (world.DISTANCE - world.NORMAL @ T_world_cam[:3, 3]) / (rays_cam @ T_world_cam[:3, :3].T @ world.NORMAL)
+
+
+def errors(labelled, number):
+    """Return |d ln(depth)| of what is believed of a frame, against the plane."""
+    label = labelled.label(number)
     known = np.isfinite(label.depth_hw)
-    return np.abs(np.log(label.depth_hw[known] / truth[known])), known.mean()
+    return np.abs(np.log(label.depth_hw[known] / true_depth(label.frame)[known])), known.mean()
 
 
 def test_what_neighbours_agree_on_is_true(labelled):
@@ -173,6 +178,22 @@ def test_descriptors_of_a_labelled_sample_agree_best_at_the_labelled_parallax(la
         float(matching_cost(view, (truth * factor)[:, None])[0][0, 0][known].mean()) for factor in (0.7, 1.0, 1.4)
     )
     assert exact < half and exact < double
+
+
+def test_sources_moved_by_the_true_depth_look_most_like_the_reference():
+    reference, *sources = (flight(9)[number] for number in (2, 5, 0))
+    depth_hw = true_depth(reference).astype(np.float32)
+    nearer, right, farther = (photometric_error(reference, sources, depth_hw * np.float32(f)) for f in (0.9, 1, 1.1))
+    assert right < 0.5 * min(nearer, farther)
+
+
+def test_a_model_is_judged_by_what_is_believed(model, labelled):
+    judgement = Judgement.of(model, [labelled])
+    assert judgement.error < 0.1 and len(judgement.shown) == 3  # of frame 4, whose pose is wrong, nothing is believed
+    assert judgement.photometric == pytest.approx(np.mean([each.photometric for each in judgement.shown]), rel=0.5)
+    each = judgement.shown[0]
+    farther = dataclasses.replace(each, depth_hw=each.depth_hw * np.float32(2))
+    assert farther.error == pytest.approx(math.log(2), abs=2 * each.error)
 
 
 def test_a_frame_of_which_nothing_is_believed_gives_no_sample(labelled):
@@ -314,13 +335,18 @@ def test_a_flight_teaches_a_model_or_it_is_said_that_it_does_not(own, monkeypatc
     shutil.rmtree(out / 'run', ignore_errors=True)
     status = adapt(path, out, '--steps', '3')
     said = capsys.readouterr().out
-    assert 'on what was held out' in said and 'on rendered scenes' in said
+    assert 'on what was held out' in said and 'photometric error there' in said and 'on rendered scenes' in said
+    assert cv2.imread(str(out / 'run' / 'held_out.png')).shape[1] > 5 * 288
+    assert 'photometric' in (out / 'run' / 'curve.csv').read_text().splitlines()[0]
     assert (out / 'adapted.onnx').is_file() == (status == 0) == (out / 'adapted.yaml').is_file()
     if status == 0:
         card = load_model(str(out / 'adapted.onnx')).card
         told = card.training['adapted']
         assert told['from'] == told['teacher']['name'] == MODEL and told['frames'] == 9
         assert told['teacher']['sha256'] == load_model(MODEL).card.sha256
+        before, after = (card.scores[f'{when}_adapting'] for when in ('before', 'after'))
+        assert before.keys() == after.keys() == {'held_out', 'photometric', 'rendered'}
+        assert after['held_out'] < before['held_out']
 
 
 def test_what_has_begun_to_learn_something_else_does_not_go_on(own, monkeypatch, capsys):
