@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from ros_depthnet.whole_files import write_file
 _SAMPLES = 32
 _SOURCES = 2
 _MEDIAN_PARALLAX = 2, 90  # pixels
+_ROOM = 3  # times a network's size in 32 bits, for temporary files: ONNX Runtime takes those cut short for whole
 
 
 Inputs = dict[str, np.ndarray]
@@ -36,13 +38,20 @@ def quantise(card: ModelCard, samples: Iterable[Inputs]) -> Path:
 
     Ranges of activations are what samples, inputs of the network, reach in the mean: what a single one reaches would
     make the steps of all others coarse. Weights, a scale for each channel, take 7 of the 8 bits: without VNNI a
-    processor sums two products of 8 bits in 16, which would overflow.
+    processor sums two products of 8 bits in 16, which would overflow. Raises ValueError where there is no room for
+    temporary files.
     """
     path = card.file.with_suffix('.int8.onnx')
     with tempfile.TemporaryDirectory() as folder:
         exact, made = (Path(folder) / f'{name}.onnx' for name in ('float32', 'int8'))
         model = onnx.load(card.file)
         store_in_float(model)
+        needed, free = _ROOM * model.ByteSize(), shutil.disk_usage(folder).free
+        if free < needed:
+            raise ValueError(
+                f'{folder} has room for {free / 1e6:.1f} MB of temporary files, and {needed / 1e6:.1f} MB are needed: '
+                'make room, or set TMPDIR to another folder.'
+            )
         onnx.save(model, exact)
         logger = logging.getLogger()
         level = logger.level

@@ -1,7 +1,9 @@
 """Convolutions in 8 bits: the same answers, on CPUs only, and never where float32 is asked for."""
 
 import logging
+import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -168,3 +170,12 @@ def test_a_movingnet_is_quantised_on_clues_and_judges_as_before(tmp_path, capsys
 
 def test_the_log_level_of_the_program_is_left_as_it_was(quantised):
     assert logging.getLogger().level == logging.WARNING
+
+
+def test_where_temporary_files_have_no_room_is_one_sentence(quantised, monkeypatch, capsys):
+    before = {path: path.read_bytes() for path in quantised.parent.glob('parallaxnet_small*')}
+    monkeypatch.setattr(shutil, 'disk_usage', lambda folder: SimpleNamespace(free=4_000_000))
+    assert cli(['quantise', str(quantised), '--flights', str(quantised.parent / 'flights')]) == 1
+    said = capsys.readouterr().err.strip()
+    assert re.fullmatch(r'depthnet: \S+ has room for 4\.0 MB of temporary files, and 17\.\d MB are needed: .*TMPDIR.*\.', said)
+    assert {path: path.read_bytes() for path in before} == before
