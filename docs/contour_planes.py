@@ -19,7 +19,8 @@ import torch
 from ros_depthnet.core import photometric, planes
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.contours import thinned
-from ros_depthnet.core.measurer import EstimatorOptions, Measurer
+from ros_depthnet.core.measurer import Measurer
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.contour_model import load_contour_model
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.flight.posed_sequence import PosedSequence

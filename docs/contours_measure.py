@@ -14,8 +14,9 @@ import torch
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.contours import thinned
 from ros_depthnet.core.frames import Frame
-from ros_depthnet.core.measurer import EstimatorOptions, Measurer
+from ros_depthnet.core.measurer import Measurer
 from ros_depthnet.core.motion import pose
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.contour_model import load_contour_model
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.evaluation.contour_scores import contour_scores

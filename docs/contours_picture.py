@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from ros_depthnet.core.contours import distance, thinned
-from ros_depthnet.core.measurer import Estimate, EstimatorOptions
+from ros_depthnet.core.measurer import Estimate
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.contour_model import ContourModel, load_contour_model
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.evaluation.pictures import Column, Range, depth_picture, save, strip

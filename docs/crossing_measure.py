@@ -16,11 +16,12 @@ import cv2
 import numpy as np
 
 from ros_depthnet.core.cloud import CloudOptions, make_cloud
-from ros_depthnet.core.measurer import Estimate, EstimatorOptions
+from ros_depthnet.core.measurer import Estimate
 from ros_depthnet.core.motion import inverse
 from ros_depthnet.core.moving import MOVES
 from ros_depthnet.core.obstacle_tracks import Obstacle, ObstacleTracks
 from ros_depthnet.core.obstacles import ObstacleOptions, cluster_obstacles
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.engines.moving_model import load_moving_model
 from ros_depthnet.flight.movers import Movers

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from ros_depthnet.core.measurer import Estimate, EstimatorOptions, Measurer
+from ros_depthnet.core.measurer import Estimate, Measurer
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.card import ModelError
 from ros_depthnet.engines.metric_model import Model
 from ros_depthnet.engines.model import load_model

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from ros_depthnet.core.frames import Prediction, Views
-from ros_depthnet.core.measurer import Estimate, EstimatorOptions, Origin
+from ros_depthnet.core.measurer import Estimate, Origin
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.core.reasons import Drop
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.engines.single_view import load_single_view

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ros_depthnet.core import moving
-from ros_depthnet.core.measurer import EstimatorOptions
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.engines.moving_model import load_moving_model
 from ros_depthnet.evaluation.pictures import depth_picture

@@ -6,7 +6,7 @@ _HOMES = {
     'Camera': 'core.camera',
     'Drop': 'core.reasons',
     'Estimate': 'core.measurer',
-    'EstimatorOptions': 'core.measurer',
+    'EstimatorOptions': 'core.options',
     'Frame': 'core.frames',
     'Measurer': 'core.measurer',
     'ObstacleOptions': 'core.obstacles',

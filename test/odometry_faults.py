@@ -20,7 +20,7 @@ from faults import CAMERA, CAMERA_HZ, ODOMETRY_HZ, Fault, Track, faults, is_righ
 from std_msgs.msg import Header  # noqa: E402
 from wall import texture, wall_image  # noqa: E402
 
-from ros_depthnet.core.measurer import EstimatorOptions  # noqa: E402
+from ros_depthnet.core.options import EstimatorOptions  # noqa: E402
 from ros_depthnet.core.reasons import Drop, Refusal  # noqa: E402
 from ros_depthnet.engines.model import load_model  # noqa: E402
 from ros_depthnet.flight.intake import Intake, IntakeOptions  # noqa: E402

@@ -92,7 +92,7 @@ def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def estimator_options(arguments: argparse.Namespace):
     """Return the EstimatorOptions of the command line."""
-    from ros_depthnet.core.measurer import EstimatorOptions
+    from ros_depthnet.core.options import EstimatorOptions
 
     return EstimatorOptions(check_odometry=not arguments.force)
 

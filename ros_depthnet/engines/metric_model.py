@@ -10,8 +10,8 @@ import numpy as np
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Prediction, Views
-from ros_depthnet.core.measurer import EstimatorOptions
 from ros_depthnet.core.motion import Stabilised
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.card import ModelCard, ModelError
 from ros_depthnet.engines.providers import GPUS
 

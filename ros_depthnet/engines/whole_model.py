@@ -9,7 +9,8 @@ import numpy as np
 from ros_depthnet.core import motion, refine, resampling
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Prediction, Views
-from ros_depthnet.core.measurer import EstimatorOptions, Measurer
+from ros_depthnet.core.measurer import Measurer
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.card import ModelCard
 from ros_depthnet.engines.metric_model import Engine, Model, longest_first
 

@@ -12,8 +12,9 @@ import numpy as np
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
-from ros_depthnet.core.measurer import Estimate, EstimatorOptions, Measurer
+from ros_depthnet.core.measurer import Estimate, Measurer
 from ros_depthnet.core.moving import MOVES
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.core.reasons import Drop
 from ros_depthnet.engines.metric_model import Model
 from ros_depthnet.engines.model import load_model, shipped_models

@@ -20,9 +20,10 @@ from ros_depthnet.core.baseline import (
 )
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
-from ros_depthnet.core.measurer import DepthModel, Estimate, EstimatorOptions, Measurer, StageClock
+from ros_depthnet.core.measurer import DepthModel, Estimate, Measurer, StageClock
 from ros_depthnet.core.moving import MOVES
 from ros_depthnet.core.one_image import SingleViewModel
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.core.reasons import Drop
 from ros_depthnet.core.refine import Comparing
 from ros_depthnet.flight.attached import AttachedParts

@@ -13,7 +13,8 @@ import torch
 from ros_depthnet.core import motion
 from ros_depthnet.core.baseline import sources_at
 from ros_depthnet.core.frames import Frame
-from ros_depthnet.core.measurer import EstimatorOptions, Measurer
+from ros_depthnet.core.measurer import Measurer
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.metric_model import Model, planes
 from ros_depthnet.evaluation.pictures import (
     Column,

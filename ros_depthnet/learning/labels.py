@@ -23,7 +23,8 @@ from ros_depthnet.core import fusion, motion
 from ros_depthnet.core.baseline import depth_ranges, farther_sources, source_of, sources_at
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
-from ros_depthnet.core.measurer import EstimatorOptions, Measurer, StageClock
+from ros_depthnet.core.measurer import Measurer, StageClock
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.metric_model import Model
 from ros_depthnet.text_files import read_yaml
 from ros_depthnet.whole_files import whole_file, write_file

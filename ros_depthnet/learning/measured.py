@@ -9,8 +9,9 @@ import numpy as np
 
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
-from ros_depthnet.core.measurer import EstimatorOptions, Measurer
+from ros_depthnet.core.measurer import Measurer
 from ros_depthnet.core.motion import pose
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.metric_model import Model
 from ros_depthnet.learning.arrays import write_array
 from ros_depthnet.learning.dataset import RenderedFlights

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from torch.utils.data import Dataset
 
-from ros_depthnet.core.measurer import Estimate, EstimatorOptions
+from ros_depthnet.core.measurer import Estimate
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.metric_model import Model
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.flight.movers import Movers

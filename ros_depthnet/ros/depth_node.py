@@ -15,8 +15,9 @@ from std_msgs.msg import Header
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.contours import thinned
 from ros_depthnet.core.frames import BadImage
-from ros_depthnet.core.measurer import Estimate, EstimatorOptions, Measurer
+from ros_depthnet.core.measurer import Estimate, Measurer
 from ros_depthnet.core.motion import inverse
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.core.reasons import Drop, Refusal
 from ros_depthnet.engines.card import ModelError
 from ros_depthnet.engines.contour_model import ContourModel, load_contour_model

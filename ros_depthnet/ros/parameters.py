@@ -13,9 +13,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from ros_depthnet.core.cloud import CloudOptions
-from ros_depthnet.core.measurer import EstimatorOptions
 from ros_depthnet.core.mounting import FORWARD_RPY
 from ros_depthnet.core.obstacles import ObstacleOptions
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.card import PRECISIONS
 from ros_depthnet.flight.intake import RECTIFY
 from ros_depthnet.text_files import read_yaml

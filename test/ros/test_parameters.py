@@ -9,8 +9,8 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.parameter import Parameter
 
 from ros_depthnet.core.cloud import CloudOptions
-from ros_depthnet.core.measurer import EstimatorOptions
 from ros_depthnet.core.obstacles import ObstacleOptions
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.resources import share_path
 from ros_depthnet.ros import parameters
 from ros_depthnet.ros.cloud_node import CloudNode

@@ -42,9 +42,9 @@ from ros_depthnet.cli.flight_options import file_parameters
 from ros_depthnet.cli.main import SUBCOMMANDS, _parser
 from ros_depthnet.core.cloud import CloudOptions
 from ros_depthnet.core.frames import BadImage
-from ros_depthnet.core.measurer import EstimatorOptions
 from ros_depthnet.core.motion import InvalidPose
 from ros_depthnet.core.obstacles import ObstacleOptions
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines import card as card_module
 from ros_depthnet.engines.card import ModelCard, ModelError
 from ros_depthnet.engines.model import load_model

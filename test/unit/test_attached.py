@@ -11,7 +11,8 @@ from tiny_models import red_is_parallax
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, seen
-from ros_depthnet.core.measurer import EstimatorOptions, Measurer
+from ros_depthnet.core.measurer import Measurer
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.core.tracks import Tracker
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.flight.attached import AttachedParts

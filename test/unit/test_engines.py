@@ -9,7 +9,7 @@ from tiny_models import displacement_is_parallax, red_is_depth, red_is_parallax,
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Views
-from ros_depthnet.core.measurer import EstimatorOptions
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.card import ModelCard, ModelError
 from ros_depthnet.engines.metric_model import Model
 from ros_depthnet.engines.model import load_model

@@ -14,7 +14,8 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 from tiny_models import red_is_depth, red_is_parallax
 
-from ros_depthnet.core.measurer import EstimatorOptions, Measurer
+from ros_depthnet.core.measurer import Measurer
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines import gpu_sessions
 from ros_depthnet.engines.card import ModelError
 from ros_depthnet.engines.half import with_half_convolutions

@@ -8,7 +8,8 @@ import plane_world as world
 import pytest
 
 from ros_depthnet.core.frames import Prediction
-from ros_depthnet.core.measurer import Estimate, EstimatorOptions
+from ros_depthnet.core.measurer import Estimate
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.core.reasons import Drop
 from ros_depthnet.flight.key_frames import KeyFrames
 from ros_depthnet.flight.session import Session

@@ -9,8 +9,9 @@ from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Prediction
 from ros_depthnet.core.fusion import DepthMap
-from ros_depthnet.core.measurer import EstimatorOptions, Origin
+from ros_depthnet.core.measurer import Origin
 from ros_depthnet.core.one_image import LEAST_DEVIATION, filled, unchanged
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.core.reasons import Drop
 from ros_depthnet.engines.card import ModelError
 from ros_depthnet.engines.model import load_model

@@ -11,7 +11,8 @@ from tiny_models import red_is_parallax
 from ros_depthnet.core import motion, photometric
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Prediction, Views
-from ros_depthnet.core.measurer import Estimate, EstimatorOptions, Measurer
+from ros_depthnet.core.measurer import Estimate, Measurer
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.flight.session import Session
 

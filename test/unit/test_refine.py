@@ -10,7 +10,8 @@ from tiny_models import red_is_parallax
 
 from ros_depthnet.core import motion, refine
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.measurer import EstimatorOptions, Measurer
+from ros_depthnet.core.measurer import Measurer
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.model import load_model
 
 CAMERA = Camera(256, 192, 150.0, 150.0, 127.5, 95.5)

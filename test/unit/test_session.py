@@ -9,7 +9,8 @@ from tiny_models import red_is_parallax
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Prediction, Views
-from ros_depthnet.core.measurer import Estimate, EstimatorOptions, Measurer, geometric_deviation
+from ros_depthnet.core.measurer import Estimate, Measurer, geometric_deviation
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.core.reasons import Drop
 from ros_depthnet.engines.model import load_model
 from ros_depthnet.flight.session import Session, rehearse
@@ -596,7 +597,7 @@ def test_a_rehearsal_leaves_nothing_to_be_compiled_in_flight():
         import sys
         from numba.core.dispatcher import Dispatcher
         from ros_depthnet.core.camera import Camera
-        from ros_depthnet.core.measurer import EstimatorOptions
+        from ros_depthnet.core.options import EstimatorOptions
         from ros_depthnet.engines.model import load_model
         from ros_depthnet.flight.session import rehearse
         rehearse(load_model('parallaxnet_small'), EstimatorOptions(), Camera(320, 240, 300, 300, 160, 120))

@@ -11,7 +11,8 @@ torch = pytest.importorskip('torch')
 
 from ros_depthnet.core import motion, photometric, planes, resampling  # noqa: E402
 from ros_depthnet.core.frames import Frame, Prediction, Views  # noqa: E402
-from ros_depthnet.core.measurer import EstimatorOptions, Measurer, geometric_deviation  # noqa: E402
+from ros_depthnet.core.measurer import Measurer, geometric_deviation  # noqa: E402
+from ros_depthnet.core.options import EstimatorOptions  # noqa: E402
 from ros_depthnet.learning.whole.alignment import correction  # noqa: E402
 from ros_depthnet.learning.whole.deviation import geometric_deviation as geometric_deviation_t  # noqa: E402
 from ros_depthnet.learning.whole.deviation import joined_deviation  # noqa: E402

@@ -10,7 +10,8 @@ from tensorrt_operators import refused
 
 from ros_depthnet.cli.main import main
 from ros_depthnet.core.frames import Frame
-from ros_depthnet.core.measurer import EstimatorOptions, Measurer
+from ros_depthnet.core.measurer import Measurer
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.card import ModelError
 from ros_depthnet.engines.gpu_sessions import with_shapes
 from ros_depthnet.engines.half import with_half_convolutions

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ros_depthnet.core import refine
-from ros_depthnet.core.measurer import EstimatorOptions
+from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.core.resampling import matrices
 from ros_depthnet.learning.onnx_graph import shorten, traced
 from ros_depthnet.learning.whole.alignment import correction
