@@ -177,5 +177,7 @@ def test_where_temporary_files_have_no_room_is_one_sentence(quantised, monkeypat
     monkeypatch.setattr(shutil, 'disk_usage', lambda folder: SimpleNamespace(free=4_000_000))
     assert cli(['quantise', str(quantised), '--flights', str(quantised.parent / 'flights')]) == 1
     said = capsys.readouterr().err.strip()
-    assert re.fullmatch(r'depthnet: \S+ has room for 4\.0 MB of temporary files, and 17\.\d MB are needed: .*TMPDIR.*\.', said)
+    assert re.fullmatch(
+        r'depthnet: \S+ has room for 4\.0 MB of temporary files, and 17\.\d MB are needed: .*TMPDIR.*\.', said
+    )
     assert {path: path.read_bytes() for path in before} == before
