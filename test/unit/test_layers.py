@@ -95,6 +95,13 @@ def test_a_room_imports_what_the_table_says(room):
                 assert first in allowed, f'{path} imports {name}'
 
 
+@pytest.mark.parametrize('node', ['cloud_node', 'obstacle_node', 'replay_node'])
+def test_nodes_that_measure_nothing_load_no_compiler_and_no_network(node):
+    pytest.importorskip('rclpy')
+    loaded = modules_after(f'import ros_depthnet.ros.{node}')
+    assert loaded.isdisjoint({'numba', 'onnx', 'onnxruntime', 'torch', 'scipy'})
+
+
 def test_modules_do_not_import_each_other_in_a_circle():
     modules = {'.'.join(path.relative_to(ROOT.parent).with_suffix('').parts): path for path in ROOT.rglob('*.py')}
     below = {
