@@ -150,10 +150,10 @@ def deviation_scale(width: int) -> np.ndarray:
     return _bar(deviation_picture(share, np.ones_like(share)), labels)
 
 
-def error_scale(width: int) -> np.ndarray:
-    """Return a colour bar of the logarithmic error."""
+def error_scale(width: int, equal: str = 'right') -> np.ndarray:
+    """Return a colour bar of the logarithmic error; equal: what no error is called."""
     ratio = np.exp(np.linspace(-WRONG, WRONG, width))[None]
-    labels = [f'{100 * np.exp(-WRONG) - 100:.0f} %', 'right', f'+{100 * np.exp(WRONG) - 100:.0f} %']
+    labels = [f'{100 * np.exp(-WRONG) - 100:.0f} %', equal, f'+{100 * np.exp(WRONG) - 100:.0f} %']
     return _bar(error_picture(ratio, np.ones_like(ratio)), labels)
 
 

@@ -127,7 +127,7 @@ def draw_before_and_after(path: Path, before: Judgement, after: Judgement) -> No
         depths('believed', [was.label.depth_hw for was, _ in pairs]),
         column(
             'after, against before', [error_picture(now.depth_hw, was.depth_hw) for was, now in pairs],
-            error_scale(_WIDTH),
+            error_scale(_WIDTH, 'the same'),
         ),
     ]  # fmt: skip
     save(path, strip(columns))
