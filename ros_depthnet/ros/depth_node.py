@@ -111,6 +111,13 @@ class DepthNode(ProcessingNode):
         if self._link:
             self.link_to(self._link)
 
+    def clean_up(self) -> None:
+        """Stop advertising, and let go of the model and the flight."""
+        super().clean_up()
+        self._contour_model = None
+        for loaded in ('_session', '_model'):  # which are there once configured
+            vars(self).pop(loaded, None)
+
     def connect(self) -> None:
         """Subscribe to camera and odometry."""
         options = options_from(self.settings, IntakeOptions)

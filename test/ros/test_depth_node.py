@@ -1,7 +1,9 @@
 """depth_node over DDS, with a model whose answer is known from the colour of the image."""
 
 import array
+import gc
 import time
+import weakref
 
 import cv2
 import numpy as np
@@ -12,6 +14,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from drone import DEPTH, FOCAL, GREEN, HEIGHT, PERIOD_NS, STEP, WIDTH, camera_info, image, odometry, stamp
 from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import Path
+from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -154,6 +157,18 @@ def test_incompatible_quality_of_service_is_said(drone):
     assert 'qos_overrides./image_raw.subscription.reliability' in status.message
 
 
+def test_a_slip_in_an_override_is_said_when_somebody_listens_and_ends_nothing(drone):
+    node = drone.bench.start(
+        DepthNode,
+        model=str(drone.model),
+        **{'qos_overrides./image_raw.subscription.reliability': 'relaible'},
+    )
+    status = drone.bench.status('depth_node', lambda status: 'cannot be subscribed to' in status.message)
+    assert status.level == DiagnosticStatus.ERROR
+    assert 'relaible' in status.message and 'check the qos_overrides parameters' in status.message
+    assert (node.state, value(status, 'state')) == ('active', 'active')
+
+
 def test_nothing_is_computed_while_nobody_listens(bench, model):
     images = bench.publisher(Image, 'image_raw')
     bench.start(DepthNode, model=str(model))
@@ -242,6 +257,33 @@ def test_images_passed_over_before_time_ran_back_do_not_stand_in_the_way_of_late
         drone.frame()
         drone.bench.spin(0.1)
     assert any(stamp_ns <= drone.time_ns for stamp_ns in held_ns)
+
+
+def test_a_jump_of_the_pose_of_an_image_that_was_passed_over_is_counted(drone, monkeypatch):
+    node = drone.start()
+    drone.await_depth()
+    add = node._session.add
+    monkeypatch.setattr(node._session, 'add', lambda frame, T: time.sleep(0.3) or add(frame, T))
+    for number in range(8):
+        drone.flown += 200 * (number == 4)
+        drone.frame()
+        drone.bench.spin(0.05)
+    drone.bench.status('depth_node', lambda status: value(status, 'no_partner/pose_jump') == '1')
+
+
+def test_a_node_that_is_cleaned_up_lets_go_of_flight_and_model(drone):
+    node = drone.start(every_image=True)
+    drone.await_depth(2)
+    held = [weakref.ref(each) for each in (node._session, node._model)]
+    assert node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_cleanup() == TransitionCallbackReturn.SUCCESS
+    gc.collect()
+    assert [each() for each in held] == [None, None]
+    assert node.set_parameters([Parameter('max_range', value=50.0)])[0].successful
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    drone.await_node()
+    drone.await_depth()
 
 
 def test_an_image_that_waits_when_time_runs_back_is_not_blamed_on_odometry(drone):

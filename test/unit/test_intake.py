@@ -2,10 +2,12 @@
 
 from types import SimpleNamespace as Message
 
+import cv2
 import numpy as np
 import pytest
 
 from ros_depthnet.core import motion
+from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.mounting import FORWARD_RPY, mounting
 from ros_depthnet.core.reasons import Drop, MessageRefusal, Refusal
 from ros_depthnet.flight.intake import Arrival, Intake, IntakeOptions
@@ -217,6 +219,53 @@ def test_distorted_images_are_straightened_unless_they_are_already(rectify, topi
     taken.pose(odometry(0), ODOMETRY)
     (arrival,) = taken.image(image(0), 0.0)
     assert np.array_equal(arrival.frame().image, PIXELS) != straightened
+
+
+def frames_of(taken, *messages):
+    """Return what becomes of images that are all taken at 0 ms."""
+    taken.pose(odometry(0), ODOMETRY)
+    return [taken.image(message, 0.0)[0].frame() for message in messages]
+
+
+@pytest.mark.parametrize('orientation', [3, 6, 8])
+def test_pixels_stay_as_they_are_stored_whatever_exif_tells_viewers(orientation):
+    jpeg = cv2.imencode('.jpg', PIXELS[..., ::-1])[1].tobytes()
+    tag = b'\x12\x01\x03\0' + (1).to_bytes(4, 'little') + orientation.to_bytes(4, 'little')
+    exif = b'Exif\0\0' + b'II*\0' + (8).to_bytes(4, 'little') + b'\x01\0' + tag + bytes(4)
+    noted = jpeg[:2] + b'\xff\xe1' + (len(exif) + 2).to_bytes(2, 'big') + exif + jpeg[2:]
+    stored, turned = (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) for data in (jpeg, noted))
+    assert not np.array_equal(turned, stored)
+    (frame,) = frames_of(intake(), Message(header=header(0), format='jpeg', data=noted))
+    np.testing.assert_array_equal(frame.image, stored[..., ::-1])
+
+
+@pytest.mark.parametrize('bits', [10, 12, 16])
+def test_a_sensor_of_few_bits_in_16_is_as_bright_as_one_of_8(bits):
+    grey = np.arange(192, dtype=np.uint16).reshape(12, 16)
+    white = 2**bits - 1
+
+    def mono16(levels):
+        data = np.round(levels / 255 * white).astype('<u2').tobytes()
+        return Message(header=header(0), height=12, width=16, encoding='mono16', is_bigendian=0, step=32, data=data)
+
+    bright, dark = frames_of(intake(), mono16(grey + 60), mono16(grey // 8))
+    assert not bright.blank
+    np.testing.assert_allclose(bright.image[..., 0], grey + 60, atol=1)
+    np.testing.assert_allclose(dark.image[..., 0], grey // 8, atol=1)  # the same white as before
+
+
+@pytest.mark.parametrize(
+    'k, odd',
+    [([10.0, 0, 7.5, 0, 10, 5.5, 0, 0, 1], True), ([20.0, 0, 15.5, 0, 20, 11.5, 0, 0, 1], False)],
+    ids=['of the binned image', 'of the sensor'],
+)
+def test_binning_is_applied_to_the_calibration_unless_it_has_been(k, odd):
+    taken = intake(calibrated=False)
+    p = np.c_[np.reshape(k, (3, 3)), np.zeros(3)].ravel()
+    taken.camera_info(info(width=32, height=24, binning_x=2, binning_y=2, k=k, p=p))
+    (frame,) = frames_of(taken, image(0))
+    assert frame.camera == Camera(16, 12, 10.0, 10.0, 7.5, 5.5)
+    assert ('of the binned image already' in taken.calibration.oddity) == odd
 
 
 @pytest.mark.parametrize('seed', range(20))

@@ -247,6 +247,14 @@ def test_a_held_frame_that_comes_late_changes_nothing(model):
     assert [source.displacement[0] for source in one] == [source.displacement[0] for source in other]
 
 
+def test_a_held_frame_whose_pose_has_jumped_says_so_and_starts_afresh(model):
+    judge = estimator(model)
+    fly(judge)
+    assert judge.hold(frame(2, 104)) is Drop.POSE_JUMP
+    after = judge.add(frame(2.1, 104.2))
+    assert [source.frame.stamp_ns for source in after.sources] == [2_000_000_000]
+
+
 def test_hovering_never_makes_up_depth(model):
     judge = estimator(model, memory=True)
     noise = np.random.default_rng(0).normal(0, 0.002, 100)
