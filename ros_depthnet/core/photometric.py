@@ -9,6 +9,8 @@ nothing, stay where the prediction and the planes round about (`core.planes`) ha
 """
 
 import functools
+import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -38,17 +40,44 @@ ROUGHLY = 2  # every so many-th row is compared before the last round, which nee
 LEANING = 1  # the round before which depth leans on planes: images have their say before and after
 UNSEEN = 0.2  # relative deviation added, for leaning on planes, where the images show nothing
 LEAST_INVERSE = 1e-4  # per metre
+_REMEMBERED = 24  # frames, as many as a flight holds: its next images are aligned with the same
 
 
-@functools.lru_cache(maxsize=12)  # a flight's next images are aligned with the same frames
+@functools.lru_cache(maxsize=_REMEMBERED)
 def _evened(frame: Frame) -> np.ndarray:
-    """Return a grey image free of local brightness and contrast, and its slopes per pixel, (H, W, 3) float32."""
+    """Return a grey image free of local brightness and contrast, (H, W) float32."""
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     mean = cv2.GaussianBlur(grey, (0, 0), CONTRAST)
     variance = cv2.GaussianBlur(grey * grey, (0, 0), CONTRAST) - mean * mean
-    evened = (grey - mean) / (np.sqrt(np.maximum(variance, 0)) + FAINT)
-    slopes = (cv2.Scharr(evened, cv2.CV_32F, x, 1 - x, scale=1 / 32) for x in (1, 0))
-    return cv2.merge([np.where(frame.seen_hw, evened, np.float32(NOWHERE)), *slopes])
+    return (grey - mean) / (np.sqrt(np.maximum(variance, 0)) + FAINT)
+
+
+def _sloped(frame: Frame, planes: np.ndarray) -> np.ndarray:
+    """Write a frame as `_evened`, NOWHERE where it shows no scene, and its slopes per pixel to (3, H, W) float32."""
+    planes[0] = evened = _evened(frame)
+    for slope, axes in zip(planes[1:], ((1, 0), (0, 1)), strict=True):
+        cv2.Scharr(evened, cv2.CV_32F, *axes, dst=slope, scale=1 / 32)
+    if frame.masked_hw is not None:
+        planes[0, ~frame.seen_hw] = NOWHERE
+    return planes
+
+
+class _Workspace(threading.local):
+    """Memory that a thread keeps from image to image: to be given new pages costs as much as what is done in them."""
+
+    def __init__(self) -> None:
+        self._arrays: list[np.ndarray] = []
+
+    def arrays(self, number: int, shape: tuple[int, ...]) -> list[np.ndarray]:
+        """Return so many arrays of float32, whose content is anything."""
+        if self._arrays and self._arrays[0].shape != shape:
+            self._arrays.clear()
+        while len(self._arrays) < number:
+            self._arrays.append(np.empty(shape, np.float32))
+        return self._arrays[:number]
+
+
+_workspace = _Workspace()
 
 
 def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
@@ -61,9 +90,12 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     camera = views.camera
     size = (camera.width, camera.height)
     cells = cells_of(size)
+    frames, workers = (views.reference, *views.sources), max(1, cv2.getNumThreads())
+    arrays = _workspace.arrays(1 + workers + len(frames), (3, camera.height, camera.width))
+    (predicted_inverse_hw, ratio_hw, inverse_hw), *scratch = arrays[: 1 + workers]
     # What is unknown must not spread to its neighbours.
     known = np.maximum(np.nan_to_num(prediction.depth_hw, nan=np.inf, posinf=np.inf), np.float32(NEAREST))
-    predicted_inverse_hw = cv2.resize(1 / known, size)
+    cv2.resize(1 / known, size, dst=predicted_inverse_hw)
     deviation = np.nan_to_num(prediction.deviation_hw, nan=MOST_DEVIATION)
     deviation = np.clip(deviation, np.float32(LEAST_DEVIATION), np.float32(MOST_DEVIATION))
     deviation = _shrunk(deviation, cells)
@@ -72,19 +104,20 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     ln_predicted = np.log(np.maximum(_shrunk(predicted_inverse_hw, cells), np.float32(LEAST_INVERSE)))
     expected = correction = np.zeros_like(prior)  # of ln(inverse depth)
     information = np.zeros_like(prior)  # of the images about that
-    with ThreadPoolExecutor(max(1, cv2.getNumThreads()), __name__) as pool:
-        reference, *sources = pool.map(_evened, (views.reference, *views.sources))
+    with ThreadPoolExecutor(workers, __name__) as pool:
+        reference, *sources = pool.map(_sloped, frames, arrays[1 + workers :])
+        compared = [*zip(sources, views.T_srcs_ref, strict=True)]
+        shares = [compared[number::workers] for number in range(workers)]
         for number in range(rounds):
             if number == LEANING:
                 # Where there is nothing to match, predictions are surer than they should be.
                 doubt = np.sqrt(np.square(deviation) + 1 / (information + np.float32(UNSEEN**-2)))
                 expected = correction + towards_planes(ln_predicted + correction, doubt, grey)
                 correction = expected
-            inverse_hw = predicted_inverse_hw * np.exp(cv2.resize(correction, size))
+            cv2.exp(cv2.resize(correction, size, dst=ratio_hw), dst=ratio_hw)
+            np.multiply(predicted_inverse_hw, ratio_hw, out=inverse_hw)
             step = 1 if number == rounds - 1 else ROUGHLY
-            equations = pool.map(
-                functools.partial(_normal_equations, reference, camera, inverse_hw, step), sources, views.T_srcs_ref
-            )
+            equations = pool.map(functools.partial(_equations_of, reference, camera, inverse_hw, step), shares, scratch)
             information, pull = (sum(each) for each in zip(*equations, strict=True))
             reach = REACH * deviation
             correction = correction + (pull + prior * (expected - correction)) / (information + prior)
@@ -123,6 +156,14 @@ def _positions(T_src_ref, ray_y, fx, fy, cx, cy, inverse, width, height, taps, w
         growth[1, x] = fy * (T[1, 3] - T[2, 3] * there_y) * closer
 
 
+@register_jitable(inline='always')
+def _add_to_cells(of_row, column_of, cells):
+    """Add what a row of cells holds by the column of pixels to its cells, and begin anew."""
+    for x in range(len(of_row)):
+        cells[column_of[x]] += of_row[x]
+        of_row[x] = np.float32(0)
+
+
 @njit(nogil=True, cache=True, error_model='numpy', fastmath={'contract', 'reassoc', 'nsz', 'arcp'})
 def _look_up(
     reference,
@@ -140,28 +181,34 @@ def _look_up(
     squares,
 ):
     """
-    Compare every step-th row of a reference with what a source shows where its depth says; both as `_evened`.
+    Compare every step-th row of a reference with what a source shows where its depth says; both `_sloped`.
 
     Writes what they differ by (H, W), by how much that grows with ln(inverse depth) (H, W), and sums by cell,
-    (h, w), of what is alike at all and of squared differences there. A row at a time: places, blends, comparison.
+    (h, w), of what is alike at all and of squared differences there. A row at a time, and in loops that each
+    do one thing without a branch, so that several pixels are done at once.
     """
     height, width = inverse_hw.shape
     fx, fy, cx, cy = camera
     zero, one, two = np.float32(0), np.float32(1), np.float32(2)
     nowhere, least, gross = np.float32(NOWHERE), np.float32(0.05), np.float32(GROSS)
-    pixels = source.reshape(height * width, source.shape[2])
+    planes = source.reshape(3, height * width)
     right, below = np.uint32(min(1, width - 1)), np.uint32(width * min(1, height - 1))
     taps, weights = np.empty(width, np.int32), np.empty((4, width), np.float32)
     growth, shown = np.empty((2, width), np.float32), np.empty((3, width), np.float32)
+    like_of_row, squares_of_row = np.zeros((2, width), np.float32)
     for y in range(0, height, step):
         ray_y, inverse_of = (np.float32(y) - cy) / fy, inverse_hw[y]
         _positions(T_src_ref, ray_y, fx, fy, cx, cy, inverse_of, width, height, taps, weights, growth)
-        for x in range(width):
-            tap = np.uint32(taps[x])
-            a, b, c, d = pixels[tap], pixels[tap + right], pixels[tap + below], pixels[tap + below + right]
-            wa, wb, wc, wd = weights[0, x], weights[1, x], weights[2, x], weights[3, x]
-            for i in range(3):
-                shown[i, x] = wa * a[i] + wb * b[i] + wc * c[i] + wd * d[i]
+        for plane in range(3):
+            pixels = planes[plane]
+            for x in range(width):
+                tap = np.uint32(taps[x])
+                shown[plane, x] = (
+                    weights[0, x] * pixels[tap]
+                    + weights[1, x] * pixels[tap + right]
+                    + weights[2, x] * pixels[tap + below]
+                    + weights[3, x] * pixels[tap + below + right]
+                )
         for x in range(width):
             inverse, ray_x = inverse_of[x], (np.float32(x) - cx) / fx
             # Pixels that the point moves as ln(inverse depth) grows, in the source and in the stabilised one.
@@ -170,31 +217,53 @@ def _look_up(
             here_x = (ray_x + displacement[0] * inverse) * closer
             here_y = (ray_y + displacement[1] * inverse) * closer
             here = (
-                reference[y, x, 1] * fx * (displacement[0] - displacement[2] * here_x)
-                + reference[y, x, 2] * fy * (displacement[1] - displacement[2] * here_y)
+                reference[1, y, x] * fx * (displacement[0] - displacement[2] * here_x)
+                + reference[2, y, x] * fy * (displacement[1] - displacement[2] * here_y)
             ) * closer
             inside = weights[0, x] + weights[1, x] + weights[2, x] + weights[3, x] > zero
-            off_hw[y, x] = reference[y, x, 0] - (shown[0, x] if inside else nowhere)
+            off = reference[0, y, x] - (shown[0, x] if inside else nowhere)
+            alike = one if abs(off) < gross else zero
+            like_of_row[x] += alike
+            squares_of_row[x] += alike * off * off
+            off_hw[y, x] = off
             slope_hw[y, x] = (there + here) * inverse / two
-        for x in range(width):
-            off = off_hw[y, x]
-            if abs(off) < gross:
-                like[row_of[y], column_of[x]] += one
-                squares[row_of[y], column_of[x]] += off * off
+        if y + step >= height or row_of[y + step] != row_of[y]:
+            _add_to_cells(like_of_row, column_of, like[row_of[y]])
+            _add_to_cells(squares_of_row, column_of, squares[row_of[y]])
 
 
 @njit(nogil=True, cache=True, error_model='numpy', fastmath={'contract', 'reassoc', 'nsz', 'arcp'})
 def _weigh(off_hw, slope_hw, noise_hw, step, row_of, column_of, information, pull):
     """Add up by cell (h, w) what the differences say of ln(inverse depth), the unlike counting for little."""
     height, width = off_hw.shape
-    one = np.float32(1)
+    one, same = np.float32(1), np.float32(SAME**2)
+    information_of_row, pull_of_row = np.zeros((2, width), np.float32)
     for y in range(0, height, step):
         for x in range(width):
             off, slope = off_hw[y, x], slope_hw[y, x]
-            doubt = one + off * off / (np.float32(SAME**2) * noise_hw[y, x])
+            doubt = one + off * off / (same * noise_hw[y, x])
             weight = slope / (doubt * doubt)
-            information[row_of[y], column_of[x]] += weight * slope
-            pull[row_of[y], column_of[x]] += weight * off
+            information_of_row[x] += weight * slope
+            pull_of_row[x] += weight * off
+        if y + step >= height or row_of[y + step] != row_of[y]:
+            _add_to_cells(information_of_row, column_of, information[row_of[y]])
+            _add_to_cells(pull_of_row, column_of, pull[row_of[y]])
+
+
+def _equations_of(
+    reference: np.ndarray,
+    camera: Camera,
+    inverse_hw: np.ndarray,
+    step: int,
+    compared: Sequence[tuple[np.ndarray, np.ndarray]],
+    scratch: np.ndarray,
+) -> np.ndarray:
+    """Return the sums of `_normal_equations` of sources and their T_src_ref, (2, h, w)."""
+    columns, rows = cells_of((camera.width, camera.height))
+    sums = np.zeros((2, rows, columns), np.float32)
+    for source, T_src_ref in compared:
+        sums += _normal_equations(reference, camera, inverse_hw, step, source, T_src_ref, scratch)
+    return sums
 
 
 def _normal_equations(
@@ -204,16 +273,17 @@ def _normal_equations(
     step: int,
     source: np.ndarray,
     T_src_ref: np.ndarray,
+    scratch: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Return, by cell, how well a source determines ln(inverse depth), and where to it pulls times that.
 
-    step: every so many-th row is looked at.
+    step: every so many-th row is looked at. scratch: (3, H, W) float32, whose content is lost.
     """
     size = camera.width, camera.height
     columns, rows = cells_of(size)
     cells = [np.arange(length) * number // length for length, number in zip(size[::-1], (rows, columns), strict=True)]
-    off_hw, slope_hw = np.empty((2, *inverse_hw.shape), np.float32)
+    off_hw, slope_hw, noise_hw = scratch
     like, squares, information, pull = np.zeros((4, rows, columns), np.float32)
     _look_up(
         reference,
@@ -232,7 +302,8 @@ def _normal_equations(
     of_rows, of_columns = cells
     pixels = np.outer(np.bincount(of_rows[::step]), np.bincount(of_columns)).astype(np.float32)
     noise = _windowed(squares / pixels) / (_windowed(like / pixels) + 1e-3) + LEAST_NOISE**2
-    _weigh(off_hw, slope_hw, cv2.resize(noise, size), step, *cells, information, pull)
+    cv2.resize(noise, size, dst=noise_hw)
+    _weigh(off_hw, slope_hw, noise_hw, step, *cells, information, pull)
     return _windowed(information / pixels) / noise, _windowed(pull / pixels) / noise
 
 

@@ -12,6 +12,8 @@ import math
 
 import cv2
 import numpy as np
+from numba import njit
+from numba.extending import register_jitable
 
 WINDOW = 0.1  # of the image's size, standard deviation of the window of a plane
 STRIDE = 3  # pixels a cell of the grid
@@ -54,20 +56,19 @@ class _Grid:
         self._height, self._width = grey_hw.shape
         self._cells, self._window = grid_of((self._width, self._height))
         dark, bright = np.percentile(grey_hw, (2, 98))
-        level = np.clip((grey_hw - dark) / max(bright - dark, LEAST_RANGE), 0, 1) * (LEVELS - 1)
-        self._share = np.maximum(1 - np.abs(level[..., None] - np.arange(LEVELS)), 0).astype(np.float32)
+        level_hw = np.clip((grey_hw - dark) / max(bright - dark, LEAST_RANGE), 0, 1) * (LEVELS - 1)
+        self._level_hw = level_hw.astype(np.float32)
 
     def planes(self, values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return, per pixel, the plane that fits values (H, W) best, and the variance of values about it."""
         columns, rows = self._cells
         x = np.arange(columns, dtype=np.float32)[None, :, None] - columns / 2
         y = np.arange(rows, dtype=np.float32)[:, None, None] - rows / 2
-        moments = cv2.merge([weight, weight * values, weight * values * values])
-        sums = [
-            cv2.resize(share[..., None] * moments, self._cells, interpolation=cv2.INTER_AREA)
-            for share in np.moveaxis(self._share, -1, 0)
-        ]
-        w, wz, wzz = np.moveaxis(np.stack(sums, -1), -2, 0)
+        moments = np.stack([weight, weight * values, weight * values * values])
+        by_level = np.zeros((LEVELS, self._height, self._width, 3), np.float32)
+        _share_out(moments, self._level_hw, by_level)
+        sums = [cv2.resize(each, self._cells, interpolation=cv2.INTER_AREA) for each in by_level]
+        w, wz, wzz = np.ascontiguousarray(np.moveaxis(np.stack(sums), (3, 0), (0, 3)))
         total = self._windowed(w) + 1e-12  # there may be nothing of this brightness
         mean_x, mean_y, mean_z = (self._windowed(each) / total for each in (w * x, w * y, wz))
         ridge = (RIDGE * self._window) ** 2
@@ -81,14 +82,71 @@ class _Grid:
         along_x, along_y = (xz * yy - yz * xy) / determinant, (yz * xx - xz * xy) / determinant
         level = mean_z - along_x * mean_x - along_y * mean_y
         variance = np.maximum(zz - along_x * xz - along_y * yz, 0)
-        at_x = (np.arange(self._width, dtype=np.float32) + 0.5) * columns / self._width - 0.5 - columns / 2
-        at_y = (np.arange(self._height, dtype=np.float32) + 0.5) * rows / self._height - 0.5 - rows / 2
-        plane = self._sliced(level) + self._sliced(along_x) * at_x + self._sliced(along_y) * at_y[:, None]
-        return plane, self._sliced(variance)
+        plane_hw, variance_hw = np.empty((2, self._height, self._width), np.float32)
+        cells = np.stack([level, along_x, along_y, variance], -1).astype(np.float32, copy=False)
+        _slice(cells, self._level_hw, plane_hw, variance_hw)
+        return plane_hw, variance_hw
 
     def _windowed(self, cells: np.ndarray) -> np.ndarray:
         return cv2.GaussianBlur(cells, (0, 0), self._window)
 
-    def _sliced(self, cells: np.ndarray) -> np.ndarray:
-        """Return the grid at each pixel's place and brightness."""
-        return (cv2.resize(cells, (self._width, self._height)) * self._share).sum(-1)
+
+@register_jitable
+def _below(level):
+    """Return the level of the grid at or below a level of brightness, and how far above it that is."""
+    lower = min(max(int(level), 0), LEVELS - 2)  # of NaN too
+    return lower, level - np.float32(lower)
+
+
+@njit(nogil=True, cache=True, error_model='numpy')
+def _share_out(moments, level_hw, by_level):
+    """Write moments (M, H, W) to the two levels of brightness nearest to each pixel's, (LEVELS, H, W, M)."""
+    number, height, width = moments.shape
+    for y in range(height):
+        for x in range(width):
+            lower, above = _below(level_hw[y, x])
+            for m in range(number):
+                by_level[lower, y, x, m] = moments[m, y, x] * (np.float32(1) - above)
+                by_level[lower + 1, y, x, m] = moments[m, y, x] * above
+
+
+@register_jitable
+def _between(place, number):
+    """Return the two of a number of cells that a place lies between, and how far it is from the first."""
+    place = min(max(place, np.float32(0)), np.float32(number - 1))
+    first = min(int(place), max(number - 2, 0))
+    return first, min(first + 1, number - 1), place - np.float32(first)
+
+
+@njit(nogil=True, cache=True, error_model='numpy')
+def _slice(cells, level_hw, plane_hw, variance_hw):
+    """
+    Write the planes and variances (H, W) that a grid holds for each pixel's place and brightness.
+
+    cells: (h, w, LEVELS, 4): a plane's value at the image's middle, its slopes across and down per cell, variance.
+    """
+    rows, columns = cells.shape[:2]
+    height, width = level_hw.shape
+    half, one = np.float32(0.5), np.float32(1)
+    across, down = np.float32(columns) / np.float32(width), np.float32(rows) / np.float32(height)
+    found = np.empty(4, np.float32)
+    for y in range(height):
+        at_y = (np.float32(y) + half) * down - half
+        top, bottom, dy = _between(at_y, rows)
+        for x in range(width):
+            at_x = (np.float32(x) + half) * across - half
+            left, right, dx = _between(at_x, columns)
+            lower, above = _below(level_hw[y, x])
+            for i in range(4):
+                found[i] = 0
+            for step in range(2):
+                share = above if step else one - above
+                for i in range(4):
+                    upper_row = (one - dx) * cells[top, left, lower + step, i] + dx * cells[top, right, lower + step, i]
+                    lower_row = (one - dx) * cells[bottom, left, lower + step, i]
+                    lower_row += dx * cells[bottom, right, lower + step, i]
+                    found[i] += share * ((one - dy) * upper_row + dy * lower_row)
+            from_middle_x = at_x - np.float32(columns) * half
+            from_middle_y = at_y - np.float32(rows) * half
+            plane_hw[y, x] = found[0] + found[1] * from_middle_x + found[2] * from_middle_y
+            variance_hw[y, x] = found[3]
