@@ -12,7 +12,6 @@ A network that has learned what moving things look like in these clues judges be
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial, reduce
 from typing import Protocol
@@ -26,6 +25,7 @@ from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Views
 from ros_depthnet.core.fusion import TRANSLATION_NOISE, DepthMap, hidden
+from ros_depthnet.core.lasting_threads import threads
 
 MOVES = 0.5  # probability from which something counts as moving
 GAPS_S = 0.1, 0.4  # seconds to the frames compared with: fast things soon, slow ones surely
@@ -141,14 +141,14 @@ def clues(depth_map: DepthMap, comparison: Comparison, found_hw: np.ndarray) -> 
 def compare(views: Views, depth_map: DepthMap) -> Comparison:
     """Compare the flow to each source with what the reference's depth and the motion predict."""
     scene = _Scene.of(views, depth_map)
-    with ThreadPoolExecutor(len(views.sources)) as pool:  # numba and OpenCV leave the interpreter to others
-        matches = list(pool.map(partial(_matched, scene), views.sources, views.T_srcs_ref, _FINEST))
-        squares, pull, information = reduce(np.add, [match.sums for match in matches])
-        deviation_hw = np.maximum(np.nan_to_num(depth_map.deviation_hw, nan=1), np.float32(_LEAST_DEVIATION))
-        information = information + 1 / np.square(deviation_hw)
-        reach_hw = np.minimum(_REACH * deviation_hw, np.float32(_MOST_CORRECTION))
-        corrected_hw = scene.inverse_hw * np.exp(np.clip(pull / information, -reach_hw, reach_hw))
-        gains, lefts = zip(*pool.map(partial(_gained, scene, corrected_hw), matches), strict=True)
+    pool = threads(len(views.sources))  # numba and OpenCV leave the interpreter to others
+    matches = list(pool.map(partial(_matched, scene), views.sources, views.T_srcs_ref, _FINEST))
+    squares, pull, information = reduce(np.add, [match.sums for match in matches])
+    deviation_hw = np.maximum(np.nan_to_num(depth_map.deviation_hw, nan=1), np.float32(_LEAST_DEVIATION))
+    information = information + 1 / np.square(deviation_hw)
+    reach_hw = np.minimum(_REACH * deviation_hw, np.float32(_MOST_CORRECTION))
+    corrected_hw = scene.inverse_hw * np.exp(np.clip(pull / information, -reach_hw, reach_hw))
+    gains, lefts = zip(*pool.map(partial(_gained, scene, corrected_hw), matches), strict=True)
     surprise_hw = _halved(np.clip(squares - np.square(pull) / information, 0, _MOST_SURPRISE))
     missing = (np.zeros_like(surprise_hw),) * (len(GAPS_S) - len(matches))
     return Comparison(

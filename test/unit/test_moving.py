@@ -1,5 +1,7 @@
 """What moves by itself in a view, told from what depth and motion predict of a still scene."""
 
+import threading
+
 import cv2
 import numpy as np
 import plane_world as world
@@ -66,6 +68,13 @@ def test_what_moves_is_found_and_nothing_else(step_px):
     away = np.ones(moves.shape, bool)
     away[25:50, 35:75] = False
     assert moves[away].mean() < 0.02
+
+
+def test_no_image_begins_threads_of_its_own(monkeypatch):
+    views, depth_hw = seen((2, 0))
+    compare(views, known(depth_hw, 0.05))
+    monkeypatch.delattr(threading.Thread, 'start')
+    compare(views, known(depth_hw, 0.05))
 
 
 @pytest.mark.parametrize('step_px, explicable', [((-4, 0), True), ((0, -4), False)])
