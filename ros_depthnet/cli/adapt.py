@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--name', default='adapted', help='of the model that is written (adapted)')
     parser.add_argument('--steps', type=int, default=600, help='of the optimiser (600)')
     parser.add_argument('--seed', type=int, default=0, help='of what is drawn (0)')
-    parser.add_argument('--minutes', type=float, default=math.inf, help='stop learning after so long')
+    parser.add_argument('--minutes', type=float, default=math.inf, help='learn no longer (no limit)')
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -44,8 +44,8 @@ class AdaptOptions:
     How to adapt.
 
     `held_out`: share of each flight, its end, that is not learned from. `steps` of `batch` samples of `crop`
-    (width, height) pixels; `rendered`: share of them that are rendered. `minutes`: stop, resumable, after so
-    long. `seed`: of what is drawn.
+    (width, height) pixels; `rendered`: share of them that are rendered. `minutes`: learn no longer, the rate
+    having fallen by then. `seed`: of what is drawn.
     """
 
     held_out: float = 0.25
@@ -62,6 +62,8 @@ class AdaptOptions:
             raise ValueError(f'The share held out must be .1 to .9, not {self.held_out:g}.')
         if self.steps < 1 or self.batch < 1:
             raise ValueError('Adapting takes at least one step of one sample.')
+        if not self.minutes > 0:
+            raise ValueError(f'Adapting takes more than {self.minutes:g} minutes.')
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +132,7 @@ def adapt(
         check,
         folder / 'run',
         save_every=100,
-        stop_after=60 * options.minutes,
+        limit=60 * options.minutes,
         start_from=card.file,
         progress=progress,
         loaders=0,
@@ -160,7 +162,7 @@ def adapt(
 def _refuse_others(run: Path, card: ModelCard, flights: Sequence[LabelledFlight], options: AdaptOptions) -> None:
     """Say in the folder of a run what learns there from what; ValueError if it has begun with something else."""
     taught = [(flight.teacher, [frame.stamp_ns for frame in flight.frames]) for flight in flights]
-    learns = f'{hashlib.sha256(card.file.read_bytes()).hexdigest()} {replace(options, minutes=0)} {taught}'
+    learns = f'{hashlib.sha256(card.file.read_bytes()).hexdigest()} {replace(options, minutes=math.inf)} {taught}'
     digest, told = hashlib.sha256(learns.encode()).hexdigest(), run / 'learns.txt'
     if (run / 'last.pt').exists() and not (told.exists() and told.read_text(encoding='utf-8') == digest):
         raise ValueError(

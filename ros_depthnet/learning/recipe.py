@@ -66,11 +66,11 @@ class Recipe:
         """Return the stage a step belongs to."""
         return next(stage for stage in self.stages if step < stage.until)
 
-    def rate(self, step: int) -> float:
-        """Return the learning rate of a step."""
+    def rate(self, step: int, spent: float = 0.0) -> float:
+        """Return the learning rate of a step: it falls by steps, or by the share `spent` of the time, if more."""
         stage = self.stage(step)
         start = max((past.until for past in self.stages if past.decay and past.until <= step), default=0)
-        falling = (stage.until - step) / stage.decay if stage.decay else 1
+        falling = max(0.0, stage.until - max(step, spent * self.steps)) / stage.decay if stage.decay else 1
         return self.learning_rate * min((step - start + 1) / self.warmup, 1, falling)
 
     @classmethod

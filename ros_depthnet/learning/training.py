@@ -92,12 +92,14 @@ def train(
     loaders: int = 1,
     save_every: int = 250,
     stop_after: float = float('inf'),
+    limit: float = float('inf'),
     start_from: Path | None = None,
     progress=lambda text: None,
 ) -> torch.nn.Module:
     """
     Run the recipe, from the last checkpoint in `folder` if there is one; stop after `stop_after` seconds.
 
+    The whole run, however often it is stopped, ends after `limit` seconds, and the learning rate has fallen by then.
     `sets` are those that the recipe's stages number. A new run begins with the weights of the checkpoint or
     exported model `start_from`, if it is given; ValueError is raised if they are another network's, or
     missing for a recipe that comes after another, or an exported model's and norms are not frozen.
@@ -134,19 +136,19 @@ def train(
         _BatchesByStep(recipe, sets),
         batch_size=None,
         num_workers=loaders,
-        sampler=range(first, recipe.steps),
+        sampler=range(first, recipe.steps if spent < limit else first),
         prefetch_factor=4 if loaders else None,
         pin_memory=torch.device(device).type == 'cuda',
     )
     lesson: torch.nn.Module = _Lesson(recipe, network)
     if dist.is_initialized():
         lesson = DistributedDataParallel(lesson)
-    start, running = time.monotonic(), []
+    start, seconds, running = time.monotonic(), spent, []
     for step, batch in enumerate(batches, first):
         batch = {key: value.to(device, non_blocking=True) for key, value in batch.items()}
         _prepare(network, recipe.stage(step))
         for group in optimiser.param_groups:
-            group['lr'] = recipe.rate(step)
+            group['lr'] = recipe.rate(step, seconds / limit)
         terms = lesson(batch)
         loss = sum(terms.values())
         optimiser.zero_grad(set_to_none=True)
@@ -157,7 +159,7 @@ def train(
         done, seconds = step + 1, spent + time.monotonic() - start
         progress(f'step {done} of {recipe.steps}, loss {sum(running[-1]):.3f}')
         stage_number = next((n for n, stage in enumerate(recipe.stages, 1) if done == stage.until), None)
-        stopping = _any(seconds - spent > stop_after) or done == recipe.steps
+        stopping = _any(seconds - spent > stop_after or seconds >= limit) or done == recipe.steps
         if _rank() == 0 and (done % save_every == 0 or stage_number or stopping):
             row = {
                 'step': done,

@@ -359,6 +359,11 @@ def test_what_has_begun_to_learn_something_else_does_not_go_on(own, monkeypatch,
     assert 'has begun with another model, other flights or other options: remove it' in capsys.readouterr().err
 
 
+def test_no_time_to_learn_is_a_sentence_before_anything_is_labelled(tmp_path, capsys):
+    assert adapt(tmp_path / 'flight', tmp_path / 'out', '--minutes', '0') == 1
+    assert 'Adapting takes more than 0 minutes.' in capsys.readouterr().err
+
+
 def test_a_model_that_learned_nothing_is_not_written_and_an_earlier_one_stays(own, monkeypatch, capsys):
     hurry(monkeypatch, learning_rate=0.0)
     path, out = own

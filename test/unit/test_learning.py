@@ -2,10 +2,12 @@
 
 import csv
 import dataclasses
+import itertools
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ torch = pytest.importorskip('torch', reason='the learning room needs the `train`
 import line_task  # noqa: E402
 
 from ros_depthnet.cli import main as cli  # noqa: E402
+from ros_depthnet.learning import training  # noqa: E402
 from ros_depthnet.learning.augment import AugmentOptions, sample  # noqa: E402
 from ros_depthnet.learning.dataset import SHARD, RenderedFlights, render_shards  # noqa: E402
 from ros_depthnet.learning.export import difference, example_inputs, export_parallaxnet, write_card  # noqa: E402
@@ -175,6 +178,29 @@ def test_training_that_was_stopped_ends_like_training_through(flights, tmp_path)
     assert results['step'] == results['recipe_steps'] == int(last[0]) == 4
     assert results['seed'] == 0 and results['torch'] == torch.__version__ and 'mae_log' in results
     assert (tmp_path / 'stopped' / 'curve.png').stat().st_size > 5000
+
+
+def test_the_rate_falls_by_steps_or_by_time_whichever_is_further_on():
+    recipe = Recipe((Stage(600, (64, 32), 16, 2, decay=400),), ParallaxTask(SMALL), learning_rate=1.0, warmup=1)
+    assert recipe.rate(100) == recipe.rate(100, spent=1 / 3) == 1
+    assert recipe.rate(100, spent=2 / 3) == recipe.rate(400, spent=1 / 3) == recipe.rate(400) == 0.5
+    assert recipe.rate(100, spent=1) == recipe.rate(100, spent=1.1) == 0
+
+
+def test_a_run_of_limited_time_ends_with_a_small_rate_and_does_not_go_on(flights, tmp_path, monkeypatch):
+    seconds = itertools.count()
+    monkeypatch.setattr(training, 'time', SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    recipe = Recipe((Stage(100, (64, 32), 16, 2, decay=66),), ParallaxTask(SMALL, median_parallax=(0.1, 100.0)),
+                    warmup=1)  # fmt: skip
+    options = {'sets': [flights], 'validation': flights, 'folder': tmp_path, 'loaders': 0, 'limit': 6}
+    train(recipe, stop_after=1, **options)
+    stopped = torch.load(tmp_path / 'last.pt', weights_only=True)
+    assert stopped['step'] == 2 and stopped['optimiser']['param_groups'][0]['lr'] == recipe.learning_rate
+    for _ in range(2):
+        train(recipe, **options)
+        ended = torch.load(tmp_path / 'last.pt', weights_only=True)
+        assert ended['step'] == ended['seconds'] == 6
+        assert ended['optimiser']['param_groups'][0]['lr'] == pytest.approx(recipe.learning_rate / 4, rel=0.02)
 
 
 def test_a_run_can_begin_with_the_weights_of_another(flights, tmp_path):
