@@ -44,6 +44,8 @@ class DepthMap:
 
     def where(self, known_hw: np.ndarray) -> 'DepthMap':
         """Return the map with the rest unknown."""
+        if known_hw.all():
+            return self
         nan = np.float32(np.nan)
         return DepthMap(*(np.where(known_hw, values, nan) for values in vars(self).values()))
 
@@ -111,8 +113,8 @@ def _fuse(logs, deviations, ages, results):
 
 def updated(new: DepthMap, old: DepthMap) -> DepthMap:
     """Return a new map fused with a carried one; what the new one contradicts is dropped from the old."""
-    gap = np.abs(np.log(new.depth_hw / old.depth_hw))
-    contradicted = gap > GATE * np.hypot(new.deviation_hw, old.deviation_hw)
+    gap = np.log(new.depth_hw / old.depth_hw)
+    contradicted = np.square(gap) > GATE**2 * (np.square(new.deviation_hw) + np.square(old.deviation_hw))
     return fused([new, old.where(~contradicted)])
 
 
@@ -134,7 +136,7 @@ def carried(old: DepthMap, camera: Camera, T_new_old: np.ndarray, seconds: float
         old.depth_hw,
         old.deviation_hw,
         old.age_hw,
-        np.where(np.isfinite(log_hw), log_hw, np.nan),
+        log_hw,
         np.float32((TRANSLATION_NOISE * way) ** 2),
         np.float32(FORGETTING**2 * seconds),
         sums,
@@ -209,28 +211,33 @@ def _move(depth_hw, P, places_hw, nearest_hw):
 def _splat(places_hw, nearest_hw, depth_hw, deviation_hw, age_hw, log_hw, way_variance, time_variance, sums):
     """Add up by pixel of the new view (4, H, W) weights, inverse depth, variance and age of the points in front."""
     height, width = depth_hw.shape
+    zero, one, noise = np.float32(0), np.float32(1), np.float32(PIXEL_NOISE)
+    least, same = np.float32(_LEAST_WEIGHT), np.float32(SAME_SURFACE)
+    variances = np.empty(width, np.float32)
     for y in range(height):
+        above, below = max(y - 1, 0), min(y + 1, height - 1)
+        for x in range(width):  # without branches, so that several are done at once
+            here, steepest = log_hw[y, x], zero  # of the changes to neighbours; unknown ones don't count
+            for row, column in ((y, max(x - 1, 0)), (y, min(x + 1, width - 1)), (above, x), (below, x)):
+                change = abs(log_hw[row, column] - here)
+                steepest = change if change > steepest and change < np.inf else steepest
+            z = places_hw[2, y, x]
+            ratio, edge = deviation_hw[y, x] * depth_hw[y, x] / z, noise * steepest
+            variances[x] = ratio * ratio + way_variance / (z * z) + edge * edge + time_variance
         for x in range(width):
             u, v, z = places_hw[0, y, x], places_hw[1, y, x], places_hw[2, y, x]
-            if not z > 0:
+            if not z > zero:
                 continue
-            slope = np.float32(0)  # the steepest change to a neighbour; unknown ones don't count
-            for row, column in ((y, x - 1), (y, x + 1), (y - 1, x), (y + 1, x)):
-                if 0 <= row < height and 0 <= column < width:
-                    change = abs(log_hw[row, column] - log_hw[y, x])
-                    if change > slope:
-                        slope = change
-            ratio = deviation_hw[y, x] * depth_hw[y, x] / z
-            edge = np.float32(PIXEL_NOISE) * slope
-            variance = ratio * ratio + way_variance / (z * z) + edge * edge + time_variance
             left, top = int(np.floor(u)), int(np.floor(v))
-            for column in (left, left + 1):
-                for row in (top, top + 1):
-                    weight = (1 - abs(u - column)) * (1 - abs(v - row))
-                    if not (weight > _LEAST_WEIGHT and 0 <= column < width and 0 <= row < height):
+            du, dv = u - np.float32(left), v - np.float32(top)
+            for across in range(2):
+                for down in range(2):
+                    column, row = left + across, top + down
+                    weight = (du if across else one - du) * (dv if down else one - dv)
+                    if not (weight > least and 0 <= column < width and 0 <= row < height):
                         continue
-                    if z <= SAME_SURFACE * nearest_hw[row, column]:
+                    if z <= same * nearest_hw[row, column]:
                         sums[0, row, column] += weight
                         sums[1, row, column] += weight / z
-                        sums[2, row, column] += weight * variance
+                        sums[2, row, column] += weight * variances[x]
                         sums[3, row, column] += weight * age_hw[y, x]

@@ -20,6 +20,7 @@ from ros_depthnet.core.refine import Comparing
 
 _ON_TARGET = 4.0  # ratio of parallax to the target up to which a range is relied upon
 _DETAIL = 2.0  # times as many pixels as the model's input that are worth aligning
+_NEARLY = 1.1  # times as wide and high as that, or as narrow and low, is as good
 
 
 class DepthModel(Protocol):
@@ -122,11 +123,10 @@ class Measurer:
 
     def sized(self, frame: Frame) -> Frame:
         """Return a frame of the model's size, with what more of the image is worth keeping as its detail."""
-        camera = frame.camera
-        width, height = self.model.input_size(camera)
-        shrink = min(1.0, math.sqrt(_DETAIL * width * height / (camera.width * camera.height)))
-        detail = frame.resized(round(shrink * camera.width), round(shrink * camera.height))
-        return dataclasses.replace(frame.resized(width, height), detail=detail)
+        width, height = self.model.input_size(frame.camera)
+        detail = frame.resized(*_detail_size(frame.camera, _DETAIL * width * height))
+        small = dataclasses.replace(detail.resized(width, height), camera=frame.camera.resized(width, height))
+        return dataclasses.replace(small, detail=detail)
 
     def comparing(self, reference: Frame) -> Comparing:
         """Return what makes views of a reference of the model's size, as the options have it."""
@@ -220,9 +220,8 @@ class Measurer:
             parallax_hw = np.float32(views.camera.fx * longest) / depth_hw
             doubt_hw = np.maximum(np.maximum(least / parallax_hw, parallax_hw / most), 1).astype(np.float32)
             geometric = geometric_deviation(depth_hw, views, options.matching_noise) / depth_hw
-            deviation_hw = np.hypot(
-                np.hypot(prediction.deviation_hw * doubt_hw, geometric), np.float32(options.position_noise / longest)
-            )
+            squares_hw = np.square(prediction.deviation_hw * doubt_hw) + np.square(geometric)
+            deviation_hw = np.sqrt(squares_hw + np.float32(options.position_noise / longest) ** 2)
         return Prediction(depth_hw, deviation_hw)
 
     def judged(
@@ -256,6 +255,22 @@ class Measurer:
             measured_ns,
             carried,
         )
+
+
+def _detail_size(camera: Camera, pixels: float) -> tuple[int, int]:
+    """
+    Return the (width, height) of about so many pixels to which images of a camera are shrunk, never enlarged.
+
+    Where that comes near, whole blocks of pixels become one: their means take a tenth of the time that shares of
+    pixels do.
+    """
+    shrink = math.sqrt(pixels / (camera.width * camera.height))
+    block = max(1, round(1 / shrink))
+    near = 1 / _NEARLY <= shrink * block <= _NEARLY
+    if near and not (camera.width % block or camera.height % block):
+        return camera.width // block, camera.height // block
+    shrink = min(1.0, shrink)
+    return round(shrink * camera.width), round(shrink * camera.height)
 
 
 def _frames(sources: Sequence[Source]) -> tuple[Frame, ...]:

@@ -233,7 +233,8 @@ def squared_parallax(camera: Camera, displacement: np.ndarray) -> np.ndarray:
     """
     x, y, z = displacement
     rays_hw3 = camera.rays_hw3()
-    return (camera.fx * (x - z * rays_hw3[..., 0])) ** 2 + (camera.fy * (y - z * rays_hw3[..., 1])) ** 2
+    across, down = camera.fx * (x - z * rays_hw3[0, :, 0]), camera.fy * (y - z * rays_hw3[:, 0, 1])
+    return np.square(across) + np.square(down)[:, None]
 
 
 def in_view(camera: Camera, R_src_ref: np.ndarray, seen_hw: np.ndarray) -> np.ndarray:

@@ -11,7 +11,6 @@ nothing, stay where the prediction and the planes round about (`core.planes`) ha
 import functools
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -22,6 +21,7 @@ from numba.extending import register_jitable
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Prediction, Views
+from ros_depthnet.core.lasting_threads import threads
 from ros_depthnet.core.planes import towards_planes
 
 STRIDE = 4  # pixels a cell: corrections change slowly, edges are the prediction's
@@ -104,24 +104,24 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     ln_predicted = np.log(np.maximum(_shrunk(predicted_inverse_hw, cells), np.float32(LEAST_INVERSE)))
     expected = correction = np.zeros_like(prior)  # of ln(inverse depth)
     information = np.zeros_like(prior)  # of the images about that
-    with ThreadPoolExecutor(workers, __name__) as pool:
-        reference, *sources = pool.map(_sloped, frames, arrays[1 + workers :])
-        compared = [*zip(sources, views.T_srcs_ref, strict=True)]
-        shares = [compared[number::workers] for number in range(workers)]
-        for number in range(rounds):
-            if number == LEANING:
-                # Where there is nothing to match, predictions are surer than they should be.
-                doubt = np.sqrt(np.square(deviation) + 1 / (information + np.float32(UNSEEN**-2)))
-                expected = correction + towards_planes(ln_predicted + correction, doubt, grey)
-                correction = expected
-            cv2.exp(cv2.resize(correction, size, dst=ratio_hw), dst=ratio_hw)
-            np.multiply(predicted_inverse_hw, ratio_hw, out=inverse_hw)
-            step = 1 if number == rounds - 1 else ROUGHLY
-            equations = pool.map(functools.partial(_equations_of, reference, camera, inverse_hw, step), shares, scratch)
-            information, pull = (sum(each) for each in zip(*equations, strict=True))
-            reach = REACH * deviation
-            correction = correction + (pull + prior * (expected - correction)) / (information + prior)
-            correction = np.clip(correction, expected - reach, expected + reach)
+    pool = threads(workers)
+    reference, *sources = pool.map(_sloped, frames, arrays[1 + workers :])
+    compared = [*zip(sources, views.T_srcs_ref, strict=True)]
+    shares = [compared[number::workers] for number in range(workers)]
+    for number in range(rounds):
+        if number == LEANING:
+            # Where there is nothing to match, predictions are surer than they should be.
+            doubt = np.sqrt(np.square(deviation) + 1 / (information + np.float32(UNSEEN**-2)))
+            expected = correction + towards_planes(ln_predicted + correction, doubt, grey)
+            correction = expected
+        cv2.exp(cv2.resize(correction, size, dst=ratio_hw), dst=ratio_hw)
+        np.multiply(predicted_inverse_hw, ratio_hw, out=inverse_hw)
+        step = 1 if number == rounds - 1 else ROUGHLY
+        equations = pool.map(functools.partial(_equations_of, reference, camera, inverse_hw, step), shares, scratch)
+        information, pull = (sum(each) for each in zip(*equations, strict=True))
+        reach = REACH * deviation
+        correction = correction + (pull + prior * (expected - correction)) / (information + prior)
+        correction = np.clip(correction, expected - reach, expected + reach)
     correction_hw = cv2.resize(correction, prediction.depth_hw.shape[::-1])
     return replace(prediction, depth_hw=prediction.depth_hw * np.exp(-correction_hw))
 

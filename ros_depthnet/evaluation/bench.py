@@ -134,7 +134,9 @@ def past_a_wall(camera: Camera) -> Iterator[Frame]:
     for number in itertools.count():
         columns = (number * _SHIFT + np.arange(camera.width)) % texture.shape[1]
         position = number * _SHIFT * WALL_DISTANCE / camera.fx, 0.0, 0.0
-        yield Frame(number * 100_000_000, texture[:, columns], camera, motion.pose(np.eye(3), position))
+        # As a camera's images lie in memory: what picking columns leaves is turned, and would be copied at each step.
+        image = np.ascontiguousarray(texture[:, columns])
+        yield Frame(number * 100_000_000, image, camera, motion.pose(np.eye(3), position))
 
 
 def wall_texture(camera: Camera) -> np.ndarray:

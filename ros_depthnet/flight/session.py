@@ -40,6 +40,7 @@ _KNOWN_SHARE = 0.05  # a map with less of it known says nothing about the scene
 _OVERTAKEN_NS = 100_000_000  # images overtake each other by less; clocks are set by more
 _BREATHING = 2e-3  # of the focal length, that intrinsics may change by from image to image
 _STILL = (Drop.BASELINE_TOO_SHORT, Drop.ROTATED_TOO_FAR)  # nothing is wrong with the frame: there is no parallax
+_LOOKED_AT = 2  # every so many-th pixel of every so many-th row tells what depths are in sight
 _TURNS_END = 0.5  # of the wanted parallax: ranges take turns while frames are no farther apart than that
 
 
@@ -48,7 +49,7 @@ class Session:
     Depth of every frame that has a partner to be compared with, or that shows what is remembered.
 
     Frames are added in the order of their stamps and kept at the model's input size and, for alignment, with
-    at most twice as many pixels, so memory is bounded by `buffer_size` small images. Not thread-safe: one
+    about twice as many pixels, so memory is bounded by `buffer_size` small images. Not thread-safe: one
     thread adds, or callers lock.
 
     With `key_frames` every image gets depth though they come faster than they can be measured: what is
@@ -281,9 +282,9 @@ class Session:
 
     def _look_at(self, depth_hw: np.ndarray) -> None:
         """Choose the next baselines for what is in sight, as far as it is within range."""
-        options = self.options
-        limited = np.clip(depth_hw, options.min_range, options.max_range)
-        within = np.where(depth_hw <= options.max_range, limited, np.nan)
+        options, sample = self.options, depth_hw[::_LOOKED_AT, ::_LOOKED_AT]
+        limited = np.clip(sample, options.min_range, options.max_range)
+        within = np.where(sample <= options.max_range, limited, np.nan)
         enough = np.mean(np.isfinite(within)) >= _KNOWN_SHARE
         self._tried = 0
         seen = within if enough else limited
@@ -323,5 +324,7 @@ def _with_camera_of(frame: Frame, earlier: Frame) -> Frame:
     ours, theirs = (np.array([each.fx, each.fy, each.cx, each.cy]) for each in (one, other))
     if np.abs(ours - theirs).max() > _BREATHING * one.fx:
         return frame
-    detail = frame.detail and earlier.detail and replace(frame.detail, camera=earlier.detail.camera)
+    detail = frame.detail
+    if detail and earlier.detail:
+        detail = replace(detail, camera=earlier.detail.camera.resized(detail.camera.width, detail.camera.height))
     return replace(frame, camera=other, detail=detail)

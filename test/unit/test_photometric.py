@@ -197,9 +197,16 @@ def test_a_flight_is_aligned_with_frames_farther_back_than_the_models():
     assert small < 0.8 * large
 
 
-def test_frames_keep_at_most_twice_the_models_pixels(tmp_path):
+def test_frames_keep_about_twice_the_models_pixels_by_whole_blocks_where_that_comes_near(tmp_path):
     measurer = Measurer(load_model(red_is_parallax(tmp_path)))
-    for size, detail in (((640, 480), (91, 68)), ((80, 60), (80, 60)), ((32, 24), (32, 24))):
+    sizes = (
+        ((640, 480), (91, 68)),
+        ((184, 138), (92, 69)),
+        ((185, 138), (91, 68)),
+        ((80, 60), (80, 60)),
+        ((32, 24), (32, 24)),
+    )
+    for size, detail in sizes:
         camera = Camera(*size, 600.0, 600.0, size[0] / 2, size[1] / 2)
         kept = measurer.sized(Frame(0, np.zeros((size[1], size[0], 3), np.uint8), camera, np.eye(4)))
         assert (kept.detail.camera.width, kept.detail.camera.height) == detail
