@@ -9,7 +9,7 @@ matches of the last seconds fit best is named, if they fit well.
 import itertools
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -39,6 +39,10 @@ _SUBTLE_BETTER = 0.45  # of the cost as believed
 _BENDS = np.linspace(-0.5, 1.0, 31)  # what a ray's slope grows by at a slope of one, as a share
 _SUBTLE_BEND = 0.1
 _BEND_BETTER = 0.6  # of the cost as believed: a lens shows towards the edges only
+_SAYING = 8  # stretches, at least, that say together what none does alone
+_NEARBY = 0.88, 0.94, 1.0, 1.06, 1.12  # of the focal length: one a little off bends rays a little too
+_SIGMAS = 3.5  # of the mean over stretches, from which on a gain is no chance
+_GAIN = 0.2  # of the cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,7 +289,20 @@ def _focal(trial: Trial) -> _Explanation:
 def _lens(trial: Trial) -> _Explanation:
     bend = float(min(_BENDS, key=lambda bend: cost_of(trial.bent(bend))))
     sentence, parameters = bent_otherwise(bend)
-    return _Explanation(trial.bent(bend), sentence, parameters, abs(bend) / _SUBTLE_BEND, _BEND_BETTER)
+    enough = 1.0 if _adds_up(trial.evidence, bend) else _BEND_BETTER
+    return _Explanation(trial.bent(bend), sentence, parameters, abs(bend) / _SUBTLE_BEND, enough)
+
+
+def _adds_up(evidence: Evidence, bend: float) -> bool:
+    """Tell whether a bend is better than any focal length nearby in one stretch after another, as no noise is."""
+    lasts = {pair.earlier_ns: pair for pair in evidence.pairs}.values()
+    if len(lasts) < _SAYING:
+        return False
+    stretches = [Trial(replace(evidence, pairs=(pair,))) for pair in lasts]
+    rivals = np.array([[cost_of(stretch.zoomed(ratio)) for ratio in _NEARBY] for stretch in stretches])
+    gains = rivals - np.array([[cost_of(stretch.bent(bend))] for stretch in stretches])
+    chance = gains.std(0, ddof=1) / math.sqrt(len(gains))
+    return bool((gains.mean(0) > np.maximum(_SIGMAS * chance, _GAIN * rivals.mean(0))).all())
 
 
 def bent_otherwise(bend: float) -> tuple[str, dict[str, object]]:

@@ -173,6 +173,25 @@ def test_a_lens_that_is_not_as_told_lurks_for_who_looks_thoroughly(k1, words, pa
     assert lurking(found) is None
 
 
+def badly_followed(found, pixels=0.8):
+    rng = np.random.default_rng(0)
+
+    def astray(pair):
+        return pair.rays_later + rng.normal(0, pixels / pair.focal, pair.rays_later.shape) * (1, 1, 0)
+
+    pairs = tuple(dataclasses.replace(pair, rays_later=astray(pair)) for pair in found.pairs)
+    return dataclasses.replace(found, pairs=pairs)
+
+
+@pytest.mark.parametrize('stretches, told', [(24, True), (6, False)])
+def test_what_a_lens_explains_little_of_adds_up_over_many_stretches(stretches, told):
+    whole = badly_followed(bent(evidence(), 0.25))
+    stamps_ns = sorted({pair.earlier_ns for pair in whole.pairs})[:stretches]
+    some = dataclasses.replace(whole, pairs=tuple(pair for pair in whole.pairs if pair.earlier_ns in stamps_ns))
+    assert bool(lurking(some, thorough=True)) == told
+    assert lurking(badly_followed(evidence()), thorough=True) is None
+
+
 @pytest.mark.parametrize('seconds', [0.04, -0.04])
 def test_forty_milliseconds_lurk_for_everyone(seconds):
     found = lurking(evidence(shift=seconds), thorough=False)
