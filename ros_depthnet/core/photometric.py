@@ -10,7 +10,6 @@ nothing, stay where the prediction and the planes round about (`core.planes`) ha
 
 import functools
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 
 import cv2
@@ -90,9 +89,10 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     camera = views.camera
     size = (camera.width, camera.height)
     cells = cells_of(size)
-    frames, workers = (views.reference, *views.sources), max(1, cv2.getNumThreads())
-    arrays = _workspace.arrays(1 + workers + len(frames), (3, camera.height, camera.width))
-    (predicted_inverse_hw, ratio_hw, inverse_hw), *scratch = arrays[: 1 + workers]
+    frames, pool = (views.reference, *views.sources), threads(max(1, cv2.getNumThreads()))
+    (predicted_inverse_hw, ratio_hw, inverse_hw), *planes = _workspace.arrays(
+        1 + len(frames), (3, camera.height, camera.width)
+    )
     # What is unknown must not spread to its neighbours.
     known = np.maximum(np.nan_to_num(prediction.depth_hw, nan=np.inf, posinf=np.inf), np.float32(NEAREST))
     cv2.resize(1 / known, size, dst=predicted_inverse_hw)
@@ -104,10 +104,7 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     ln_predicted = np.log(np.maximum(_shrunk(predicted_inverse_hw, cells), np.float32(LEAST_INVERSE)))
     expected = correction = np.zeros_like(prior)  # of ln(inverse depth)
     information = np.zeros_like(prior)  # of the images about that
-    pool = threads(workers)
-    reference, *sources = pool.map(_sloped, frames, arrays[1 + workers :])
-    compared = [*zip(sources, views.T_srcs_ref, strict=True)]
-    shares = [compared[number::workers] for number in range(workers)]
+    reference, *sources = pool.map(_sloped, frames, planes)
     for number in range(rounds):
         if number == LEANING:
             # Where there is nothing to match, predictions are surer than they should be.
@@ -117,7 +114,9 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
         cv2.exp(cv2.resize(correction, size, dst=ratio_hw), dst=ratio_hw)
         np.multiply(predicted_inverse_hw, ratio_hw, out=inverse_hw)
         step = 1 if number == rounds - 1 else ROUGHLY
-        equations = pool.map(functools.partial(_equations_of, reference, camera, inverse_hw, step), shares, scratch)
+        equations = pool.map(
+            functools.partial(_normal_equations, reference, camera, inverse_hw, step), sources, views.T_srcs_ref
+        )
         information, pull = (sum(each) for each in zip(*equations, strict=True))
         reach = REACH * deviation
         correction = correction + (pull + prior * (expected - correction)) / (information + prior)
@@ -250,22 +249,6 @@ def _weigh(off_hw, slope_hw, noise_hw, step, row_of, column_of, information, pul
             _add_to_cells(pull_of_row, column_of, pull[row_of[y]])
 
 
-def _equations_of(
-    reference: np.ndarray,
-    camera: Camera,
-    inverse_hw: np.ndarray,
-    step: int,
-    compared: Sequence[tuple[np.ndarray, np.ndarray]],
-    scratch: np.ndarray,
-) -> np.ndarray:
-    """Return the sums of `_normal_equations` of sources and their T_src_ref, (2, h, w)."""
-    columns, rows = cells_of((camera.width, camera.height))
-    sums = np.zeros((2, rows, columns), np.float32)
-    for source, T_src_ref in compared:
-        sums += _normal_equations(reference, camera, inverse_hw, step, source, T_src_ref, scratch)
-    return sums
-
-
 def _normal_equations(
     reference: np.ndarray,
     camera: Camera,
@@ -273,17 +256,16 @@ def _normal_equations(
     step: int,
     source: np.ndarray,
     T_src_ref: np.ndarray,
-    scratch: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """
     Return, by cell, how well a source determines ln(inverse depth), and where to it pulls times that.
 
-    step: every so many-th row is looked at. scratch: (3, H, W) float32, whose content is lost.
+    step: every so many-th row is looked at.
     """
     size = camera.width, camera.height
     columns, rows = cells_of(size)
     cells = [np.arange(length) * number // length for length, number in zip(size[::-1], (rows, columns), strict=True)]
-    off_hw, slope_hw, noise_hw = scratch
+    ((off_hw, slope_hw, noise_hw),) = _workspace.arrays(1, reference.shape)
     like, squares, information, pull = np.zeros((4, rows, columns), np.float32)
     _look_up(
         reference,
