@@ -15,7 +15,7 @@ from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Views
 
-POINTS = 300  # corners followed, at most
+POINTS = 150  # corners followed, at most
 PATCH = 25  # pixels round a corner whose brightness counts
 TRACKED = 13  # pixels round a corner that are found again
 STEPS = 10  # towards it on each level: who has not arrived by then is lost
