@@ -246,7 +246,8 @@ def in_view(camera: Camera, R_src_ref: np.ndarray, seen_hw: np.ndarray) -> np.nd
     valid = cv2.warpPerspective(
         seen_hw.astype(np.uint8), _homography(camera, R_src_ref), (camera.width, camera.height), flags=cv2.INTER_NEAREST
     )
-    return valid.astype(bool) & (camera.rays_hw3() @ R_src_ref[2].astype(np.float32) > 0)
+    rays_hw3, (x, y, z) = camera.rays_hw3(), R_src_ref[2].astype(np.float32)
+    return valid.astype(bool) & (x * rays_hw3[0, :, 0] + (y * rays_hw3[:, 0, 1] + z)[:, None] > 0)
 
 
 def stabilise(

@@ -263,10 +263,9 @@ def _normal_equations(
     step: every so many-th row is looked at.
     """
     size = camera.width, camera.height
-    columns, rows = cells_of(size)
-    cells = [np.arange(length) * number // length for length, number in zip(size[::-1], (rows, columns), strict=True)]
+    of_rows, of_columns, pixels = _cells(size, step)
     ((off_hw, slope_hw, noise_hw),) = _workspace.arrays(1, reference.shape)
-    like, squares, information, pull = np.zeros((4, rows, columns), np.float32)
+    like, squares, information, pull = np.zeros((4, *pixels.shape), np.float32)
     _look_up(
         reference,
         source,
@@ -275,18 +274,26 @@ def _normal_equations(
         np.array((camera.fx, camera.fy, camera.cx, camera.cy), np.float32),
         inverse_hw,
         step,
-        *cells,
+        of_rows,
+        of_columns,
         off_hw,
         slope_hw,
         like,
         squares,
     )
-    of_rows, of_columns = cells
-    pixels = np.outer(np.bincount(of_rows[::step]), np.bincount(of_columns)).astype(np.float32)
     noise = _windowed(squares / pixels) / (_windowed(like / pixels) + 1e-3) + LEAST_NOISE**2
     cv2.resize(noise, size, dst=noise_hw)
-    _weigh(off_hw, slope_hw, noise_hw, step, *cells, information, pull)
+    _weigh(off_hw, slope_hw, noise_hw, step, of_rows, of_columns, information, pull)
     return _windowed(information / pixels) / noise, _windowed(pull / pixels) / noise
+
+
+@functools.lru_cache(maxsize=8)
+def _cells(size: tuple[int, int], step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the cell that each row is in, (H,), and each column, (W,), and the pixels looked at of each, (h, w)."""
+    of_columns, of_rows = (
+        np.arange(length) * number // length for length, number in zip(size, cells_of(size), strict=True)
+    )
+    return of_rows, of_columns, np.outer(np.bincount(of_rows[::step]), np.bincount(of_columns)).astype(np.float32)
 
 
 def _windowed(cells: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ that only its depth knows. What moves it off that line is rotation, whatever the
 three angles for each point that can be followed.
 """
 
+import functools
 from collections.abc import Sequence
 
 import cv2
@@ -24,6 +25,7 @@ LEVELS = 3  # that images are halved, to find again what has moved far
 LEAST_POINTS = 12  # fewer say nothing reliable
 TRACKING_NOISE = 0.2  # pixels, one standard deviation of where a corner is found again
 INDEPENDENT = 15  # neighbouring corners err alike: however many, they count as this many
+_REMEMBERED = 24  # frames, as many as a flight holds: the next images are compared with the same
 ROUNDS = 8  # of reweighting, each halving what outliers still pull
 
 
@@ -82,8 +84,8 @@ def followed(
         return pixels, pixels
     R_src_ref = T_src_ref[:3, :3]
     expected = cv2.perspectiveTransform(pixels[None], camera.K @ R_src_ref @ np.linalg.inv(camera.K))[0]
-    grey, source_grey = (cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY) for frame in (reference, source))
-    gain = _brightness(grey, pixels) / max(_brightness(source_grey, expected), 1.0)
+    (grey, around), (source_grey, source_around) = map(_grey, (reference, source))
+    gain = _brightness(around, pixels) / max(_brightness(source_around, expected), 1.0)
     found, status, _ = cv2.calcOpticalFlowPyrLK(
         grey,
         cv2.convertScaleAbs(source_grey, alpha=gain),
@@ -101,12 +103,17 @@ def followed(
     return pixels[inside], stabilised[inside]
 
 
-def _brightness(grey: np.ndarray, pixels: np.ndarray) -> float:
-    """Return the mean of an image round about pixels (N, 2), as far as they are in it."""
-    around = cv2.remap(
-        cv2.blur(grey, (PATCH, PATCH)), pixels[None], None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE
-    )
-    return float(around.mean())
+@functools.lru_cache(maxsize=_REMEMBERED)
+def _grey(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+    """Return the brightness of each pixel and its mean round about each, both (H, W) uint8."""
+    grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)
+    return grey, cv2.blur(grey, (PATCH, PATCH))
+
+
+def _brightness(around: np.ndarray, pixels: np.ndarray) -> float:
+    """Return the mean round about pixels (N, 2), as far as they are in the image."""
+    there = cv2.remap(around, pixels[None], None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
+    return float(there.mean())
 
 
 def residual_rotation(

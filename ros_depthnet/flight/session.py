@@ -40,7 +40,7 @@ _KNOWN_SHARE = 0.05  # a map with less of it known says nothing about the scene
 _OVERTAKEN_NS = 100_000_000  # images overtake each other by less; clocks are set by more
 _BREATHING = 2e-3  # of the focal length, that intrinsics may change by from image to image
 _STILL = (Drop.BASELINE_TOO_SHORT, Drop.ROTATED_TOO_FAR)  # nothing is wrong with the frame: there is no parallax
-_LOOKED_AT = 2  # every so many-th pixel of every so many-th row tells what depths are in sight
+_LOOKED_AT = 4  # every so many-th pixel of every so many-th row tells what depths are in sight
 _TURNS_END = 0.5  # of the wanted parallax: ranges take turns while frames are no farther apart than that
 
 
