@@ -8,6 +8,7 @@ import numpy as np
 
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
+from ros_depthnet.core.lasting_threads import as_many_as_opencv, threads
 
 _BLOCK = 8  # pixels, over which noise averages out
 _LEAST_SHOWN = 1  # grey levels of standard deviation
@@ -113,10 +114,11 @@ class Views:
 
     def stabilised(self) -> list[motion.Stabilised]:
         """Return the sources turned into the reference's axes, for those who want nothing but translation left."""
-        return [
-            motion.stabilise(source.image, source.camera, T_src_ref, source.seen_hw)
-            for source, T_src_ref in zip(self.sources, self.T_srcs_ref, strict=True)
-        ]
+        return [*threads(as_many_as_opencv()).map(_stabilised, self.sources, self.T_srcs_ref)]
+
+
+def _stabilised(source: Frame, T_src_ref: np.ndarray) -> motion.Stabilised:
+    return motion.stabilise(source.image, source.camera, T_src_ref, source.seen_hw)
 
 
 def _resized(image: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -3,8 +3,15 @@
 import functools
 from concurrent.futures import Executor, ThreadPoolExecutor
 
+import cv2
+
 
 @functools.cache
 def threads(count: int) -> Executor:
     """Return so many threads, the same ones at each call; what they run must not wait for them itself."""
     return ThreadPoolExecutor(count, __name__)
+
+
+def as_many_as_opencv() -> int:
+    """Return how many threads this process is to use, which is what OpenCV was told."""
+    return max(1, cv2.getNumThreads())

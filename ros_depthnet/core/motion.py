@@ -269,7 +269,7 @@ def stabilise(
         borderMode=cv2.BORDER_REPLICATE,
     )
     valid_hw = in_view(camera, R_src_ref, np.ones(image.shape[:2], bool) if seen_hw is None else seen_hw)
-    return Stabilised(warped * valid_hw[..., None], valid_hw, displacement(T_src_ref))
+    return Stabilised(cv2.bitwise_and(warped, warped, mask=valid_hw.view(np.uint8)), valid_hw, displacement(T_src_ref))
 
 
 def _homography(camera: Camera, R_src_ref: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from numba.extending import register_jitable
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame, Prediction, Views
-from ros_depthnet.core.lasting_threads import threads
+from ros_depthnet.core.lasting_threads import as_many_as_opencv, threads
 from ros_depthnet.core.planes import towards_planes
 
 STRIDE = 4  # pixels a cell: corrections change slowly, edges are the prediction's
@@ -89,7 +89,7 @@ def aligned(prediction: Prediction, views: Views, rounds: int) -> Prediction:
     camera = views.camera
     size = (camera.width, camera.height)
     cells = cells_of(size)
-    frames, pool = (views.reference, *views.sources), threads(max(1, cv2.getNumThreads()))
+    frames, pool = (views.reference, *views.sources), threads(as_many_as_opencv())
     (predicted_inverse_hw, ratio_hw, inverse_hw), *planes = _workspace.arrays(
         1 + len(frames), (3, camera.height, camera.width)
     )

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from ros_depthnet.core.baseline import (
 )
 from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.frames import Frame
+from ros_depthnet.core.lasting_threads import as_many_as_opencv, threads
 from ros_depthnet.core.measurer import DepthModel, Estimate, Measurer, StageClock
 from ros_depthnet.core.moving import MOVES
 from ros_depthnet.core.one_image import SingleViewModel
@@ -124,7 +126,8 @@ class Session:
             return stopped
         earlier = [held for held in self._buffer.frames if held is not frame]
         if self._key_frames and (done := self._key_frames.finished()):
-            self._learn(done.map, self._measurer.comparing(done.frame), (), (), StageClock())
+            remembered = self._remembered_meanwhile(done.frame)
+            self._learn(done.map, self._measurer.comparing(done.frame), (), (), StageClock(), remembered)
         chosen = stopped or choose_sources(frame, earlier, self._wanted_depths(frame), self.options)
         if chosen is Drop.ROTATING_TOO_FAST:
             self._buffer.remove_newest()  # it is blurred
@@ -144,9 +147,10 @@ class Session:
             if key_frames.idle:
                 key_frames.begin(frame, measure)
             return self._remembered(comparing, earlier, Drop.BUSY)
+        remembered = self._remembered_meanwhile(frame)
         fresh = self._key_frames.wait_for(measure) if self._key_frames else measure()
         sources = tuple(source for sources in chosen for source in sources)
-        return self._learn(fresh, comparing, earlier, sources, clock)
+        return self._learn(fresh, comparing, earlier, sources, clock, remembered)
 
     def _in_background(self, frame: Frame, earlier: Sequence[Frame]) -> KeyFrames | None:
         """Return who measures while the flight goes on, if what is remembered will do for a frame meanwhile."""
@@ -156,6 +160,12 @@ class Session:
         seconds = (frame.stamp_ns - earlier[-1].stamp_ns) / 1e9
         return None if self._key_frames is None or self._key_frames.keep_up(seconds) else self._key_frames
 
+    def _remembered_meanwhile(self, frame: Frame) -> Future[fusion.DepthMap] | None:
+        """Return what is remembered of a frame, as soon as there is a thread that has nothing to measure."""
+        if not (self.options.memory and self._memory):
+            return None
+        return threads(as_many_as_opencv()).submit(self._memory.seen_from, frame)
+
     def _learn(
         self,
         fresh: fusion.DepthMap,
@@ -163,11 +173,12 @@ class Session:
         earlier: Sequence[Frame],
         sources: tuple[Source, ...],
         clock: StageClock,
+        remembered: Future[fusion.DepthMap] | None,
     ) -> Estimate:
-        """Return what was measured of a frame together with what is remembered, and remember that."""
+        """Return what was measured of a frame together with what is remembered of it, and remember that."""
         shown, frame = fresh, comparing.reference
-        if self.options.memory and self._memory:
-            shown = fusion.updated(fresh, self._young(self._memory.seen_from(frame)))
+        if remembered:
+            shown = fusion.updated(fresh, self._young(remembered.result()))
             clock.lap('memory')
         shown, moving_hw = self._without_movers(comparing, earlier, shown, clock)
         if self.options.memory:
