@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ros_depthnet.cli.progress import Progress
 from ros_depthnet.cli.tables import aligned
+from ros_depthnet.heap import use_one_arena
 from ros_depthnet.whole_files import write_file
 
 
@@ -81,6 +82,8 @@ def run(arguments: argparse.Namespace) -> None:
     from ros_depthnet.evaluation.bench import bench, default_threads
     from ros_depthnet.evaluation.provenance import commit, machine
     from ros_depthnet.evaluation.stages import WHOLE, stages
+
+    use_one_arena()  # as the nodes do
 
     threads = arguments.threads or default_threads()
     with Progress() as progress:

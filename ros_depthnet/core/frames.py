@@ -1,7 +1,11 @@
 """What goes through the estimator: frames in, stabilised views to the model, its prediction back."""
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -11,6 +15,8 @@ from ros_depthnet.core.camera import Camera
 from ros_depthnet.core.lasting_threads import as_many_as_opencv, threads
 
 _BLOCK = 8  # pixels, over which noise averages out
+_MOST_KNOWN = 128  # frames: several flights' worth
+_Result = TypeVar('_Result')
 _LEAST_SHOWN = 1  # grey levels of standard deviation
 
 
@@ -67,6 +73,27 @@ class Frame:
     def seen_hw(self) -> np.ndarray:
         """Where the image shows the scene, (H, W) bool."""
         return seen(self.masked_hw, self.camera.width, self.camera.height)
+
+
+def once_per_frame(function: Callable[[Frame], _Result]) -> Callable[[Frame], _Result]:
+    """
+    Have what follows from a frame alone computed once and kept for as long as the frame is: it is compared again.
+
+    Of many frames that are kept for longer than any flight keeps them, the newest count.
+    """
+    known: WeakKeyDictionary[Frame, _Result] = WeakKeyDictionary()
+
+    @functools.wraps(function)
+    def of(frame: Frame) -> _Result:
+        found = known.get(frame)
+        if found is None:
+            found = function(frame)
+            if len(known) >= _MOST_KNOWN:
+                known.pop(next(iter(known)), None)
+            known[frame] = found
+        return found
+
+    return of
 
 
 def seen(masked_hw: np.ndarray | None, width: int, height: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from numba.extending import register_jitable
 
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.frames import Frame, Prediction, Views
+from ros_depthnet.core.frames import Frame, Prediction, Views, once_per_frame
 from ros_depthnet.core.lasting_threads import as_many_as_opencv, threads
 from ros_depthnet.core.planes import towards_planes
 
@@ -39,10 +39,9 @@ ROUGHLY = 2  # every so many-th row is compared before the last round, which nee
 LEANING = 1  # the round before which depth leans on planes: images have their say before and after
 UNSEEN = 0.2  # relative deviation added, for leaning on planes, where the images show nothing
 LEAST_INVERSE = 1e-4  # per metre
-_REMEMBERED = 24  # frames, as many as a flight holds: its next images are aligned with the same
 
 
-@functools.lru_cache(maxsize=_REMEMBERED)
+@once_per_frame
 def _evened(frame: Frame) -> np.ndarray:
     """Return a grey image free of local brightness and contrast, (H, W) float32."""
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY).astype(np.float32)

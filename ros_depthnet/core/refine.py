@@ -6,7 +6,6 @@ that only its depth knows. What moves it off that line is rotation, whatever the
 three angles for each point that can be followed.
 """
 
-import functools
 from collections.abc import Sequence
 
 import cv2
@@ -14,7 +13,7 @@ import numpy as np
 
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.frames import Frame, Views
+from ros_depthnet.core.frames import Frame, Views, once_per_frame
 
 POINTS = 150  # corners followed, at most
 PATCH = 25  # pixels round a corner whose brightness counts
@@ -25,7 +24,6 @@ LEVELS = 3  # that images are halved, to find again what has moved far
 LEAST_POINTS = 12  # fewer say nothing reliable
 TRACKING_NOISE = 0.2  # pixels, one standard deviation of where a corner is found again
 INDEPENDENT = 15  # neighbouring corners err alike: however many, they count as this many
-_REMEMBERED = 24  # frames, as many as a flight holds: the next images are compared with the same
 ROUNDS = 8  # of reweighting, each halving what outliers still pull
 
 
@@ -103,7 +101,7 @@ def followed(
     return pixels[inside], stabilised[inside]
 
 
-@functools.lru_cache(maxsize=_REMEMBERED)
+@once_per_frame
 def _grey(frame: Frame) -> tuple[np.ndarray, np.ndarray]:
     """Return the brightness of each pixel and its mean round about each, both (H, W) uint8."""
     grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY)

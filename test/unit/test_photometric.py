@@ -1,6 +1,8 @@
 """Alignment: depth of a plane whose every pixel is known, off by a little, and its pictures."""
 
 import dataclasses
+import gc
+import weakref
 
 import cv2
 import numpy as np
@@ -10,7 +12,7 @@ from tiny_models import red_is_parallax
 
 from ros_depthnet.core import motion, photometric
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.frames import Frame, Prediction, Views
+from ros_depthnet.core.frames import Frame, Prediction, Views, once_per_frame
 from ros_depthnet.core.measurer import Estimate, Measurer
 from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.model import load_model
@@ -217,3 +219,28 @@ def test_a_camera_that_changes_its_resolution_goes_on(tmp_path):
     estimator.add(world.frame(world.pose((0, 0, 0)), 0))
     assert isinstance(estimator.add(world.frame(world.pose(SIDEWAYS), 0.1).resized(80, 60)), Estimate)
     assert isinstance(estimator.add(world.frame(world.pose((0.6, 0, 0)), 0.2)), Estimate)
+
+
+def test_what_follows_from_a_frame_is_computed_once_and_goes_with_it():
+    frames = [world.frame(world.pose((0, 0, 0))) for _ in range(2)]
+    asked = []
+
+    @once_per_frame
+    def named(frame):
+        asked.append(frame.stamp_ns)
+        return np.zeros(3)
+
+    results = [weakref.ref(named(frame)) for frame in (*frames, *frames)]
+    assert len(asked) == 2
+    assert results[0]() is results[2]() is not results[1]()
+    frames.clear()
+    gc.collect()
+    assert not any(result() is not None for result in results)
+
+
+def test_what_is_kept_of_many_frames_is_bounded():
+    frames = [world.frame(world.pose((0, 0, 0))) for _ in range(200)]
+    array = once_per_frame(lambda frame: np.zeros(3))
+    results = [weakref.ref(array(frame)) for frame in frames]
+    gc.collect()
+    assert sum(result() is not None for result in results) == 128
