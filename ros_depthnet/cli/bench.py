@@ -84,7 +84,6 @@ def run(arguments: argparse.Namespace) -> None:
     from ros_depthnet.evaluation.stages import WHOLE, stages
 
     use_one_arena()  # as the nodes do
-
     threads = arguments.threads or default_threads()
     with Progress() as progress:
         speeds = list(bench(arguments.model, arguments.widths, threads, arguments.sources, arguments.seconds, progress))

@@ -12,12 +12,11 @@ import numpy as np
 
 from ros_depthnet.core import motion
 from ros_depthnet.core.camera import Camera
-from ros_depthnet.core.lasting_threads import as_many_as_opencv, threads
 
 _BLOCK = 8  # pixels, over which noise averages out
+_LEAST_SHOWN = 1  # grey levels of standard deviation
 _MOST_KNOWN = 128  # frames: several flights' worth
 _Result = TypeVar('_Result')
-_LEAST_SHOWN = 1  # grey levels of standard deviation
 
 
 class BadImage(ValueError):
@@ -141,11 +140,10 @@ class Views:
 
     def stabilised(self) -> list[motion.Stabilised]:
         """Return the sources turned into the reference's axes, for those who want nothing but translation left."""
-        return [*threads(as_many_as_opencv()).map(_stabilised, self.sources, self.T_srcs_ref)]
-
-
-def _stabilised(source: Frame, T_src_ref: np.ndarray) -> motion.Stabilised:
-    return motion.stabilise(source.image, source.camera, T_src_ref, source.seen_hw)
+        return [
+            motion.stabilise(source.image, source.camera, T_src_ref, source.seen_hw)
+            for source, T_src_ref in zip(self.sources, self.T_srcs_ref, strict=True)
+        ]
 
 
 def _resized(image: np.ndarray, width: int, height: int) -> np.ndarray:
