@@ -2,6 +2,7 @@
 
 import array
 import gc
+import threading
 import time
 import weakref
 
@@ -9,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import rclpy
-from bench import value
+from bench import PATIENCE, value
 from diagnostic_msgs.msg import DiagnosticStatus
 from drone import DEPTH, FOCAL, GREEN, HEIGHT, PERIOD_NS, STEP, WIDTH, camera_info, image, odometry, stamp
 from lifecycle_msgs.msg import Transition
@@ -260,14 +261,25 @@ def test_images_passed_over_before_time_ran_back_do_not_stand_in_the_way_of_late
 
 
 def test_a_jump_of_the_pose_of_an_image_that_was_passed_over_is_counted(drone, monkeypatch):
-    node = drone.start()
+    node, begun, over = drone.start(), threading.Event(), threading.Event()
     drone.await_depth()
     add = node._session.add
-    monkeypatch.setattr(node._session, 'add', lambda frame, T: time.sleep(0.3) or add(frame, T))
-    for number in range(8):
-        drone.flown += 200 * (number == 4)
+
+    def add_at_leisure(frame, T):
+        begun.set()
+        over.wait(PATIENCE)
+        return add(frame, T)
+
+    monkeypatch.setattr(node._session, 'add', add_at_leisure)
+    drone.frame()
+    drone.bench.until(begun.is_set)
+    drone.flown += 200
+    before_ns = drone.time_ns
+    while not any(stamped_ns(arrival.message) > before_ns for arrival in list(node._passed_over)):
         drone.frame()
         drone.bench.spin(0.05)
+    over.set()
+    drone.frame()
     drone.bench.status('depth_node', lambda status: value(status, 'no_partner/pose_jump') == '1')
 
 

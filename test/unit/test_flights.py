@@ -79,7 +79,8 @@ def test_what_moves_is_marked_and_nothing_else_changes(atlas):
     for moment, still in zip(with_movers, without):
         assert not still.moving_hw.any()
         rest = ~moment.moving_hw
-        assert np.array_equal(moment.depth_hw[rest], still.depth_hw[rest])
+        # How products of matrices round depends on their size and on the processor.
+        np.testing.assert_allclose(moment.depth_hw[rest], still.depth_hw[rest], rtol=1e-3)
         assert (moment.depth_hw[moment.moving_hw] < still.depth_hw[moment.moving_hw]).all()
 
 

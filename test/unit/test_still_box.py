@@ -96,12 +96,15 @@ def test_one_frame_warped_by_exact_depth_is_the_other_off_occlusions(preset, atl
     assert residual.mean() < 0.6 * unmoved.mean() + 0.004
 
 
+NO_NEARER = 1e-3  # of a depth: how products of matrices round depends on their size and on the processor
+
+
 def test_movers_of_a_training_set_cover_what_stands_and_go_on_from_frame_to_frame(atlas):
     still = SequenceOptions(width=64, height=48, samples=1)
     with_movers, without = (random_sequence(7, atlas, dataclasses.replace(still, movers=number)) for number in (3, 0))
-    moving = with_movers.depth < without.depth
+    moving = with_movers.depth < (1 - NO_NEARER) * without.depth
     assert 0.01 < moving.mean() < 0.4
-    assert np.array_equal(with_movers.depth[~moving], without.depth[~moving])
+    np.testing.assert_allclose(with_movers.depth[~moving], without.depth[~moving], rtol=NO_NEARER)
     assert np.array_equal(with_movers.positions, without.positions)
     gone = [(moving[0] & ~moving[frame]).sum() for frame in range(4)]
     assert gone == sorted(gone) and gone[3] > 0.3 * moving[0].sum()
