@@ -143,7 +143,7 @@ class Measurer:
         reference = comparing.reference
         whole = self._whole_for(reference)
         depths = (
-            self._at_once(whole, reference, ranges, farther, clock)
+            self._at_once(whole, comparing, ranges, farther, clock)
             if whole
             else self._in_steps(comparing, ranges, farther, clock)
         )
@@ -162,17 +162,18 @@ class Measurer:
     def _at_once(
         self,
         whole: WholeModel,
-        reference: Frame,
+        comparing: Comparing,
         ranges: Sequence[Sequence[Source]],
         farther: Sequence[Sequence[Source]],
         clock: 'StageClock',
     ) -> list[Prediction]:
-        as_flown = Comparing(reference, rotation_noise=0)
+        as_flown = Comparing(comparing.reference, rotation_noise=0)
+        options = dataclasses.replace(self.options, rotation_noise=comparing.rotation_noise)
         depths = [
             whole.measure(
                 as_flown.with_sources(_frames(near)),
                 as_flown.with_sources(_frames(far)),
-                self.options,
+                options,
                 self._relied_upon,
             )
             for near, far in zip(ranges, farther, strict=True)

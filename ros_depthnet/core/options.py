@@ -17,8 +17,9 @@ class EstimatorOptions(PairOptions):
     is -Inf, farther is +Inf (REP-117), metres. max_relative_deviation: depth with a larger ratio of deviation
     to depth is NaN. matching_noise: one standard deviation of what matching can resolve, pixels at the
     model's input width. position_noise: one standard deviation of what odometry says of the way between two
-    frames, metres. rotation_noise: what it says of the rotation between two frames is off by at most this
-    standard deviation about each axis, radians, and corrected from the images; 0: it is taken as it is.
+    frames, metres. rotation_noise: what it says of the rotation between two frames is off by up to this
+    standard deviation about each axis, radians, or more where the images of a flight show it, and corrected from
+    them; 0: it is taken as it is.
     alignment_rounds: Gauss-Newton steps that move the model's depth along its epipolar lines until the images
     agree, and lean on planes where it is unsure (`core.photometric`); 0: it stays as the model says.
     buffer_size: most frames held. buffer_age: longest a frame is held, seconds. memory: carry depth along the

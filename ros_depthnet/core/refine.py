@@ -7,12 +7,13 @@ three angles for each point that can be followed.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from ros_depthnet.core import motion
-from ros_depthnet.core.camera import Camera
+from ros_depthnet.core.epipolar import rays_of
 from ros_depthnet.core.frames import Frame, Views, once_per_frame
 
 POINTS = 150  # corners followed, at most
@@ -36,7 +37,7 @@ class Comparing:
 
     def __init__(self, reference: Frame, rotation_noise: float):
         """Begin with no source."""
-        self.reference, self._noise = reference, rotation_noise
+        self.reference, self.rotation_noise = reference, rotation_noise
         self._T_src_ref: dict[Frame, np.ndarray] = {}
         self._corners: np.ndarray | None = None
 
@@ -50,15 +51,18 @@ class Comparing:
 
     def _corrected(self, source: Frame) -> np.ndarray:
         T_src_ref = motion.inverse(source.T_world_cam) @ self.reference.T_world_cam
-        if not self._noise:
+        if not self.rotation_noise:
             return T_src_ref
         detailed = Views(self.reference, (source,), T_src_ref[None]).detailed()
         reference = detailed.reference
         if self._corners is None:
             self._corners = corners(reference.image, reference.seen_hw)
-        pairs = followed(reference, detailed.sources[0], T_src_ref, self._corners)
-        left = residual_rotation(*pairs, detailed.camera, motion.displacement(T_src_ref), self._noise)
-        return turned(T_src_ref, left)
+        pixels_ref, pixels_src = followed(reference, detailed.sources[0], T_src_ref, self._corners)
+        rays_ref, rays_src = (rays_of(pixels, detailed.camera) for pixels in (pixels_ref, pixels_src))
+        left = residual_rotation(
+            rays_ref, rays_src, detailed.camera.fx, motion.displacement(T_src_ref), self.rotation_noise
+        )
+        return turned(T_src_ref, left.rotation)
 
 
 def corners(image: np.ndarray, seen_hw: np.ndarray) -> np.ndarray:
@@ -114,12 +118,27 @@ def _brightness(around: np.ndarray, pixels: np.ndarray) -> float:
     return float(there.mean())
 
 
-def residual_rotation(
-    pixels_ref: np.ndarray, pixels_src: np.ndarray, camera: Camera, displacement: np.ndarray, rotation_noise: float
-) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class Turn:
     """
-    Return the rotation vector (3,), radians, that a stabilised source is still turned by.
+    A residual rotation, radians, and what the points alone say of it.
 
+    rotation: (3,), a rotation vector, after the prior. information: (3, 3), the inverse of the covariance of what
+    the points show, by axis. shown: (3,), information times the rotation that fits them best.
+    """
+
+    rotation: np.ndarray
+    information: np.ndarray
+    shown: np.ndarray
+
+
+def residual_rotation(
+    rays_ref: np.ndarray, rays_src: np.ndarray, focal: float, displacement: np.ndarray, rotation_noise: float
+) -> Turn:
+    """
+    Return the rotation that a stabilised source is still turned by.
+
+    rays_ref, rays_src: (N, 3), z = 1, of the same points. focal: pixels. displacement: (3,) metres.
     A point P of the reference is seen at `exp(w) (P + displacement)`, so with its rays r and r' the epipolar
     line is `n = displacement x r` and `r' . n = w . (r' x n)`. Solved by least squares, reweighted so that
     points that move by themselves or were lost do not count (Geman-McClure), with a prior that keeps w at 0
@@ -127,30 +146,27 @@ def residual_rotation(
     rotation_noise, and less where what the points do say is small: sideways, turning about the vertical axis
     looks much like depth, and exact odometry must not be spoilt by a guess.
     """
-    rays_ref, rays_src = (
-        np.column_stack([(pixels - (camera.cx, camera.cy)) / (camera.fx, camera.fy), np.ones(len(pixels))])
-        for pixels in (pixels_ref, pixels_src)
-    )
     lines = np.cross(displacement, rays_ref)
     with np.errstate(divide='ignore', invalid='ignore'):
-        to_pixels = camera.fx / np.hypot(lines[:, 0], lines[:, 1])[:, None]
+        to_pixels = focal / np.hypot(lines[:, 0], lines[:, 1])[:, None]
         rows, off = to_pixels * np.cross(rays_src, lines), (to_pixels[:, 0] * (rays_src * lines).sum(1))
     usable = np.isfinite(rows).all(1)  # at the focus of expansion there is no line
     rows, off = rows[usable] / TRACKING_NOISE, off[usable] / TRACKING_NOISE
     if len(rows) < LEAST_POINTS:
-        return np.zeros(3)
+        return Turn(np.zeros(3), np.zeros((3, 3)), np.zeros(3))
     share, variance = min(1, INDEPENDENT / len(rows)), rotation_noise**2
     rotation, largest = np.zeros(3), np.median(np.abs(off))
     for step in range(ROUNDS):
         # What counts as an outlier shrinks, from what is off more than most to what tracking's noise allows.
         scale = max(1.0, largest / 2**step)
         weighted = rows * (share / (1 + np.square((off - rows @ rotation) / (3 * scale))) ** 2)[:, None]
-        covariance = np.linalg.inv(weighted.T @ rows + np.eye(3) / variance)
-        rotation = covariance @ weighted.T @ off
+        information, shown = weighted.T @ rows, weighted.T @ off
+        covariance = np.linalg.inv(information + np.eye(3) / variance)
+        rotation = covariance @ shown
         # Expectation-maximisation, in which rotation_noise counts like the angle about one more axis.
         squares = rotation_noise**2 + rotation @ rotation + np.trace(covariance)
         variance = min(rotation_noise**2, squares / 4)
-    return rotation
+    return Turn(rotation, information, shown)
 
 
 def turned(T_src_ref: np.ndarray, rotation: np.ndarray) -> np.ndarray:

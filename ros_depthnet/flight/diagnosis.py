@@ -102,7 +102,7 @@ class Finding:
     """
     What contradicts, in a sentence, and the parameters that mend it.
 
-    subtle: it does not show in single pairs.
+    subtle: it does not show in single pairs, so depth can live with it.
     """
 
     sentence: str
@@ -245,7 +245,7 @@ def lurking(evidence: Evidence, thorough: bool = False) -> Finding | None:
     least = min(each.cost for each in good)
     chosen = next(each for each in good if each.cost <= _SIMPLER * least)
     return Finding(
-        f'The images contradict the odometry over time, so there is no depth: {chosen.sentence}',
+        f'The images contradict the odometry over time: {chosen.sentence}',
         chosen.parameters,
         subtle=True,
     )

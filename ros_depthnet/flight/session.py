@@ -127,11 +127,11 @@ class Session:
         earlier = [held for held in self._buffer.frames if held is not frame]
         if self._key_frames and (done := self._key_frames.finished()):
             remembered = self._remembered_meanwhile(done.frame)
-            self._learn(done.map, self._measurer.comparing(done.frame), (), (), StageClock(), remembered)
+            self._learn(done.map, self._comparing(done.frame), (), (), StageClock(), remembered)
         chosen = stopped or choose_sources(frame, earlier, self._wanted_depths(frame), self.options)
         if chosen is Drop.ROTATING_TOO_FAST:
             self._buffer.remove_newest()  # it is blurred
-        comparing = self._measurer.comparing(frame)
+        comparing = self._comparing(frame)
         if isinstance(chosen, Drop):
             return self._remembered(comparing, earlier, chosen)
         if self.options.memory and self.options.ranges_in_turn:
@@ -151,6 +151,9 @@ class Session:
         fresh = self._key_frames.wait_for(measure) if self._key_frames else measure()
         sources = tuple(source for sources in chosen for source in sources)
         return self._learn(fresh, comparing, earlier, sources, clock, remembered)
+
+    def _comparing(self, frame: Frame) -> Comparing:
+        return Comparing(frame, self._watch.rotation_noise(self.options.rotation_noise))
 
     def _in_background(self, frame: Frame, earlier: Sequence[Frame]) -> KeyFrames | None:
         """Return who measures while the flight goes on, if what is remembered will do for a frame meanwhile."""
@@ -228,7 +231,7 @@ class Session:
         doubt = self._watch.look(original, T_body_cam) if self.options.check_odometry else None
         if self.options.find_mask and doubt is not Drop.FROZEN:
             self._attached.look(original)
-        if self._watch.finding:  # what was seen before is no better; a single pose that is off spoils itself alone
+        if self._watch.contradicted:  # what was seen before is no better; a single pose that is off spoils itself alone
             self._forget_scene()
         if doubt:
             return frame, doubt

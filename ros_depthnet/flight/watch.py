@@ -18,6 +18,7 @@ from ros_depthnet.core.tracks import Tracker
 from ros_depthnet.flight.diagnosis import LEAST_STRETCHES, Evidence, Finding, Pair, diagnose, lurking
 from ros_depthnet.flight.landmarks import Pace, Step
 from ros_depthnet.flight.lens_watch import LensWatch
+from ros_depthnet.flight.rotation_noise import RotationNoise
 
 _LEAST_FLOW = 3.0  # pixels at the tracker's size: less shows nothing
 SUSPICIOUS = 1.0  # allowances, the middle of a pair's matches: more contradicts
@@ -59,13 +60,23 @@ class Watch:
         self._diagnosed_ns: int | None = None
         self._diagnosed_by = 0
         self._T_body_cam: np.ndarray | None = None
+        self._rotation_noise = RotationNoise()
         self._finding: Finding | None = None
         self._rushed: Finding | None = None
 
     @property
     def finding(self) -> Finding | None:
         """What contradicts the odometry at present."""
-        return self._finding or self._rushed or self._lens.finding
+        return self._rushed or self._lens.finding or self._finding
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether that is more than depth can live with."""
+        return self.finding is not None and not self.finding.subtle
+
+    def rotation_noise(self, told: float) -> float:
+        """Return how far rotations between frames are off, radians: as told, or more where images show more."""
+        return self._rotation_noise.at_least(told)
 
     @property
     def deviation(self) -> float | None:
@@ -88,7 +99,7 @@ class Watch:
         if self._frozen(frame):
             return Drop.FROZEN
         if self._seen is not None and frame.stamp_ns - self._seen.stamp_ns < _DENSEST_S * 1e9:
-            return Drop.CONTRADICTED if self.finding else None
+            return Drop.CONTRADICTED if self.contradicted else None
         self._remember(frame)
         begins, self._seen, self._T_body_cam = self._seen is None, frame, T_body_cam
         matches = self._tracker.follow(frame)
@@ -96,7 +107,7 @@ class Watch:
             if matches is not None:
                 self._tracker.renew()
             self._pace.go_on_from(frame.stamp_ns)
-            return Drop.CONTRADICTED if self.finding else None
+            return Drop.CONTRADICTED if self.contradicted else None
         way = self._flown[matches.later_ns] - self._flown[matches.earlier_ns]
         pair = Pair.of(matches, way)
         now = float(np.median(pair.deviations(self._poses)))
@@ -105,15 +116,17 @@ class Watch:
             self._recent.clear()  # that all was well before says nothing of what comes after a jump
         self._rushed = _rushed(step) if step else None
         if matches.flow < _LEAST_FLOW:
-            return Drop.CONTRADICTED if self.finding else None
+            return Drop.CONTRADICTED if self.contradicted else None
         self._recent.append(now)
         self._pairs.append(pair)
         if self._survey:
             return None
         if now < SUSPICIOUS:
             self._lens.look(pair, matches.camera, self._poses)
+        if now < _GROSS:
+            self._rotation_noise.look(pair, self._poses)
         self._judge(frame.stamp_ns, now)
-        return Drop.CONTRADICTED if self.finding or now > _GROSS else None
+        return Drop.CONTRADICTED if self.contradicted or now > _GROSS else None
 
     def _judge(self, stamp_ns: int, now: float) -> None:
         # Of few pairs the newest counts, if it is far off.

@@ -190,7 +190,8 @@ class DepthNode(ProcessingNode):
             self.health.complain(reason.value, Complaint.warning(Refusal(reason).sentence))
         self.health.facts['masked'] = f'{self._session.masked_share:.0%}'
         if finding := self._session.finding:
-            self.health.complain(Drop.CONTRADICTED.value, Complaint.error(finding.sentence))
+            complaint = Complaint.warning if finding.subtle else Complaint.error
+            self.health.complain(Drop.CONTRADICTED.value, complaint(finding.sentence))
         if isinstance(result, Drop):
             self.health.dropped(result)
             return

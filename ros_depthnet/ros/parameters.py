@@ -300,8 +300,8 @@ DEPTH_NODE = (
         Parameter(
             'rotation_noise',
             0,
-            'What it says of the rotation between them is off by at most this standard deviation about each '
-            'axis, radians; the images correct it. 0 takes it as it is.',
+            'What it says of the rotation between them is off by up to this standard deviation about each axis, '
+            'radians, or more where images show it in flight; they correct it. 0 takes it as it is.',
             0.0,
             1,
         ),

@@ -10,6 +10,7 @@ from tiny_models import red_is_parallax
 
 from ros_depthnet.core import motion, refine
 from ros_depthnet.core.camera import Camera
+from ros_depthnet.core.epipolar import rays_of
 from ros_depthnet.core.measurer import Measurer
 from ros_depthnet.core.options import EstimatorOptions
 from ros_depthnet.engines.model import load_model
@@ -28,10 +29,15 @@ def seen(displacement, rotation, count=200, seed=0):
     return pixels, CAMERA.project(points @ cv2.Rodrigues(np.array(rotation))[0].T)
 
 
+def found_rotation(pixels_ref, pixels_src, displacement, noise=NOISE, camera=CAMERA):
+    rays = (rays_of(pixels, camera) for pixels in (pixels_ref, pixels_src))
+    return refine.residual_rotation(*rays, camera.fx, np.array(displacement), noise).rotation
+
+
 @pytest.mark.parametrize('displacement', [AHEAD, SIDEWAYS, BACK, ASKEW])
 def test_the_rotation_of_a_source_is_found_whatever_the_depths(displacement):
     rotation = np.radians([0.2, -0.15, 0.25])
-    found = refine.residual_rotation(*seen(displacement, rotation), CAMERA, np.array(displacement), NOISE)
+    found = found_rotation(*seen(displacement, rotation), displacement)
     np.testing.assert_allclose(found, rotation, atol=np.radians(0.03))
 
 
@@ -39,7 +45,7 @@ def test_what_moves_by_itself_does_not_count():
     rotation = np.radians([0.2, -0.15, 0.25])
     reference, source = seen(ASKEW, rotation)
     source[::4] += (6, 9)
-    found = refine.residual_rotation(reference, source, CAMERA, np.array(ASKEW), NOISE)
+    found = found_rotation(reference, source, ASKEW)
     np.testing.assert_allclose(found, rotation, atol=np.radians(0.05))
 
 
@@ -48,7 +54,7 @@ def test_what_points_do_not_show_stays_with_odometry():
     reference, source = seen(SIDEWAYS, np.radians([0, 0.3, 0]), count=600)
     row = np.abs(reference[:, 1] - CAMERA.cy) < 6
     assert row.sum() >= 12
-    found = refine.residual_rotation(reference[row], source[row], CAMERA, np.array(SIDEWAYS), NOISE)
+    found = found_rotation(reference[row], source[row], SIDEWAYS)
     assert abs(found[1]) < np.radians(0.03)
 
 
@@ -58,16 +64,16 @@ def test_exact_odometry_is_not_spoilt_by_a_guess():
     for seed in range(40):
         reference, source = seen(SIDEWAYS, (0.0, 0.0, 0.0), count=40, seed=seed)
         source += rng.normal(0, 0.3, source.shape)
-        found.append(refine.residual_rotation(reference, source, CAMERA, np.array(SIDEWAYS), noise))
+        found.append(found_rotation(reference, source, SIDEWAYS, noise))
     about_vertical = np.array(found)[:, 1]
     assert np.sqrt(np.mean(about_vertical**2)) < 0.25 * noise
 
 
 def test_too_few_points_change_nothing():
     reference, source = seen(AHEAD, (0, 0.01, 0), count=8)
-    assert not refine.residual_rotation(reference, source, CAMERA, np.array(AHEAD), NOISE).any()
+    assert not found_rotation(reference, source, AHEAD).any()
     nothing = np.empty((0, 2), np.float32)
-    assert not refine.residual_rotation(nothing, nothing, CAMERA, np.array(AHEAD), NOISE).any()
+    assert not found_rotation(nothing, nothing, AHEAD).any()
 
 
 def test_a_turned_pose_keeps_its_displacement():
@@ -85,7 +91,7 @@ def test_pictures_correct_what_odometry_has_missed(way, turn):
     missed = np.radians([0.3, -0.2, 0.4])
     T_src_ref = refine.turned(motion.inverse(source.T_world_cam) @ reference.T_world_cam, -missed)
     found = refine.followed(reference, source, T_src_ref, refine.corners(reference.image, reference.seen_hw))
-    rotation = refine.residual_rotation(*found, world.CAMERA, motion.displacement(T_src_ref), np.radians(0.3))
+    rotation = found_rotation(*found, motion.displacement(T_src_ref), np.radians(0.3), world.CAMERA)
     np.testing.assert_allclose(rotation, missed, atol=np.radians(0.08))
 
 
@@ -95,7 +101,7 @@ def test_a_change_of_exposure_is_no_rotation(gain):
     exposed = dataclasses.replace(source, image=np.clip(gain * source.image.astype(float), 0, 255).astype(np.uint8))
     T_src_ref = motion.inverse(source.T_world_cam) @ reference.T_world_cam
     found = refine.followed(reference, exposed, T_src_ref, refine.corners(reference.image, reference.seen_hw))
-    rotation = refine.residual_rotation(*found, world.CAMERA, motion.displacement(T_src_ref), np.radians(0.3))
+    rotation = found_rotation(*found, motion.displacement(T_src_ref), np.radians(0.3), world.CAMERA)
     assert len(found[0]) > 50
     assert np.abs(rotation).max() < np.radians(0.03)
 
